@@ -1,0 +1,15 @@
+//! Pushes every commit that lands on a branch to its remote, from a native thread inside Node.
+//!
+//! The modules, in reading order: what the caller asks for, what comes back, the decisions, the loop that
+//! carries them out, the local repository, the wire, the remotes, and at the end the edge to JavaScript.
+
+pub mod config;
+pub mod failure;
+pub mod oid;
+pub mod pack;
+pub mod pkt_line;
+pub mod repository;
+pub mod send_pack;
+pub mod transport;
+pub mod url;
+pub mod watch;
