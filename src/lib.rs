@@ -3,9 +3,11 @@
 //! The modules, in reading order: what the caller asks for, what comes back, the decisions, the loop that
 //! carries them out, the local repository, the wire, the remotes, and at the end the edge to JavaScript.
 
+pub mod backoff;
 pub mod config;
 pub mod failure;
 pub mod oid;
+pub mod options;
 pub mod pack;
 pub mod pkt_line;
 pub mod repository;
