@@ -5,6 +5,7 @@
 
 pub mod backoff;
 pub mod config;
+pub mod event;
 pub mod failure;
 pub mod oid;
 pub mod options;
@@ -12,6 +13,7 @@ pub mod pack;
 pub mod pkt_line;
 pub mod repository;
 pub mod send_pack;
+pub mod state;
 pub mod transport;
 pub mod url;
 pub mod watch;
