@@ -5,6 +5,7 @@
 
 pub mod backoff;
 pub mod config;
+pub mod daemon;
 pub mod event;
 pub mod failure;
 pub mod oid;
