@@ -1,0 +1,85 @@
+/**
+ * `npm test`: set-up, then the Rust tests, the Node tests and a type check, each with its runner's own
+ * counts. Where `CI` is `true`, a test that was skipped anywhere fails the run.
+ *
+ * `npm test -- stop watch` runs only the Node test files with one of these words in their names.
+ */
+
+import { readdirSync } from 'node:fs';
+import path from 'node:path';
+
+import { Failed, main, plain, ROOT, run, step, style } from './process.mjs';
+import { setUp } from './setup.mjs';
+
+const FORBID_SKIPPED = process.env.CI === 'true';
+
+await main(async () => {
+  await setUp();
+  const stages = [
+    ['cargo test', rustTests],
+    ['node --test', () => nodeTests(process.argv.slice(2))],
+    ['tsc', typeCheck],
+  ];
+  const failures = [];
+  for (const [name, work] of stages) {
+    console.log(`\n${style.bold(name)}`);
+    try {
+      await step(name, work);
+    } catch (error) {
+      if (!(error instanceof Failed)) throw error;
+      failures.push(`${name}: ${error.message}`);
+    }
+  }
+  if (failures.length > 0) throw new Failed(failures.join('\n'));
+});
+
+async function rustTests() {
+  const { ok, output } = await run('cargo', ['test', '--release'], { keep: true });
+  const results = [...plain(output).matchAll(/(\d+) passed; (\d+) failed; (\d+) ignored/g)];
+  const sum = (column) => results.reduce((total, result) => total + Number(result[column]), 0);
+  return conclude(ok, { passed: sum(1), failed: sum(2), skipped: sum(3) });
+}
+
+async function nodeTests(words) {
+  const files = testFiles(words);
+  if (files.length === 0) {
+    throw new Failed(
+      words.length > 0 ? `no test file has ${words.join(' or ')} in its name` : 'no test files',
+    );
+  }
+  const { ok, output } = await run(process.execPath, ['--test', '--test-reporter=spec', ...files], {
+    keep: true,
+  });
+  const count = (name) =>
+    Number(plain(output).match(new RegExp(`^ℹ ${name} (\\d+)$`, 'm'))?.[1] ?? Number.NaN);
+  return conclude(ok, {
+    passed: count('pass'),
+    failed: count('fail') + count('cancelled'),
+    skipped: count('skipped') + count('todo'),
+  });
+}
+
+/** Listed by hand, as Node 20's runner takes no patterns. */
+function testFiles(words) {
+  return readdirSync(path.join(ROOT, '__test__'), { recursive: true })
+    .filter((name) => /\.test\.[cm]?js$/.test(name) && !name.includes('node_modules'))
+    .filter((name) => words.length === 0 || words.some((word) => name.includes(word)))
+    .map((name) => path.join('__test__', name))
+    .sort();
+}
+
+async function typeCheck() {
+  const compiler = path.join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
+  const { ok } = await run(process.execPath, [compiler, '-p', 'tsconfig.json']);
+  if (!ok) throw new Failed('the contract in index.d.ts does not compile');
+  return 'index.d.ts compiles';
+}
+
+/** The counts in words; throws where they, or the runner itself, say that not all is well. */
+function conclude(ok, { passed, failed, skipped }) {
+  const counts = `${passed} passed, ${failed} failed, ${skipped} skipped`;
+  if (!ok) throw new Failed(counts);
+  if (!(passed > 0)) throw new Failed(`no test ran (${counts})`);
+  if (FORBID_SKIPPED && skipped !== 0) throw new Failed(`${counts}: in CI every test must run`);
+  return counts;
+}
