@@ -20,8 +20,12 @@ pub struct BackoffConfig {
 impl BackoffConfig {
     /// What `backoff: 'exponential'` means: 1 s, doubled up to 1 h (gitsheets' defaults), shortened by up to
     /// a fifth so that many services do not come back to a recovered server in the same instant.
-    pub const EXPONENTIAL: Self =
-        Self { base: Duration::from_secs(1), multiplier: 2.0, cap: Duration::from_secs(3600), jitter: 0.2 };
+    pub const EXPONENTIAL: Self = Self {
+        base: Duration::from_secs(1),
+        multiplier: 2.0,
+        cap: Duration::from_secs(3600),
+        jitter: 0.2,
+    };
 }
 
 /// An endless iterator of delays.
@@ -37,7 +41,11 @@ impl Backoff {
     /// Starts at the base delay. The same seed gives the same jitter.
     #[must_use]
     pub fn new(config: BackoffConfig, seed: u64) -> Self {
-        Self { config, random: fastrand::Rng::with_seed(seed), next: None }
+        Self {
+            config,
+            random: fastrand::Rng::with_seed(seed),
+            next: None,
+        }
     }
 
     /// Starts over at the base delay: the run of failures has ended.
@@ -73,7 +81,12 @@ mod tests {
 
     #[test]
     fn delays_double_up_to_the_cap() {
-        let config = BackoffConfig { base: MS(1000), multiplier: 2.0, cap: MS(5000), jitter: 0.0 };
+        let config = BackoffConfig {
+            base: MS(1000),
+            multiplier: 2.0,
+            cap: MS(5000),
+            jitter: 0.0,
+        };
         let mut backoff = Backoff::new(config, 0);
         let delays: Vec<_> = (0..5).map(|_| backoff.next_delay()).collect();
         assert_eq!(delays, [MS(1000), MS(2000), MS(4000), MS(5000), MS(5000)]);
@@ -81,7 +94,13 @@ mod tests {
 
     #[test]
     fn reset_starts_over_at_the_base() {
-        let mut backoff = Backoff::new(BackoffConfig { jitter: 0.0, ..BackoffConfig::EXPONENTIAL }, 0);
+        let mut backoff = Backoff::new(
+            BackoffConfig {
+                jitter: 0.0,
+                ..BackoffConfig::EXPONENTIAL
+            },
+            0,
+        );
         backoff.next_delay();
         backoff.next_delay();
         backoff.reset();

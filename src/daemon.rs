@@ -201,7 +201,10 @@ pub struct Ended {
 }
 
 fn now() -> Now {
-    Now { instant: Instant::now(), wall: SystemTime::now() }
+    Now {
+        instant: Instant::now(),
+        wall: SystemTime::now(),
+    }
 }
 
 async fn run_task<T>(task: &mut Task<T>) -> T {
@@ -287,18 +290,39 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             Wake::Request(Some(request)) => self.take_request(request),
             // The handle is gone without a word: the environment went away.
             Wake::Request(None) => self.take_request(Request::Abort),
-            Wake::InFlight(InFlight::Attempt(Attempted { outcome, remote, survey })) => {
+            Wake::InFlight(InFlight::Attempt(Attempted {
+                outcome,
+                remote,
+                survey,
+            })) => {
                 self.forget_survey();
-                self.step(Input::AttemptEnded { outcome, remote, survey }).await;
+                self.step(Input::AttemptEnded {
+                    outcome,
+                    remote,
+                    survey,
+                })
+                .await;
             }
-            Wake::InFlight(InFlight::Probe(Probed { reconciled, remote, survey })) => {
+            Wake::InFlight(InFlight::Probe(Probed {
+                reconciled,
+                remote,
+                survey,
+            })) => {
                 self.forget_survey();
-                self.step(Input::ProbeEnded { reconciled, remote, survey }).await;
+                self.step(Input::ProbeEnded {
+                    reconciled,
+                    remote,
+                    survey,
+                })
+                .await;
             }
             Wake::Surveyed(surveyed) => self.end_survey(surveyed).await,
             Wake::Timer if self.stop_by.is_some_and(|stop_by| stop_by <= Instant::now()) => {
                 // Even if the look at the branch that `stop` waits for never ends.
-                self.step(Input::Stop { timeout: Duration::ZERO }).await;
+                self.step(Input::Stop {
+                    timeout: Duration::ZERO,
+                })
+                .await;
             }
             Wake::Timer => self.step(Input::TimerFired).await,
             Wake::Changed => self.unsurveyed.push(Request::Wake),
@@ -352,28 +376,50 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             Request::Check { id } => {
                 let commit = self.state.tip();
                 self.deliver(Delivery::Busy(self.is_busy));
-                self.deliver(Delivery::Reply { id, result: Ok(self.receipt(commit)) });
+                self.deliver(Delivery::Reply {
+                    id,
+                    result: Ok(self.receipt(commit)),
+                });
             }
             Request::Flush { id } => match self.state.tip() {
                 Some(commit) if !self.state.is_in_sync() => {
-                    self.waiters.add(Waiter { id, commit, gives_up_on_failure: true });
+                    self.waiters.add(Waiter {
+                        id,
+                        commit,
+                        gives_up_on_failure: true,
+                    });
                     self.step(Input::Nudge).await;
                 }
-                commit => self.deliver(Delivery::Reply { id, result: Ok(self.receipt(commit)) }),
+                commit => self.deliver(Delivery::Reply {
+                    id,
+                    result: Ok(self.receipt(commit)),
+                }),
             },
             Request::WaitForPush { id, commit } => {
-                let waiter = Waiter { id, commit, gives_up_on_failure: false };
-                let settled = self.state.tip().filter(|_| self.state.is_in_sync()).or(self.state.remote());
+                let waiter = Waiter {
+                    id,
+                    commit,
+                    gives_up_on_failure: false,
+                };
+                let settled = self
+                    .state
+                    .tip()
+                    .filter(|_| self.state.is_in_sync())
+                    .or(self.state.remote());
                 match settled {
                     Some(settled) if self.has(commit, settled).await => {
-                        self.deliver(Delivery::Reply { id, result: Ok(self.receipt(Some(commit))) });
+                        self.deliver(Delivery::Reply {
+                            id,
+                            result: Ok(self.receipt(Some(commit))),
+                        });
                     }
                     _ => self.waiters.add(waiter),
                 }
             }
             Request::Stop { .. } => {
-                let timeout =
-                    self.stop_by.map_or(Duration::ZERO, |by| by.saturating_duration_since(Instant::now()));
+                let timeout = self
+                    .stop_by
+                    .map_or(Duration::ZERO, |by| by.saturating_duration_since(Instant::now()));
                 self.step(Input::Stop { timeout }).await;
             }
             Request::Wake | Request::Abandon { .. } | Request::Abort => {}
@@ -386,7 +432,11 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
 
     fn receipt(&self, commit: Option<Oid>) -> Receipt {
         let status = self.state.status();
-        Receipt { commit, remote_commit: status.remote_commit, pushed_at: status.last_push_at }
+        Receipt {
+            commit,
+            remote_commit: status.remote_commit,
+            pushed_at: status.last_push_at,
+        }
     }
 
     async fn step(&mut self, input: Input) {
@@ -401,8 +451,9 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             match action {
                 Action::Attempt { preserve } => {
                     let pusher = Rc::clone(&self.pusher);
-                    self.in_flight =
-                        Some(Box::pin(async move { InFlight::Attempt(pusher.attempt(preserve).await) }));
+                    self.in_flight = Some(Box::pin(async move {
+                        InFlight::Attempt(pusher.attempt(preserve).await)
+                    }));
                 }
                 Action::Probe => {
                     let pusher = Rc::clone(&self.pusher);
@@ -414,7 +465,11 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
                     self.deliver(Delivery::Event(event));
                 }
                 Action::Confirmed { commit } => self.confirm(commit).await,
-                Action::Refused { commit, failure, terminal } => {
+                Action::Refused {
+                    commit,
+                    failure,
+                    terminal,
+                } => {
                     self.refuse(commit, &failure, terminal).await;
                 }
                 Action::Finish => self.is_finished = true,
@@ -432,7 +487,10 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
         for waiter in self.waiters.take_all() {
             if self.has(waiter.commit, settled).await {
                 let result = Ok(self.receipt(Some(waiter.commit)));
-                self.deliver(Delivery::Reply { id: waiter.id, result });
+                self.deliver(Delivery::Reply {
+                    id: waiter.id,
+                    result,
+                });
             } else {
                 self.waiters.add(waiter);
             }
@@ -449,7 +507,10 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             };
             if was_in_it && (terminal || waiter.gives_up_on_failure) {
                 let refusal = Refusal::Failed(failure.clone());
-                self.deliver(Delivery::Reply { id: waiter.id, result: Err(refusal) });
+                self.deliver(Delivery::Reply {
+                    id: waiter.id,
+                    result: Err(refusal),
+                });
             } else {
                 self.waiters.add(waiter);
             }
@@ -466,15 +527,23 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
         let deadline = if self.is_aborted {
             Instant::now()
         } else {
-            self.stop_by.unwrap_or_else(Instant::now).max(Instant::now() + CLEAN_UP)
+            self.stop_by
+                .unwrap_or_else(Instant::now)
+                .max(Instant::now() + CLEAN_UP)
         };
         self.pusher.close(deadline).await;
         self.branch.close().await;
         let status = self.state.status();
-        self.status.set(Status { running: false, ..status.clone() });
+        self.status.set(Status {
+            running: false,
+            ..status.clone()
+        });
         if !self.is_aborted {
             for waiter in self.waiters.take_all() {
-                self.deliver(Delivery::Reply { id: waiter.id, result: Err(Refusal::Stopped) });
+                self.deliver(Delivery::Reply {
+                    id: waiter.id,
+                    result: Err(Refusal::Stopped),
+                });
             }
         }
         Ended {
@@ -488,10 +557,21 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
 /// The daemon's own record of what it tells the listeners.
 fn log(event: &Event) {
     match event {
-        Event::Push { commit, commits, attempt, bytes, duration, .. } => {
+        Event::Push {
+            commit,
+            commits,
+            attempt,
+            bytes,
+            duration,
+            ..
+        } => {
             tracing::debug!(%commit, commits, attempt, bytes, duration_ms = duration.as_millis(), "pushed");
         }
-        Event::Error { commit, attempt, failure } => {
+        Event::Error {
+            commit,
+            attempt,
+            failure,
+        } => {
             let commit = commit.map(|commit| commit.to_string());
             tracing::debug!(
                 commit,
@@ -501,16 +581,25 @@ fn log(event: &Event) {
                 failure.message()
             );
         }
-        Event::Retry { attempt, next_delay, .. } => {
+        Event::Retry {
+            attempt, next_delay, ..
+        } => {
             tracing::debug!(attempt, next_delay_ms = next_delay.as_millis(), "retrying");
         }
-        Event::Recovered { commit, failed_attempts, down } => {
+        Event::Recovered {
+            commit,
+            failed_attempts,
+            down,
+        } => {
             tracing::debug!(%commit, failed_attempts, down_ms = down.as_millis(), "recovered");
         }
         Event::Preserved { commit, reference } => {
             tracing::info!(%commit, reference, "the diverged local tip is preserved on the remote");
         }
-        Event::Stopped { drained, pending_commits } => {
+        Event::Stopped {
+            drained,
+            pending_commits,
+        } => {
             tracing::info!(drained, pending_commits, "stopped");
         }
     }

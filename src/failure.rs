@@ -141,13 +141,21 @@ impl Failure {
     /// A failure of this kind; secrets are removed from the message.
     pub fn new(kind: Kind, message: impl AsRef<str>) -> Self {
         let message = redact(message.as_ref().trim()).into_owned();
-        Self { kind, message, remote_commit: None, retry_after: None }
+        Self {
+            kind,
+            message,
+            remote_commit: None,
+            retry_after: None,
+        }
     }
 
     /// A diverged branch, with the remote's tip as evidence.
     #[must_use]
     pub fn non_fast_forward(message: impl AsRef<str>, remote_commit: Oid) -> Self {
-        Self { remote_commit: Some(remote_commit), ..Self::new(Kind::NonFastForward, message) }
+        Self {
+            remote_commit: Some(remote_commit),
+            ..Self::new(Kind::NonFastForward, message)
+        }
     }
 
     /// An error of the operating system while talking to the remote.
@@ -178,7 +186,10 @@ impl Failure {
     pub fn from_unpack_error(reason: &str, server_messages: &str) -> Self {
         Self::new(
             Kind::RemoteError,
-            with_server_messages(&format!("the server could not store the pack: {reason}"), server_messages),
+            with_server_messages(
+                &format!("the server could not store the pack: {reason}"),
+                server_messages,
+            ),
         )
     }
 
@@ -197,7 +208,10 @@ impl Failure {
     /// The server asked us, in seconds, to wait at least this long.
     #[must_use]
     pub fn with_retry_after(self, delay: Duration) -> Self {
-        Self { retry_after: Some(delay), ..self }
+        Self {
+            retry_after: Some(delay),
+            ..self
+        }
     }
 
     /// The kind.
@@ -235,13 +249,22 @@ impl std::error::Error for Failure {}
 
 fn with_server_messages(text: &str, server_messages: &str) -> String {
     let said = server_messages.trim();
-    if said.is_empty() { text.to_owned() } else { format!("{text}\n{said}") }
+    if said.is_empty() {
+        text.to_owned()
+    } else {
+        format!("{text}\n{said}")
+    }
 }
 
 /// The wordings of a lost compare-and-swap or a held lock in git's `refs` code (`refs/files-backend.c`,
 /// `builtin/receive-pack.c`), which are never translated in report-status.
-const LOCK_WORDS: [&str; 5] =
-    ["failed to update ref", "incorrect old value", "cannot lock ref", "unable to create", "failed to lock"];
+const LOCK_WORDS: [&str; 5] = [
+    "failed to update ref",
+    "incorrect old value",
+    "cannot lock ref",
+    "unable to create",
+    "failed to lock",
+];
 
 /// Whether a refusal says that the ref moved or was locked: the advertisement must be read again.
 #[must_use]
@@ -254,9 +277,14 @@ fn kind_of_rejection(reason: &str) -> Kind {
         Kind::NonFastForward
     } else if is_lost_race(reason) {
         Kind::RemoteLock
-    } else if ["unpacker error", "missing necessary objects", "bad pack", "unable to migrate objects"]
-        .iter()
-        .any(|words| reason.contains(words))
+    } else if [
+        "unpacker error",
+        "missing necessary objects",
+        "bad pack",
+        "unable to migrate objects",
+    ]
+    .iter()
+    .any(|words| reason.contains(words))
     {
         Kind::RemoteError
     } else {
@@ -297,7 +325,10 @@ const STDERR_WORDS: [(&str, Kind); 28] = [
 ];
 
 fn kind_of_stderr(stderr: &str) -> Option<Kind> {
-    STDERR_WORDS.iter().find(|(words, _)| stderr.contains(words)).map(|&(_, kind)| kind)
+    STDERR_WORDS
+        .iter()
+        .find(|(words, _)| stderr.contains(words))
+        .map(|&(_, kind)| kind)
 }
 
 /// Removes user names and passwords from every URL in a text: `https://user:token@host/` becomes
@@ -340,14 +371,21 @@ mod tests {
 
     #[test]
     fn only_a_diverged_branch_is_not_retried() {
-        let terminal: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| !kind.is_retryable()).collect();
+        let terminal: Vec<Kind> = Kind::ALL
+            .into_iter()
+            .filter(|kind| !kind.is_retryable())
+            .collect();
         assert_eq!(terminal, [Kind::NonFastForward]);
     }
 
     #[test]
     fn the_reason_is_one_of_gitsheets_two() {
         for kind in Kind::ALL {
-            let expected = if kind == Kind::NonFastForward { "non-fast-forward" } else { "unknown" };
+            let expected = if kind == Kind::NonFastForward {
+                "non-fast-forward"
+            } else {
+                "unknown"
+            };
             assert_eq!(kind.reason(), expected, "{kind}");
         }
     }
@@ -359,7 +397,10 @@ mod tests {
             ("fetch first", Kind::NonFastForward),
             ("failed to update ref", Kind::RemoteLock),
             ("incorrect old value provided", Kind::RemoteLock),
-            ("cannot lock ref 'refs/heads/main': is at 1 but expected 2", Kind::RemoteLock),
+            (
+                "cannot lock ref 'refs/heads/main': is at 1 but expected 2",
+                Kind::RemoteLock,
+            ),
             ("pre-receive hook declined", Kind::Rejected),
             ("hook declined", Kind::Rejected),
             ("protected branch hook declined", Kind::Rejected),
@@ -367,7 +408,11 @@ mod tests {
             ("unpacker error", Kind::RemoteError),
             ("missing necessary objects", Kind::RemoteError),
         ] {
-            assert_eq!(Failure::from_rejection("refs/heads/main", reason, "").kind(), kind, "{reason}");
+            assert_eq!(
+                Failure::from_rejection("refs/heads/main", reason, "").kind(),
+                kind,
+                "{reason}"
+            );
         }
     }
 
@@ -376,13 +421,26 @@ mod tests {
         for (stderr, kind) in [
             ("git@h: Permission denied (publickey).\r\n", Kind::Auth),
             ("Host key verification failed.", Kind::HostKey),
-            ("fatal: '/x' does not appear to be a git repository", Kind::RemoteError),
-            ("ssh: connect to host h port 22: Connection refused", Kind::Network),
-            ("ssh: connect to host h port 22: Connection timed out", Kind::Timeout),
+            (
+                "fatal: '/x' does not appear to be a git repository",
+                Kind::RemoteError,
+            ),
+            (
+                "ssh: connect to host h port 22: Connection refused",
+                Kind::Network,
+            ),
+            (
+                "ssh: connect to host h port 22: Connection timed out",
+                Kind::Timeout,
+            ),
             ("", Kind::Network),
             ("something else", Kind::Network),
         ] {
-            assert_eq!(Failure::from_hangup("before the advertisement", stderr).kind(), kind, "{stderr}");
+            assert_eq!(
+                Failure::from_hangup("before the advertisement", stderr).kind(),
+                kind,
+                "{stderr}"
+            );
         }
     }
 
@@ -403,6 +461,10 @@ mod tests {
         ] {
             assert_eq!(redact(text), expected);
         }
-        assert!(!Failure::new(Kind::Auth, "https://u:hunter2@h/").message().contains("hunter2"));
+        assert!(
+            !Failure::new(Kind::Auth, "https://u:hunter2@h/")
+                .message()
+                .contains("hunter2")
+        );
     }
 }

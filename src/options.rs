@@ -195,7 +195,10 @@ impl Config {
             diverged_probe: none_if_zero(options.milliseconds("divergedProbeMs", 60_000)?),
             on_divergence: options.choice(
                 "onDivergence",
-                &[("report", OnDivergence::Report), ("preserve", OnDivergence::Preserve)],
+                &[
+                    ("report", OnDivergence::Report),
+                    ("preserve", OnDivergence::Preserve),
+                ],
             )?,
             watch: options.boolean("watch", true)?,
             transport: options.choice(
@@ -226,7 +229,11 @@ const MAX_MS: f64 = 315_576_000_000.0;
 fn duration_of(name: &str, given: &Raw) -> Result<Duration, InvalidOption> {
     match given {
         Raw::Number(value) if (0.0..=MAX_MS).contains(value) => Ok(Duration::from_secs_f64(value / 1000.0)),
-        _ => Err(invalid(name, given, "a number of milliseconds, 0 or more (10 years at most)")),
+        _ => Err(invalid(
+            name,
+            given,
+            "a number of milliseconds, 0 or more (10 years at most)",
+        )),
     }
 }
 
@@ -259,7 +266,10 @@ impl Options<'_> {
     }
 
     fn milliseconds(&self, name: &str, default: u64) -> Result<Duration, InvalidOption> {
-        self.get(name).map_or(Ok(Duration::from_millis(default)), |given| duration_of(name, given))
+        self.get(name)
+            .map_or(Ok(Duration::from_millis(default)), |given| {
+                duration_of(name, given)
+            })
     }
 
     /// One of a few words; the first is the default.
@@ -281,8 +291,11 @@ impl Options<'_> {
         let Some(given) = self.string("branch", EXPECTED)? else {
             return Ok(None);
         };
-        let refname =
-            if given.starts_with(BRANCH_PREFIX) { given.clone() } else { format!("{BRANCH_PREFIX}{given}") };
+        let refname = if given.starts_with(BRANCH_PREFIX) {
+            given.clone()
+        } else {
+            format!("{BRANCH_PREFIX}{given}")
+        };
         let names_another_ref = given.starts_with("refs/") && !given.starts_with(BRANCH_PREFIX);
         let short = short_branch_name(&refname);
         if names_another_ref || short == "HEAD" || short.starts_with(['-', '+']) || !is_valid(&refname) {
@@ -305,7 +318,11 @@ impl Options<'_> {
             {
                 Ok(Some(*value as u32))
             }
-            Some(other) => Err(invalid("maxRetries", other, "a whole number, 0 or more, or Infinity")),
+            Some(other) => Err(invalid(
+                "maxRetries",
+                other,
+                "a whole number, 0 or more, or Infinity",
+            )),
         }
     }
 
@@ -317,14 +334,19 @@ impl Options<'_> {
             Some(Raw::Object(fields)) => fields,
             Some(other) => return Err(invalid("backoff", other, EXPECTED)),
         };
-        if let Some((name, _)) =
-            fields.iter().find(|(name, _)| !["base", "multiplier", "cap", "jitter"].contains(&name.as_str()))
+        if let Some((name, _)) = fields
+            .iter()
+            .find(|(name, _)| !["base", "multiplier", "cap", "jitter"].contains(&name.as_str()))
         {
-            return Err(InvalidOption(format!("unknown option 'backoff.{name}'; expected {EXPECTED}")));
+            return Err(InvalidOption(format!(
+                "unknown option 'backoff.{name}'; expected {EXPECTED}"
+            )));
         }
         let fields = Options(fields);
         let required = |name: &str| {
-            fields.get(name).ok_or_else(|| invalid(&format!("backoff.{name}"), &Raw::Undefined, "a number"))
+            fields
+                .get(name)
+                .ok_or_else(|| invalid(&format!("backoff.{name}"), &Raw::Undefined, "a number"))
         };
         let base = duration_of("backoff.base", required("base")?)?;
         let cap = duration_of("backoff.cap", required("cap")?)?;
@@ -344,7 +366,12 @@ impl Options<'_> {
                 base.as_millis()
             )));
         }
-        Ok(BackoffConfig { base, multiplier, cap, jitter })
+        Ok(BackoffConfig {
+            base,
+            multiplier,
+            cap,
+            jitter,
+        })
     }
 }
 
@@ -353,7 +380,12 @@ mod tests {
     use super::*;
 
     fn object(entries: &[(&str, Raw)]) -> Raw {
-        Raw::Object(entries.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+        Raw::Object(
+            entries
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
+        )
     }
 
     fn string(value: &str) -> Raw {
@@ -361,7 +393,9 @@ mod tests {
     }
 
     fn parse(raw: &Raw) -> Result<Config, InvalidOption> {
-        Config::from_raw(raw, None, |name| !name.contains(['~', ' ', ':']) && !name.ends_with('/'))
+        Config::from_raw(raw, None, |name| {
+            !name.contains(['~', ' ', ':']) && !name.ends_with('/')
+        })
     }
 
     fn with(name: &str, value: Raw) -> Result<Config, InvalidOption> {
@@ -396,7 +430,10 @@ mod tests {
 
     #[test]
     fn undefined_is_the_default_as_in_javascript() {
-        assert_eq!(with("maxRetries", Raw::Undefined), parse(&object(&[("remote", string("origin"))])));
+        assert_eq!(
+            with("maxRetries", Raw::Undefined),
+            parse(&object(&[("remote", string("origin"))]))
+        );
     }
 
     #[test]
@@ -416,15 +453,37 @@ mod tests {
             ("multiplier", Raw::Number(1.0)),
             ("cap", Raw::Number(5.0)),
         ]);
-        assert_eq!(with("backoff", backoff).expect("valid").backoff.jitter.to_bits(), 0f64.to_bits());
+        assert_eq!(
+            with("backoff", backoff).expect("valid").backoff.jitter.to_bits(),
+            0f64.to_bits()
+        );
     }
 
     #[test]
     fn infinity_is_without_end_and_zero_is_none() {
-        assert_eq!(with("maxRetries", Raw::Number(f64::INFINITY)).expect("valid").max_retries, None);
-        assert_eq!(with("maxRetries", Raw::Number(0.0)).expect("valid").max_retries, Some(0));
-        assert_eq!(with("idleTimeoutMs", Raw::Number(0.0)).expect("valid").timeouts.idle, None);
-        assert_eq!(with("divergedProbeMs", Raw::Number(0.0)).expect("valid").diverged_probe, None);
+        assert_eq!(
+            with("maxRetries", Raw::Number(f64::INFINITY))
+                .expect("valid")
+                .max_retries,
+            None
+        );
+        assert_eq!(
+            with("maxRetries", Raw::Number(0.0)).expect("valid").max_retries,
+            Some(0)
+        );
+        assert_eq!(
+            with("idleTimeoutMs", Raw::Number(0.0))
+                .expect("valid")
+                .timeouts
+                .idle,
+            None
+        );
+        assert_eq!(
+            with("divergedProbeMs", Raw::Number(0.0))
+                .expect("valid")
+                .diverged_probe,
+            None
+        );
     }
 
     #[test]
@@ -438,8 +497,16 @@ mod tests {
         };
         for (name, value, words) in [
             ("remote", string(""), "option 'remote' is ''"),
-            ("remote", Raw::Number(1.0), "option 'remote' is 1; expected a non-empty string"),
-            ("branch", string("+main"), "option 'branch' is '+main'; expected the name of a branch"),
+            (
+                "remote",
+                Raw::Number(1.0),
+                "option 'remote' is 1; expected a non-empty string",
+            ),
+            (
+                "branch",
+                string("+main"),
+                "option 'branch' is '+main'; expected the name of a branch",
+            ),
             ("branch", string("main:other"), "'main:other'"),
             ("branch", string("refs/tags/v1"), "'refs/tags/v1'"),
             ("branch", string("HEAD"), "'HEAD'"),
@@ -452,7 +519,11 @@ mod tests {
                 "option 'backoff' is 'linear'; expected 'exponential' or an object",
             ),
             ("backoff", Raw::Other("array"), "is an array"),
-            ("backoff", object(&[("base", Raw::Number(1.0))]), "option 'backoff.cap' is undefined"),
+            (
+                "backoff",
+                object(&[("base", Raw::Number(1.0))]),
+                "option 'backoff.cap' is undefined",
+            ),
             (
                 "backoff",
                 backoff(1.0, 0.5, 1.0),
@@ -464,23 +535,55 @@ mod tests {
                 backoff(10.0, 2.0, 1.0),
                 "option 'backoff.cap' is 1 ms; expected at least backoff.base, 10 ms",
             ),
-            ("backoff", object(&[("bases", Raw::Number(1.0))]), "unknown option 'backoff.bases'"),
+            (
+                "backoff",
+                object(&[("bases", Raw::Number(1.0))]),
+                "unknown option 'backoff.bases'",
+            ),
             ("maxRetries", Raw::Number(1.5), "option 'maxRetries' is 1.5"),
             ("maxRetries", Raw::Number(-1.0), "option 'maxRetries' is -1"),
             ("maxRetries", Raw::Number(f64::NAN), "option 'maxRetries' is NaN"),
-            ("debounceMs", string("10"), "option 'debounceMs' is '10'; expected a number of milliseconds"),
-            ("debounceMs", Raw::Number(f64::INFINITY), "option 'debounceMs' is Infinity"),
-            ("connectTimeoutMs", Raw::Number(-5.0), "option 'connectTimeoutMs' is -5"),
+            (
+                "debounceMs",
+                string("10"),
+                "option 'debounceMs' is '10'; expected a number of milliseconds",
+            ),
+            (
+                "debounceMs",
+                Raw::Number(f64::INFINITY),
+                "option 'debounceMs' is Infinity",
+            ),
+            (
+                "connectTimeoutMs",
+                Raw::Number(-5.0),
+                "option 'connectTimeoutMs' is -5",
+            ),
             (
                 "onDivergence",
                 string("force"),
                 "option 'onDivergence' is 'force'; expected 'report' or 'preserve'",
             ),
-            ("watch", Raw::Number(1.0), "option 'watch' is 1; expected true or false"),
-            ("transport", Raw::Other("function"), "option 'transport' is a function"),
-            ("force", Raw::Bool(true), "unknown option 'force'; the options are remote, branch"),
+            (
+                "watch",
+                Raw::Number(1.0),
+                "option 'watch' is 1; expected true or false",
+            ),
+            (
+                "transport",
+                Raw::Other("function"),
+                "option 'transport' is a function",
+            ),
+            (
+                "force",
+                Raw::Bool(true),
+                "unknown option 'force'; the options are remote, branch",
+            ),
         ] {
-            let given = if name == "remote" { parse(&object(&[(name, value)])) } else { with(name, value) };
+            let given = if name == "remote" {
+                parse(&object(&[(name, value)]))
+            } else {
+                with(name, value)
+            };
             let message = given.expect_err(words).to_string();
             assert!(message.contains(words), "{message} should contain {words}");
         }
@@ -500,8 +603,9 @@ mod tests {
 
     #[test]
     fn a_secret_in_a_wrong_value_is_not_repeated() {
-        let message =
-            with("branch", string("https://user:hunter2@host/x y")).expect_err("invalid").to_string();
+        let message = with("branch", string("https://user:hunter2@host/x y"))
+            .expect_err("invalid")
+            .to_string();
         assert!(!message.contains("hunter2"), "{message}");
     }
 }

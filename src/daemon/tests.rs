@@ -96,8 +96,17 @@ impl Pusher for FakePusher {
         }
         guard.1 = true;
         if let Some(failure) = world.failures.borrow_mut().pop_front() {
-            let outcome = Outcome::Failed { tip: Some(oid(tip)), failure, had_work: true, unconfirmed: None };
-            return Attempted { outcome, remote: RemoteTip::Unseen, survey: world.survey() };
+            let outcome = Outcome::Failed {
+                tip: Some(oid(tip)),
+                failure,
+                had_work: true,
+                unconfirmed: None,
+            };
+            return Attempted {
+                outcome,
+                remote: RemoteTip::Unseen,
+                survey: world.survey(),
+            };
         }
         let previous = world.remote.replace(tip);
         let outcome = if previous == tip {
@@ -110,11 +119,19 @@ impl Pusher for FakePusher {
                 bytes: 1,
             }
         };
-        Attempted { outcome, remote: RemoteTip::At(oid(tip)), survey: world.survey() }
+        Attempted {
+            outcome,
+            remote: RemoteTip::At(oid(tip)),
+            survey: world.survey(),
+        }
     }
 
     async fn probe(&self) -> Probed {
-        Probed { reconciled: None, remote: RemoteTip::Unseen, survey: self.0.survey() }
+        Probed {
+            reconciled: None,
+            remote: RemoteTip::Unseen,
+            survey: self.0.survey(),
+        }
     }
 
     async fn close(&self, _deadline: Instant) {}
@@ -140,7 +157,12 @@ struct Rig {
 impl Rig {
     fn start(world: World) -> Self {
         let policy = Policy {
-            backoff: BackoffConfig { base: MS(1000), multiplier: 2.0, cap: MS(60_000), jitter: 0.0 },
+            backoff: BackoffConfig {
+                base: MS(1000),
+                multiplier: 2.0,
+                cap: MS(60_000),
+                jitter: 0.0,
+            },
             seed: 0,
             max_retries: None,
             debounce: Duration::ZERO,
@@ -164,7 +186,13 @@ impl Rig {
         tokio::task::spawn_local(async move {
             let _ = end.send(running.await);
         });
-        Self { world, requests, deliveries, ended, status }
+        Self {
+            world,
+            requests,
+            deliveries,
+            ended,
+            status,
+        }
     }
 
     fn request(&self, request: Request) {
@@ -216,7 +244,11 @@ fn paused<F: Future<Output = ()>>(test: F) {
 }
 
 fn world(tip: u8, remote: u8) -> World {
-    World { tip: Cell::new(tip), remote: Cell::new(remote), ..World::default() }
+    World {
+        tip: Cell::new(tip),
+        remote: Cell::new(remote),
+        ..World::default()
+    }
 }
 
 #[test]
@@ -226,7 +258,11 @@ fn a_change_of_the_branch_is_pushed() {
         assert!(!rig.busy().await, "the first look has ended");
         rig.world.commit();
         assert!(matches!(rig.event().await, Event::Push { commit, attempt: 1, .. } if commit == oid(2)));
-        assert_eq!(rig.status.get().remote_commit, Some(oid(2)), "the status is true when the event arrives");
+        assert_eq!(
+            rig.status.get().remote_commit,
+            Some(oid(2)),
+            "the status is true when the event arrives"
+        );
         assert!(rig.stop(MS(1000)).await.drained);
     });
 }
@@ -253,7 +289,10 @@ fn a_commit_that_lands_while_a_push_is_in_flight_is_not_missed() {
 fn flush_ends_a_backoff() {
     paused(async {
         let world = world(2, 1);
-        world.failures.borrow_mut().push_back(Failure::new(Kind::Network, "down"));
+        world
+            .failures
+            .borrow_mut()
+            .push_back(Failure::new(Kind::Network, "down"));
         let mut rig = Rig::start(world);
         assert!(matches!(rig.event().await, Event::Error { .. }));
         assert!(matches!(rig.event().await, Event::Retry { .. }));
@@ -271,10 +310,16 @@ fn flush_is_told_of_a_failure_and_a_wait_goes_on() {
     paused(async {
         let mut rig = Rig::start(world(1, 1));
         rig.busy().await;
-        rig.world.failures.borrow_mut().push_back(Failure::new(Kind::Auth, "no"));
+        rig.world
+            .failures
+            .borrow_mut()
+            .push_back(Failure::new(Kind::Auth, "no"));
         rig.world.stuck_push.set(true);
         rig.world.tip.set(2);
-        rig.request(Request::WaitForPush { id: 1, commit: oid(2) });
+        rig.request(Request::WaitForPush {
+            id: 1,
+            commit: oid(2),
+        });
         rig.request(Request::Flush { id: 2 });
         rig.request(Request::Check { id: 3 });
         assert_eq!(rig.reply().await.0, 3, "both are in line");
@@ -284,7 +329,10 @@ fn flush_is_told_of_a_failure_and_a_wait_goes_on() {
         assert_eq!(id, 2);
         assert!(matches!(result, Err(Refusal::Failed(failure)) if failure.kind() == Kind::Auth));
         let (id, result) = rig.reply().await;
-        assert_eq!((id, result.expect("the retry succeeds").commit), (1, Some(oid(2))));
+        assert_eq!(
+            (id, result.expect("the retry succeeds").commit),
+            (1, Some(oid(2)))
+        );
         rig.stop(MS(1000)).await;
     });
 }
@@ -312,7 +360,10 @@ fn many_waiters_share_one_push() {
         let attempts = rig.world.attempts.get();
         rig.world.tip.set(101);
         for id in 0..100 {
-            rig.request(Request::WaitForPush { id, commit: oid(2 + u8::try_from(id).expect("small")) });
+            rig.request(Request::WaitForPush {
+                id,
+                commit: oid(2 + u8::try_from(id).expect("small")),
+            });
         }
         for _ in 0..100 {
             rig.reply().await.1.expect("pushed");
@@ -327,11 +378,17 @@ fn an_abandoned_wait_is_not_answered() {
     paused(async {
         let mut rig = Rig::start(world(1, 1));
         rig.busy().await;
-        rig.request(Request::WaitForPush { id: 1, commit: oid(9) });
+        rig.request(Request::WaitForPush {
+            id: 1,
+            commit: oid(9),
+        });
         rig.request(Request::Check { id: 2 });
         assert_eq!(rig.reply().await.0, 2);
         rig.request(Request::Abandon { id: 1 });
-        rig.request(Request::WaitForPush { id: 3, commit: oid(9) });
+        rig.request(Request::WaitForPush {
+            id: 3,
+            commit: oid(9),
+        });
         rig.request(Request::Stop { timeout: MS(1000) });
         assert_eq!(rig.reply().await, (3, Err(Refusal::Stopped)));
     });
@@ -344,7 +401,14 @@ fn stop_drains_a_commit_that_has_only_just_landed() {
         rig.busy().await;
         rig.world.tip.set(2);
         let world = Rc::clone(&rig.world);
-        assert_eq!(rig.stop(MS(1000)).await, Ended { drained: true, pending_commits: 0, aborted: false });
+        assert_eq!(
+            rig.stop(MS(1000)).await,
+            Ended {
+                drained: true,
+                pending_commits: 0,
+                aborted: false
+            }
+        );
         assert_eq!(world.remote.get(), 2);
     });
 }
@@ -358,7 +422,14 @@ fn stop_cancels_a_hanging_push_at_its_deadline() {
         let world = Rc::clone(&rig.world);
         let before = Instant::now();
         let ended = rig.stop(MS(5000)).await;
-        assert_eq!(ended, Ended { drained: false, pending_commits: 1, aborted: false });
+        assert_eq!(
+            ended,
+            Ended {
+                drained: false,
+                pending_commits: 1,
+                aborted: false
+            }
+        );
         assert_eq!(Instant::now() - before, MS(5000));
         assert_eq!(world.cancelled.get(), 1);
     });
@@ -396,7 +467,10 @@ fn abort_ends_at_once_and_silently() {
         let world = world(2, 1);
         world.stuck_push.set(true);
         let mut rig = Rig::start(world);
-        rig.request(Request::WaitForPush { id: 1, commit: oid(2) });
+        rig.request(Request::WaitForPush {
+            id: 1,
+            commit: oid(2),
+        });
         rig.request(Request::Abort);
         assert!(rig.ended.await.expect("ends").aborted);
         while let Some(delivery) = rig.deliveries.recv().await {

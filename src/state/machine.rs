@@ -135,12 +135,20 @@ impl State {
         match input {
             Input::Surveyed(survey) => self.take_survey(survey, now),
             Input::TimerFired => self.fire_timers(now, &mut actions),
-            Input::AttemptEnded { outcome, remote, survey } => {
+            Input::AttemptEnded {
+                outcome,
+                remote,
+                survey,
+            } => {
                 self.take_remote(remote);
                 self.take_survey(survey, now);
                 self.end_attempt(outcome, now, &mut actions);
             }
-            Input::ProbeEnded { reconciled, remote, survey } => {
+            Input::ProbeEnded {
+                reconciled,
+                remote,
+                survey,
+            } => {
                 self.take_remote(remote);
                 self.take_survey(survey, now);
                 self.end_probe(reconciled, now, &mut actions);
@@ -349,7 +357,9 @@ impl State {
     }
 
     fn is_known_to_diverge(&self) -> bool {
-        self.last_error.as_ref().is_some_and(|error| error.failure.kind() == Kind::NonFastForward)
+        self.last_error
+            .as_ref()
+            .is_some_and(|error| error.failure.kind() == Kind::NonFastForward)
     }
 
     fn end_attempt(&mut self, outcome: Outcome, now: Now, actions: &mut Vec<Action>) {
@@ -364,19 +374,37 @@ impl State {
                 }
                 self.succeed(tip, now, actions);
             }
-            Outcome::Pushed { tip, previous, commits, bytes } => {
+            Outcome::Pushed {
+                tip,
+                previous,
+                commits,
+                bytes,
+            } => {
                 self.attempt = self.attempt.max(1);
                 self.unconfirmed = None;
-                let push = Unconfirmed { commit: tip, previous, commits, bytes };
+                let push = Unconfirmed {
+                    commit: tip,
+                    previous,
+                    commits,
+                    bytes,
+                };
                 self.record_push(&push, self.attempt_started, now, actions);
                 self.succeed(Some(tip), now, actions);
             }
-            Outcome::Diverged { tip, failure, comparable, preserved } => {
+            Outcome::Diverged {
+                tip,
+                failure,
+                comparable,
+                preserved,
+            } => {
                 self.diverge(tip, failure, is_first_look && !comparable, now, actions);
                 match preserved {
                     Some(Ok(reference)) => {
                         self.preserved = Some(tip);
-                        actions.push(Action::Emit(Event::Preserved { commit: tip, reference }));
+                        actions.push(Action::Emit(Event::Preserved {
+                            commit: tip,
+                            reference,
+                        }));
                     }
                     Some(Err(failure)) => {
                         // Told, but not kept as the last error: what the operator must mend is the divergence.
@@ -391,14 +419,23 @@ impl State {
                 }
                 self.attempt = 0;
             }
-            Outcome::Failed { tip, failure, had_work, unconfirmed } => {
+            Outcome::Failed {
+                tip,
+                failure,
+                had_work,
+                unconfirmed,
+            } => {
                 if let Some(push) = unconfirmed {
                     self.unconfirmed = Some((push, self.attempt_started));
                 }
                 if had_work {
                     self.attempt = self.attempt.max(1);
                 }
-                let shown = if is_first_look && !had_work { None } else { tip.or(self.survey.tip) };
+                let shown = if is_first_look && !had_work {
+                    None
+                } else {
+                    tip.or(self.survey.tip)
+                };
                 self.fail(tip, shown, failure, now, actions);
             }
         }
@@ -445,8 +482,10 @@ impl State {
         self.settled = tip;
         self.refused = None;
         // Commits made during the push have waited long enough: no debounce window of their own.
-        self.unpushed_since =
-            now.instant.checked_sub(self.policy.debounce).filter(|_| self.survey.tip != tip);
+        self.unpushed_since = now
+            .instant
+            .checked_sub(self.policy.debounce)
+            .filter(|_| self.survey.tip != tip);
         self.last_error = None;
         if let (Some(since), Some(commit)) = (self.failing_since.take(), tip) {
             actions.push(Action::Emit(Event::Recovered {
@@ -489,7 +528,11 @@ impl State {
             let commit = (!is_unknowable).then_some(tip);
             self.report(commit, self.attempt, failure.clone(), now, actions);
         }
-        actions.push(Action::Refused { commit: Some(tip), failure, terminal: true });
+        actions.push(Action::Refused {
+            commit: Some(tip),
+            failure,
+            terminal: true,
+        });
     }
 
     /// Counts, keeps and emits a failure.
@@ -503,9 +546,18 @@ impl State {
     ) {
         self.totals.failures += 1;
         self.consecutive_failures += 1;
-        self.failing_since.get_or_insert(self.attempt_started.unwrap_or(now.instant));
-        self.last_error = Some(LastError { failure: failure.clone(), at: now.wall, attempt });
-        actions.push(Action::Emit(Event::Error { commit, attempt, failure }));
+        self.failing_since
+            .get_or_insert(self.attempt_started.unwrap_or(now.instant));
+        self.last_error = Some(LastError {
+            failure: failure.clone(),
+            at: now.wall,
+            attempt,
+        });
+        actions.push(Action::Emit(Event::Error {
+            commit,
+            attempt,
+            failure,
+        }));
     }
 
     fn fail(
@@ -518,12 +570,18 @@ impl State {
     ) {
         let kind = failure.kind();
         self.report(shown, self.attempt, failure.clone(), now, actions);
-        let failures = if self.failures_of_tip.0 == tip { self.failures_of_tip.1 + 1 } else { 1 };
+        let failures = if self.failures_of_tip.0 == tip {
+            self.failures_of_tip.1 + 1
+        } else {
+            1
+        };
         self.failures_of_tip = (tip, failures);
         let is_used_up = self.policy.max_retries.is_some_and(|retries| failures > retries);
         // A tip that arrived during the attempt has its retries still before it.
         let is_moved_on = tip != self.survey.tip;
-        let delay = self.retry_delay(&failure, now).filter(|_| !is_used_up || is_moved_on);
+        let delay = self
+            .retry_delay(&failure, now)
+            .filter(|_| !is_used_up || is_moved_on);
         if let Some(delay) = delay {
             self.current_backoff = Some(delay);
             self.next_attempt_at = now.wall.checked_add(delay);
@@ -541,13 +599,24 @@ impl State {
             self.backoff.reset();
             self.phase = Phase::GaveUp;
         }
-        actions.push(Action::Refused { commit: tip.or(self.survey.tip), failure, terminal: delay.is_none() });
+        actions.push(Action::Refused {
+            commit: tip.or(self.survey.tip),
+            failure,
+            terminal: delay.is_none(),
+        });
     }
 
     /// The wait before the next attempt; `None` where the drain leaves no time for one.
     fn retry_delay(&mut self, failure: &Failure, now: Now) -> Option<Duration> {
-        debug_assert_ne!(failure.kind(), Kind::NonFastForward, "a diverged branch is not retried");
-        let delay = self.backoff.next_delay().max(failure.retry_after().unwrap_or_default());
+        debug_assert_ne!(
+            failure.kind(),
+            Kind::NonFastForward,
+            "a diverged branch is not retried"
+        );
+        let delay = self
+            .backoff
+            .next_delay()
+            .max(failure.retry_after().unwrap_or_default());
         let Some(stop_by) = self.stop_by else {
             return Some(delay);
         };
