@@ -135,7 +135,7 @@ fn explain(path: Option<&Path>, error: &git2::Error) -> OpenError {
             let directory = owned_by_another(said).map_or_else(|| place.clone(), str::to_owned);
             OpenError::NotOwned {
                 message: format!(
-                    "the repository at {place} belongs to another user, so git does not trust it: change its owner to the user of this process, or run as that user: git config --global --add safe.directory {directory}"
+                    "the repository at {place} belongs to another user, so git does not trust it: change its owner to the user of this process, or, as that user, run: git config --global --add safe.directory {directory}"
                 ),
             }
         }
