@@ -1,6 +1,6 @@
 //! git's configuration as git itself sees it: every place it is read from, in git's order, with includes.
 //!
-//! The facts are those of `git-config(1)`: FILES, ENVIRONMENT, Includes and Conditional includes. Reading it here,
+//! The facts are those of `git-config(1)` in git 2.47: FILES, ENVIRONMENT, Includes, Conditional includes. Reading it here,
 //! not through a library, gives the daemon the same answers as the `git` on the machine, `GIT_CONFIG_COUNT`
 //! and `git -c` included. It deliberately does not write configuration, run `git`, or know what any key means.
 

@@ -9,8 +9,6 @@ mod remote;
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::failure::redact;
-
 pub use parse::ParseUrlError;
 pub use remote::{Remote, ResolveError};
 
@@ -70,7 +68,7 @@ impl RemoteUrl {
 impl fmt::Display for RemoteUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Local(path) => formatter.write_str(&redact(&path.to_string_lossy())),
+            Self::Local(path) => write!(formatter, "{}", path.display()),
             Self::File(path) => write!(formatter, "file://{}", path.display()),
             Self::Ssh {
                 user,
@@ -102,14 +100,14 @@ impl fmt::Display for RemoteUrl {
             }
             Self::Git { authority, path, .. } => {
                 let slash = if path.starts_with('/') { "" } else { "/" };
-                formatter.write_str(&redact(&format!("git://{authority}{slash}{path}")))
+                formatter.write_str(&without_secrets(&format!("git://{authority}{slash}{path}")))
             }
             Self::Http(url) => fmt::Display::fmt(url, formatter),
             Self::Helper { name, address } => {
                 let is_whole_url = address
                     .strip_prefix(name.as_str())
                     .is_some_and(|rest| rest.starts_with("://"));
-                let address = redact(address);
+                let address = without_secrets(address);
                 if is_whole_url {
                     formatter.write_str(&address)
                 } else {
@@ -131,6 +129,22 @@ impl fmt::Debug for RemoteUrl {
             Self::Helper { .. } => "Helper",
         };
         write!(formatter, "{variant}({self})")
+    }
+}
+
+/// One whole URL for a message: all before its last `@` may be a password with any characters in it, and a query
+/// a token. Stricter than `failure::redact`, which has to find URLs inside of sentences.
+fn without_secrets(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let (userinfo, rest) = match rest.rsplit_once('@') {
+        Some((_, rest)) => ("***@", rest),
+        None => ("", rest),
+    };
+    match rest.split_once('?') {
+        Some((rest, _)) => format!("{scheme}://{userinfo}{rest}?***"),
+        None => format!("{scheme}://{userinfo}{rest}"),
     }
 }
 
