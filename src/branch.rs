@@ -239,7 +239,7 @@ impl WatchedBranch {
             let wake = Arc::clone(&changed);
             let target = side.target();
             let watcher = RefWatcher::start(common_dir, &target.git_dir, &target.refname, move || {
-                wake.notify_one()
+                wake.notify_one();
             });
             Arc::new(Mutex::new(Some(watcher)))
         });
@@ -263,12 +263,13 @@ impl WatchedBranch {
     fn note_polling(&self, reason: Option<String>) {
         let mut known = self.polling_only.borrow_mut();
         if *known != reason {
-            match &reason {
-                Some(reason) => tracing::warn!(
+            if let Some(reason) = &reason {
+                tracing::warn!(
                     reason,
                     "file events are not to be had; polling the branch instead"
-                ),
-                None => tracing::info!("file events work again"),
+                );
+            } else {
+                tracing::info!("file events work again");
             }
             *known = reason;
         }

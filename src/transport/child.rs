@@ -11,12 +11,16 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::{oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Background;
 
 /// How long a child may take to clean up (git removes its lock files on SIGTERM) before it is killed.
 pub(super) const KILL_GRACE: Duration = Duration::from_millis(100);
+
+/// How often it is looked whether the rest of a group has ended: nothing tells of it.
+#[cfg(unix)]
+const GROUP_POLL: Duration = Duration::from_millis(5);
 
 /// How long the last words of a child that has hung up are waited for.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -117,41 +121,34 @@ async fn keep_tail(mut pipe: ChildStderr, tail: &Mutex<Vec<u8>>) {
 }
 
 /// Asks the whole group to end, then makes it, and reaps the child.
-async fn end(child: &mut tokio::process::Child) {
-    signal_group(child, Ending::Ask);
-    if timeout(KILL_GRACE, child.wait()).await.is_err() {
-        signal_group(child, Ending::Kill);
-        let _ = child.wait().await;
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Ending {
-    Ask,
-    Kill,
-}
-
+///
+/// The child may be gone long before its own children, which clean up as well: all of them get the grace.
 #[cfg(unix)]
-fn signal_group(child: &mut tokio::process::Child, ending: Ending) {
-    use rustix::process::{Pid, Signal, kill_process_group};
+async fn end(child: &mut tokio::process::Child) {
+    use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
-    let signal = match ending {
-        Ending::Ask => Signal::TERM,
-        Ending::Kill => Signal::KILL,
-    };
     // `id` is `None` once the child was reaped: its number may belong to another process by then.
     let group = child
         .id()
         .and_then(|id| i32::try_from(id).ok())
         .and_then(Pid::from_raw);
-    if let Some(group) = group {
-        let _ = kill_process_group(group, signal);
+    let Some(group) = group else { return };
+    let _ = kill_process_group(group, Signal::TERM);
+    let ending = async {
+        let _ = child.wait().await;
+        while test_kill_process_group(group).is_ok() {
+            sleep(GROUP_POLL).await;
+        }
+    };
+    if timeout(KILL_GRACE, ending).await.is_err() {
+        let _ = kill_process_group(group, Signal::KILL);
     }
+    let _ = child.wait().await;
 }
 
 #[cfg(not(unix))]
-fn signal_group(child: &mut tokio::process::Child, _ending: Ending) {
-    let _ = child.start_kill();
+async fn end(child: &mut tokio::process::Child) {
+    let _ = child.kill().await;
 }
 
 #[cfg(all(test, unix))]
@@ -189,9 +186,12 @@ mod tests {
         assert!(is_running(grandchild));
         drop(child);
         background.close(Instant::now() + Duration::from_secs(30)).await;
-        while is_running(grandchild) {
-            tokio::task::yield_now().await;
-        }
+        let ended = timeout(Duration::from_secs(30), async {
+            while is_running(grandchild) {
+                sleep(GROUP_POLL).await;
+            }
+        });
+        ended.await.expect("the grandchild was killed");
     }
 
     #[tokio::test]

@@ -88,6 +88,6 @@ mod tests {
             background: Background::default(),
         };
         let request = GitTransport::new("h:1234", "h", 1234, "/data.git", settings).request();
-        assert_eq!(request, b"002agit-receive-pack /data.git\0host=h:1234\0");
+        assert_eq!(request, b"002bgit-receive-pack /data.git\0host=h:1234\0");
     }
 }

@@ -52,18 +52,15 @@ impl LocalTransport {
     }
 
     fn command(&self) -> Command {
-        let mut command = match &self.receive_pack {
+        let mut command = if let Some(receive_pack) = &self.receive_pack {
             // The setting is a piece of shell, as for git.
-            Some(receive_pack) => {
-                let mut command = Command::new("sh");
-                command.args(["-c", &format!("{receive_pack} \"$@\""), receive_pack]);
-                command
-            }
-            None => {
-                let mut command = Command::new("git");
-                command.arg("receive-pack");
-                command
-            }
+            let mut command = Command::new("sh");
+            command.args(["-c", &format!("{receive_pack} \"$@\""), receive_pack]);
+            command
+        } else {
+            let mut command = Command::new("git");
+            command.arg("receive-pack");
+            command
         };
         command.arg(&self.path).current_dir(&self.root);
         command.env_clear().envs(self.settings.environment.iter());
