@@ -12,6 +12,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { Api } from './demo/api.mjs';
+import { withoutSecrets } from './demo/git.mjs';
 import { Narrator } from './demo/narrator.mjs';
 import { givenPlace, localPlace } from './demo/place.mjs';
 import { BACKOFF, tellStory } from './demo/story.mjs';
@@ -30,6 +31,7 @@ await main(async () => {
     rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   };
   for (const [signal, code] of [
+    ['SIGHUP', 129],
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ]) {
@@ -53,7 +55,12 @@ await main(async () => {
     narrator.say(`the API listens at ${api.address}`);
     await tellStory({ narrator, api, place });
     narrator.end('Every step holds.');
-    if (remote) console.log(`The branch stays: git push ${remote} --delete ${place.branch}`);
+    if (remote) {
+      const shown = withoutSecrets(remote);
+      console.log(
+        `The branch stays there; to remove it: git push ${shown} --delete ${place.branch}`,
+      );
+    }
   } catch (error) {
     if (api && error instanceof Failed) error.message += `\n\n${api.logTail()}`;
     throw error;
@@ -77,5 +84,5 @@ function introduce({ data, remote, branch }, isGiven) {
   if (isGiven) {
     console.log(`This pushes a few small commits to a new branch, and touches nothing else:`);
   }
-  console.log(`  data    ${data}\n  remote  ${remote}\n  branch  ${branch}\n`);
+  console.log(`  data    ${data}\n  remote  ${withoutSecrets(remote)}\n  branch  ${branch}\n`);
 }

@@ -22,6 +22,11 @@ export function isolatedEnvironment() {
   return { ...cleanEnvironment(), GIT_CONFIG_GLOBAL: devNull, GIT_CONFIG_NOSYSTEM: '1' };
 }
 
+/** The text without the user and password of any URL in it, except for ssh, where the user is no secret. */
+export function withoutSecrets(text) {
+  return text.replace(/(?<!ssh)(:\/\/)[^/\s]*@/g, '$1***@');
+}
+
 /** Runs git as a person of this name; resolves to what it prints. */
 export function gitAs(name, env) {
   const email = `${name.toLowerCase().replaceAll(' ', '.')}@example.org`;
@@ -36,9 +41,8 @@ export function gitAs(name, env) {
       const { stdout } = await execute('git', args, { cwd: folder, env: { ...env, ...identity } });
       return stdout.trim();
     } catch (error) {
-      throw new Failed(
-        `git ${args.join(' ')} failed in ${folder}:\n${error.stderr ?? error.message}`,
-      );
+      const said = error.stderr ?? error.message;
+      throw new Failed(withoutSecrets(`git ${args.join(' ')} failed in ${folder}:\n${said}`));
     }
   };
 }
