@@ -346,7 +346,10 @@ pub fn redact(text: &str) -> Cow<'_, str> {
         if let Some((userinfo, _)) = authority.rsplit_once('@') {
             let is_ssh = before.trim_end_matches("://").ends_with("ssh");
             match userinfo.split_once(':') {
-                Some((user, _)) if is_ssh => redacted.push_str(&format!("{user}:***")),
+                Some((user, _)) if is_ssh => {
+                    redacted.push_str(user);
+                    redacted.push_str(":***");
+                }
                 None if is_ssh => redacted.push_str(userinfo),
                 _ => redacted.push_str("***"),
             }

@@ -3,13 +3,18 @@
 //! The modules, in reading order: what the caller asks for, what comes back, the decisions, the loop that
 //! carries them out, the local repository, the wire, the remotes, and at the end the edge to JavaScript.
 
+pub mod backoff;
 pub mod config;
+pub mod daemon;
+pub mod event;
 pub mod failure;
 pub mod oid;
+pub mod options;
 pub mod pack;
 pub mod pkt_line;
 pub mod repository;
 pub mod send_pack;
+pub mod state;
 pub mod transport;
 pub mod url;
 pub mod watch;

@@ -1,0 +1,489 @@
+//! The actor with a scripted pusher and branch, under paused time.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+use super::*;
+use crate::backoff::BackoffConfig;
+use crate::failure::Kind;
+use tokio::sync::{Notify, oneshot};
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+fn oid(byte: u8) -> Oid {
+    Oid::from_bytes([byte; Oid::LENGTH])
+}
+
+/// A linear history: `oid(n)` contains every `oid(m)` with `m <= n`.
+#[derive(Default)]
+struct World {
+    tip: Cell<u8>,
+    remote: Cell<u8>,
+    changed: Notify,
+    /// Failures that the next attempts meet.
+    failures: RefCell<VecDeque<Failure>>,
+    /// While set, an attempt or a look at the branch does not end.
+    stuck_push: Cell<bool>,
+    stuck_survey: Cell<bool>,
+    unstick: Notify,
+    attempts: Cell<u32>,
+    cancelled: Cell<u32>,
+}
+
+impl World {
+    fn survey(&self) -> Survey {
+        let (tip, remote) = (self.tip.get(), self.remote.get());
+        Survey {
+            tip: Some(oid(tip)),
+            pending: u64::from(tip - remote),
+            oldest_pending: None,
+            behind: Some(0),
+        }
+    }
+
+    fn commit(&self) {
+        self.tip.set(self.tip.get() + 1);
+        self.changed.notify_one();
+    }
+}
+
+struct FakeBranch(Rc<World>);
+
+impl Branch for FakeBranch {
+    async fn survey(&self, _remote: Option<Oid>) -> Result<Survey, Failure> {
+        if self.0.stuck_survey.get() {
+            std::future::pending::<()>().await;
+        }
+        Ok(self.0.survey())
+    }
+
+    async fn contains(&self, ancestor: Oid, descendant: Oid) -> bool {
+        ancestor <= descendant
+    }
+
+    async fn last_known_remote(&self) -> Option<Oid> {
+        Some(oid(self.0.remote.get()))
+    }
+
+    async fn changed(&self) {
+        self.0.changed.notified().await;
+    }
+
+    async fn close(&self) {}
+}
+
+struct FakePusher(Rc<World>);
+
+/// Counts an attempt that is dropped before its end.
+struct Guard<'a>(&'a World, bool);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if !self.1 {
+            self.0.cancelled.set(self.0.cancelled.get() + 1);
+        }
+    }
+}
+
+impl Pusher for FakePusher {
+    async fn attempt(&self, _preserve: bool) -> Attempted {
+        let world = &*self.0;
+        let mut guard = Guard(world, false);
+        world.attempts.set(world.attempts.get() + 1);
+        let tip = world.tip.get();
+        if world.stuck_push.get() {
+            world.unstick.notified().await;
+        }
+        guard.1 = true;
+        if let Some(failure) = world.failures.borrow_mut().pop_front() {
+            let outcome = Outcome::Failed {
+                tip: Some(oid(tip)),
+                failure,
+                had_work: true,
+                unconfirmed: None,
+            };
+            return Attempted {
+                outcome,
+                remote: RemoteTip::Unseen,
+                survey: world.survey(),
+            };
+        }
+        let previous = world.remote.replace(tip);
+        let outcome = if previous == tip {
+            Outcome::UpToDate { tip: Some(oid(tip)) }
+        } else {
+            Outcome::Pushed {
+                tip: oid(tip),
+                previous: Some(oid(previous)),
+                commits: u64::from(tip - previous),
+                bytes: 1,
+            }
+        };
+        Attempted {
+            outcome,
+            remote: RemoteTip::At(oid(tip)),
+            survey: world.survey(),
+        }
+    }
+
+    async fn probe(&self) -> Probed {
+        Probed {
+            reconciled: None,
+            remote: RemoteTip::Unseen,
+            survey: self.0.survey(),
+        }
+    }
+
+    async fn close(&self, _deadline: Instant) {}
+}
+
+struct Recorder(mpsc::UnboundedSender<Delivery>);
+
+impl Observer for Recorder {
+    fn deliver(&self, delivery: Delivery) {
+        let _ = self.0.send(delivery);
+    }
+}
+
+/// A running daemon and both ends of its strings.
+struct Rig {
+    world: Rc<World>,
+    requests: mpsc::UnboundedSender<Request>,
+    deliveries: mpsc::UnboundedReceiver<Delivery>,
+    ended: oneshot::Receiver<Ended>,
+    status: SharedStatus,
+}
+
+impl Rig {
+    fn start(world: World) -> Self {
+        let policy = Policy {
+            backoff: BackoffConfig {
+                base: MS(1000),
+                multiplier: 2.0,
+                cap: MS(60_000),
+                jitter: 0.0,
+            },
+            seed: 0,
+            max_retries: None,
+            debounce: Duration::ZERO,
+            diverged_probe: None,
+            preserve: false,
+        };
+        let world = Rc::new(world);
+        let (requests, receiver) = mpsc::unbounded_channel();
+        let (sender, deliveries) = mpsc::unbounded_channel();
+        let (end, ended) = oneshot::channel();
+        let first = State::start(policy, Survey::default(), None, now()).0.status();
+        let status = SharedStatus::new(first);
+        let running = Daemon::run(
+            policy,
+            FakePusher(Rc::clone(&world)),
+            FakeBranch(Rc::clone(&world)),
+            Recorder(sender),
+            receiver,
+            status.clone(),
+        );
+        tokio::task::spawn_local(async move {
+            let _ = end.send(running.await);
+        });
+        Self {
+            world,
+            requests,
+            deliveries,
+            ended,
+            status,
+        }
+    }
+
+    fn request(&self, request: Request) {
+        self.requests.send(request).expect("the daemon runs");
+    }
+
+    /// The next event, passing over the rest.
+    async fn event(&mut self) -> Event {
+        loop {
+            match self.deliveries.recv().await.expect("the daemon runs") {
+                Delivery::Event(event) => return event,
+                Delivery::Reply { .. } | Delivery::Busy(_) => {}
+            }
+        }
+    }
+
+    /// The next reply, passing over the rest.
+    async fn reply(&mut self) -> (RequestId, Result<Receipt, Refusal>) {
+        loop {
+            match self.deliveries.recv().await.expect("the daemon runs") {
+                Delivery::Reply { id, result } => return (id, result),
+                Delivery::Event(_) | Delivery::Busy(_) => {}
+            }
+        }
+    }
+
+    async fn busy(&mut self) -> bool {
+        loop {
+            match self.deliveries.recv().await.expect("the daemon runs") {
+                Delivery::Busy(is_busy) => return is_busy,
+                Delivery::Event(_) | Delivery::Reply { .. } => {}
+            }
+        }
+    }
+
+    async fn stop(self, timeout: Duration) -> Ended {
+        self.request(Request::Stop { timeout });
+        self.ended.await.expect("the daemon ends")
+    }
+}
+
+fn paused<F: Future<Output = ()>>(test: F) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    tokio::task::LocalSet::new().block_on(&runtime, test);
+}
+
+fn world(tip: u8, remote: u8) -> World {
+    World {
+        tip: Cell::new(tip),
+        remote: Cell::new(remote),
+        ..World::default()
+    }
+}
+
+#[test]
+fn a_change_of_the_branch_is_pushed() {
+    paused(async {
+        let mut rig = Rig::start(world(1, 1));
+        assert!(!rig.busy().await, "the first look has ended");
+        rig.world.commit();
+        assert!(matches!(rig.event().await, Event::Push { commit, attempt: 1, .. } if commit == oid(2)));
+        assert_eq!(
+            rig.status.get().remote_commit,
+            Some(oid(2)),
+            "the status is true when the event arrives"
+        );
+        assert!(rig.stop(MS(1000)).await.drained);
+    });
+}
+
+#[test]
+fn a_commit_that_lands_while_a_push_is_in_flight_is_not_missed() {
+    paused(async {
+        let mut rig = Rig::start(world(1, 1));
+        rig.busy().await;
+        rig.world.stuck_push.set(true);
+        rig.world.commit();
+        assert!(rig.busy().await);
+        rig.world.commit();
+        rig.world.stuck_push.set(false);
+        rig.world.unstick.notify_one();
+        while rig.world.remote.get() < 3 {
+            rig.event().await;
+        }
+        assert!(rig.stop(MS(1000)).await.drained);
+    });
+}
+
+#[test]
+fn flush_ends_a_backoff() {
+    paused(async {
+        let world = world(2, 1);
+        world
+            .failures
+            .borrow_mut()
+            .push_back(Failure::new(Kind::Network, "down"));
+        let mut rig = Rig::start(world);
+        assert!(matches!(rig.event().await, Event::Error { .. }));
+        assert!(matches!(rig.event().await, Event::Retry { .. }));
+        let before = Instant::now();
+        rig.request(Request::Flush { id: 7 });
+        let (id, result) = rig.reply().await;
+        assert_eq!((id, result.expect("pushed").commit), (7, Some(oid(2))));
+        assert_eq!(Instant::now(), before, "no delay was waited out");
+        rig.stop(MS(1000)).await;
+    });
+}
+
+#[test]
+fn flush_is_told_of_a_failure_and_a_wait_goes_on() {
+    paused(async {
+        let mut rig = Rig::start(world(1, 1));
+        rig.busy().await;
+        rig.world
+            .failures
+            .borrow_mut()
+            .push_back(Failure::new(Kind::Auth, "no"));
+        rig.world.stuck_push.set(true);
+        rig.world.tip.set(2);
+        rig.request(Request::WaitForPush {
+            id: 1,
+            commit: oid(2),
+        });
+        rig.request(Request::Flush { id: 2 });
+        rig.request(Request::Check { id: 3 });
+        assert_eq!(rig.reply().await.0, 3, "both are in line");
+        rig.world.stuck_push.set(false);
+        rig.world.unstick.notify_one();
+        let (id, result) = rig.reply().await;
+        assert_eq!(id, 2);
+        assert!(matches!(result, Err(Refusal::Failed(failure)) if failure.kind() == Kind::Auth));
+        let (id, result) = rig.reply().await;
+        assert_eq!(
+            (id, result.expect("the retry succeeds").commit),
+            (1, Some(oid(2)))
+        );
+        rig.stop(MS(1000)).await;
+    });
+}
+
+#[test]
+fn waiting_for_what_the_remote_has_is_answered_at_once() {
+    paused(async {
+        let mut rig = Rig::start(world(5, 5));
+        rig.busy().await;
+        let attempts = rig.world.attempts.get();
+        for commit in [oid(5), oid(3)] {
+            rig.request(Request::WaitForPush { id: 1, commit });
+            assert_eq!(rig.reply().await.1.expect("there").commit, Some(commit));
+        }
+        assert_eq!(rig.world.attempts.get(), attempts);
+        rig.stop(MS(1000)).await;
+    });
+}
+
+#[test]
+fn many_waiters_share_one_push() {
+    paused(async {
+        let mut rig = Rig::start(world(1, 1));
+        rig.busy().await;
+        let attempts = rig.world.attempts.get();
+        rig.world.tip.set(101);
+        for id in 0..100 {
+            rig.request(Request::WaitForPush {
+                id,
+                commit: oid(2 + u8::try_from(id).expect("small")),
+            });
+        }
+        for _ in 0..100 {
+            rig.reply().await.1.expect("pushed");
+        }
+        assert_eq!(rig.world.attempts.get(), attempts + 1);
+        rig.stop(MS(1000)).await;
+    });
+}
+
+#[test]
+fn an_abandoned_wait_is_not_answered() {
+    paused(async {
+        let mut rig = Rig::start(world(1, 1));
+        rig.busy().await;
+        rig.request(Request::WaitForPush {
+            id: 1,
+            commit: oid(9),
+        });
+        rig.request(Request::Check { id: 2 });
+        assert_eq!(rig.reply().await.0, 2);
+        rig.request(Request::Abandon { id: 1 });
+        rig.request(Request::WaitForPush {
+            id: 3,
+            commit: oid(9),
+        });
+        rig.request(Request::Stop { timeout: MS(1000) });
+        assert_eq!(rig.reply().await, (3, Err(Refusal::Stopped)));
+    });
+}
+
+#[test]
+fn stop_drains_a_commit_that_has_only_just_landed() {
+    paused(async {
+        let mut rig = Rig::start(world(1, 1));
+        rig.busy().await;
+        rig.world.tip.set(2);
+        let world = Rc::clone(&rig.world);
+        assert_eq!(
+            rig.stop(MS(1000)).await,
+            Ended {
+                drained: true,
+                pending_commits: 0,
+                aborted: false
+            }
+        );
+        assert_eq!(world.remote.get(), 2);
+    });
+}
+
+#[test]
+fn stop_cancels_a_hanging_push_at_its_deadline() {
+    paused(async {
+        let world = world(2, 1);
+        world.stuck_push.set(true);
+        let rig = Rig::start(world);
+        let world = Rc::clone(&rig.world);
+        let before = Instant::now();
+        let ended = rig.stop(MS(5000)).await;
+        assert_eq!(
+            ended,
+            Ended {
+                drained: false,
+                pending_commits: 1,
+                aborted: false
+            }
+        );
+        assert_eq!(Instant::now() - before, MS(5000));
+        assert_eq!(world.cancelled.get(), 1);
+    });
+}
+
+#[test]
+fn stop_ends_even_if_the_repository_hangs() {
+    paused(async {
+        let mut rig = Rig::start(world(1, 1));
+        rig.busy().await;
+        rig.world.stuck_survey.set(true);
+        let before = Instant::now();
+        rig.stop(MS(3000)).await;
+        assert_eq!(Instant::now() - before, MS(3000));
+    });
+}
+
+#[test]
+fn a_second_stop_can_only_shorten_the_drain() {
+    paused(async {
+        let world = world(2, 1);
+        world.stuck_push.set(true);
+        let rig = Rig::start(world);
+        let before = Instant::now();
+        rig.request(Request::Stop { timeout: MS(9000) });
+        rig.request(Request::Stop { timeout: MS(50_000) });
+        rig.stop(MS(2000)).await;
+        assert_eq!(Instant::now() - before, MS(2000));
+    });
+}
+
+#[test]
+fn abort_ends_at_once_and_silently() {
+    paused(async {
+        let world = world(2, 1);
+        world.stuck_push.set(true);
+        let mut rig = Rig::start(world);
+        rig.request(Request::WaitForPush {
+            id: 1,
+            commit: oid(2),
+        });
+        rig.request(Request::Abort);
+        assert!(rig.ended.await.expect("ends").aborted);
+        while let Some(delivery) = rig.deliveries.recv().await {
+            assert!(matches!(delivery, Delivery::Busy(_)), "{delivery:?}");
+        }
+    });
+}
+
+#[test]
+fn a_vanished_handle_ends_the_daemon() {
+    paused(async {
+        let rig = Rig::start(world(1, 1));
+        drop(rig.requests);
+        assert!(rig.ended.await.expect("ends").aborted);
+    });
+}

@@ -1,0 +1,93 @@
+//! Repositories for tests, made and changed by the git program, as another process would.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::Repository;
+use crate::oid::Oid;
+
+/// A temporary directory with repositories.
+pub(super) struct Sandbox {
+    root: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl Sandbox {
+    pub(super) fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        Self {
+            // libgit2 resolves links in paths, so that expectations must too.
+            root: directory.path().canonicalize().expect("exists"),
+            _directory: directory,
+        }
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Makes an empty repository with a working tree, on the branch `main`.
+    pub(super) fn init(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        self.git(
+            &self.root,
+            &[
+                "init",
+                "-q",
+                "--initial-branch=main",
+                path.to_str().expect("UTF-8"),
+            ],
+        );
+        path
+    }
+
+    pub(super) fn open(&self, path: &Path) -> Repository {
+        assert!(path.starts_with(&self.root));
+        Repository::open(Some(path)).expect("opens")
+    }
+
+    pub(super) fn commit(&self, work: &Path, message: &str) -> Oid {
+        self.commit_at(work, message, 1_700_000_000)
+    }
+
+    pub(super) fn commit_at(&self, work: &Path, message: &str, seconds: u32) -> Oid {
+        let date = format!("@{seconds} +0000");
+        self.run(
+            work,
+            &["commit", "-q", "--allow-empty", "-m", message],
+            Some(&date),
+        );
+        self.git(work, &["rev-parse", "HEAD"]).parse().expect("an id")
+    }
+
+    /// Runs git and returns what it printed, without the last line break.
+    pub(super) fn git(&self, directory: &Path, arguments: &[&str]) -> String {
+        self.run(directory, arguments, None)
+    }
+
+    fn run(&self, directory: &Path, arguments: &[&str], date: Option<&str>) -> String {
+        let mut command = Command::new("git");
+        command
+            .current_dir(self.root.join(directory))
+            .args(arguments)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .envs([
+                ("GIT_AUTHOR_NAME", "A"),
+                ("GIT_AUTHOR_EMAIL", "a@example.com"),
+                ("GIT_COMMITTER_NAME", "C"),
+                ("GIT_COMMITTER_EMAIL", "c@example.com"),
+            ]);
+        if let Some(date) = date {
+            command.env("GIT_COMMITTER_DATE", date);
+        }
+        let output = command.output().expect("git runs");
+        assert!(
+            output.status.success(),
+            "git {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let printed = String::from_utf8(output.stdout).expect("UTF-8");
+        printed.trim_end().to_owned()
+    }
+}

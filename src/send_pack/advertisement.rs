@@ -1,0 +1,322 @@
+//! What the server says first: its refs and what it can do.
+
+use std::collections::HashSet;
+
+use tokio::io::AsyncRead;
+
+use super::WireError;
+use super::messages::plain_text;
+use crate::oid::Oid;
+use crate::pkt_line::{Packet, PacketReader};
+
+/// The largest advertisement that is read, in bytes of payload: about half a million refs. It bounds the
+/// memory that a hostile server can use.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// What a server advertised before a push.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Advertisement {
+    refs: Vec<(Oid, String)>,
+    tips: Vec<Oid>,
+    capabilities: Vec<String>,
+    shallow: Vec<Oid>,
+}
+
+impl Advertisement {
+    /// Reads up to the flush packet that ends the advertisement.
+    ///
+    /// # Errors
+    ///
+    /// When reading fails, the server refuses or says something else, or its repository is not SHA-1.
+    pub async fn read<R: AsyncRead + Unpin>(reader: &mut PacketReader<R>) -> Result<Self, WireError> {
+        let mut parser = Parser::default();
+        let mut bytes_read = 0;
+        loop {
+            match reader.read().await? {
+                Some(Packet::Flush) => return Ok(parser.advertisement),
+                Some(Packet::Data(payload)) => {
+                    bytes_read += payload.len();
+                    if bytes_read > MAX_BYTES {
+                        return Err(WireError::Protocol(format!(
+                            "the advertisement is longer than {MAX_BYTES} bytes"
+                        )));
+                    }
+                    parser.line(&payload)?;
+                }
+                Some(packet @ (Packet::Delim | Packet::ResponseEnd)) => {
+                    return Err(WireError::Protocol(format!("{packet:?} in the advertisement")));
+                }
+                None => {
+                    return Err(WireError::UnexpectedEof {
+                        context: if bytes_read == 0 {
+                            "before the server's first packet"
+                        } else {
+                            "inside the advertisement"
+                        },
+                    });
+                }
+            }
+        }
+    }
+
+    /// The refs, in the server's order.
+    #[must_use]
+    pub fn refs(&self) -> &[(Oid, String)] {
+        &self.refs
+    }
+
+    /// The object that a ref points to, if the server has the ref.
+    #[must_use]
+    pub fn tip(&self, refname: &str) -> Option<Oid> {
+        self.refs
+            .iter()
+            .find(|(_, name)| name == refname)
+            .map(|&(oid, _)| oid)
+    }
+
+    /// Every object that the server said it has, each once: the tips of its refs, and of the repositories
+    /// that it borrows objects from (`.have`).
+    pub fn tips(&self) -> impl Iterator<Item = Oid> + '_ {
+        self.tips.iter().copied()
+    }
+
+    /// The commits whose parents the server's repository lacks.
+    #[must_use]
+    pub fn shallow(&self) -> &[Oid] {
+        &self.shallow
+    }
+
+    /// The capabilities, with their values.
+    #[must_use]
+    pub fn capabilities(&self) -> &[String] {
+        &self.capabilities
+    }
+
+    /// Whether the server has a capability, with or without a value.
+    #[must_use]
+    pub fn supports(&self, capability: &str) -> bool {
+        self.value(capability).is_some()
+    }
+
+    /// The value of a capability; empty for one that has none.
+    fn value(&self, capability: &str) -> Option<&str> {
+        self.capabilities.iter().find_map(|offered| {
+            let rest = offered.strip_prefix(capability)?;
+            if rest.is_empty() {
+                Some("")
+            } else {
+                rest.strip_prefix('=')
+            }
+        })
+    }
+}
+
+#[derive(Default)]
+struct Parser {
+    advertisement: Advertisement,
+    seen: HashSet<Oid>,
+    capabilities_read: bool,
+}
+
+impl Parser {
+    fn line(&mut self, payload: &[u8]) -> Result<(), WireError> {
+        if let Some(message) = payload.strip_prefix(b"ERR ") {
+            return Err(WireError::Remote(plain_text(message)));
+        }
+        let line = payload.strip_suffix(b"\n").unwrap_or(payload);
+        if self.capabilities_read {
+            return self.reference(line);
+        }
+        if let Some(version) = line.strip_prefix(b"version ") {
+            return if version == b"1" {
+                Ok(())
+            } else {
+                Err(WireError::Protocol(format!(
+                    "protocol version {}, where only 0 and 1 can push",
+                    version.escape_ascii()
+                )))
+            };
+        }
+        self.capabilities_read = true;
+        let (reference, capabilities) = match line.iter().position(|&byte| byte == 0) {
+            Some(at) => (&line[..at], &line[at + 1..]),
+            None => (line, &[][..]),
+        };
+        self.advertisement.capabilities = String::from_utf8_lossy(capabilities)
+            .split_ascii_whitespace()
+            .map(str::to_owned)
+            .collect();
+        // Before the first id is looked at: its length depends on this.
+        if let Some(format) = self.advertisement.value("object-format")
+            && format != "sha1"
+        {
+            return Err(WireError::Protocol(format!(
+                "the remote repository has the object format {}, and only sha1 can be pushed to",
+                format.escape_debug()
+            )));
+        }
+        self.reference(reference)
+    }
+
+    fn reference(&mut self, line: &[u8]) -> Result<(), WireError> {
+        let malformed = || {
+            let shown = &line[..line.len().min(200)];
+            WireError::Protocol(format!(
+                "expected a ref in the advertisement, got \"{}\"",
+                shown.escape_ascii()
+            ))
+        };
+        if let Some(hex) = line.strip_prefix(b"shallow ") {
+            self.advertisement
+                .shallow
+                .push(Oid::from_hex(hex).ok_or_else(malformed)?);
+            return Ok(());
+        }
+        let (hex, name) = line.split_at_checked(Oid::HEX_LENGTH).ok_or_else(malformed)?;
+        let oid = Oid::from_hex(hex).ok_or_else(malformed)?;
+        let name = name.strip_prefix(b" ").ok_or_else(malformed)?;
+        if oid.is_zero() {
+            // A server without refs has to hang its capabilities on something.
+            return if name == b"capabilities^{}" {
+                Ok(())
+            } else {
+                Err(malformed())
+            };
+        }
+        if self.seen.insert(oid) {
+            self.advertisement.tips.push(oid);
+        }
+        // A name that is not UTF-8 cannot be the branch that is pushed.
+        if name != b".have"
+            && let Ok(name) = std::str::from_utf8(name)
+        {
+            self.advertisement.refs.push((oid, name.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pkt_line::{encode, encode_flush};
+
+    const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+    fn oid(hex: &str) -> Oid {
+        hex.parse().expect("40 digits")
+    }
+
+    fn read_bytes(bytes: &[u8]) -> Result<Advertisement, WireError> {
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime")
+            .block_on(Advertisement::read(&mut PacketReader::new(bytes)))
+    }
+
+    fn read(lines: &[&str]) -> Result<Advertisement, WireError> {
+        let mut bytes = Vec::new();
+        for line in lines {
+            encode(line.as_bytes(), &mut bytes);
+        }
+        encode_flush(&mut bytes);
+        read_bytes(&bytes)
+    }
+
+    #[test]
+    fn refs_capabilities_borrowed_tips_and_shallow_commits_are_read() {
+        let advertisement = read(&[
+            "version 1\n",
+            &format!("{A} refs/heads/main\0report-status side-band-64k agent=git/2.47 object-format=sha1\n"),
+            &format!("{A} refs/heads/same"),
+            &format!("{B} .have\n"),
+            &format!("shallow {B}\n"),
+        ])
+        .expect("valid");
+        assert_eq!(advertisement.tip("refs/heads/main"), Some(oid(A)));
+        assert_eq!(advertisement.tip("refs/heads/same"), Some(oid(A)));
+        assert_eq!(advertisement.tip(".have"), None);
+        assert_eq!(advertisement.tips().collect::<Vec<_>>(), [oid(A), oid(B)]);
+        assert_eq!(advertisement.shallow(), [oid(B)]);
+        assert!(advertisement.supports("report-status"));
+        assert!(advertisement.supports("agent"));
+        assert!(!advertisement.supports("report"));
+        assert!(!advertisement.supports("atomic"));
+    }
+
+    #[test]
+    fn an_empty_repository_has_capabilities_and_no_refs() {
+        let zero = Oid::ZERO;
+        let advertisement = read(&[&format!("{zero} capabilities^{{}}\0report-status\n")]).expect("valid");
+        assert_eq!(advertisement.refs(), []);
+        assert_eq!(advertisement.tips().count(), 0);
+        assert!(advertisement.supports("report-status"));
+    }
+
+    #[test]
+    fn a_lone_flush_is_a_server_without_refs_and_capabilities() {
+        assert_eq!(read(&[]).expect("valid"), Advertisement::default());
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_the_servers_words() {
+        match read(&["ERR access denied or repository not exported: /x\n"]) {
+            Err(WireError::Remote(message)) => {
+                assert_eq!(message, "access denied or repository not exported: /x");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_pushed_to_is_refused_by_name() {
+        let long = "c".repeat(64);
+        for (line, word) in [
+            (format!("{long} refs/heads/main\0object-format=sha256"), "sha256"),
+            ("version 2\n".to_owned(), "version 2"),
+            ("<html>".to_owned(), "<html>"),
+            (format!("{A}refs/heads/main"), "refs/heads/main"),
+            (format!("{} refs/heads/main", Oid::ZERO), "refs/heads/main"),
+            ("shallow x".to_owned(), "shallow x"),
+        ] {
+            match read(&[&line]) {
+                Err(WireError::Protocol(message)) => assert!(message.contains(word), "{message}"),
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_early_end_says_whether_anything_came() {
+        for (bytes, expected) in [
+            (&b""[..], "before the server's first packet"),
+            (b"000eversion 1\n", "inside the advertisement"),
+        ] {
+            match read_bytes(bytes) {
+                Err(WireError::UnexpectedEof { context }) => assert_eq!(context, expected),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_not_utf_8_still_tells_what_the_server_has() {
+        let mut bytes = Vec::new();
+        encode(&[A.as_bytes(), b" refs/heads/\xff"].concat(), &mut bytes);
+        encode_flush(&mut bytes);
+        let advertisement = read_bytes(&bytes).expect("valid");
+        assert_eq!(advertisement.refs(), []);
+        assert_eq!(advertisement.tips().collect::<Vec<_>>(), [oid(A)]);
+    }
+
+    #[test]
+    fn an_endless_advertisement_is_cut_off() {
+        let line = format!("{A} refs/heads/{}", "x".repeat(60_000));
+        let mut bytes = Vec::new();
+        while bytes.len() <= MAX_BYTES + 1024 * 1024 {
+            encode(line.as_bytes(), &mut bytes);
+        }
+        assert!(matches!(read_bytes(&bytes), Err(WireError::Protocol(_))));
+    }
+}

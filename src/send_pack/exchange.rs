@@ -1,0 +1,282 @@
+//! The exchange itself: the request and the pack go out while the answer is read.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::pin;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
+
+use super::report::ReportReader;
+use super::{Advertisement, Command, Report, SendError, WireError, encode_request};
+use crate::failure::{Failure, Kind};
+use crate::oid::Oid;
+use crate::pkt_line::PacketReader;
+
+/// The pack, in pieces; its end is the end of the channel. Dropping the receiver cancels its generation.
+pub type PackReceiver = mpsc::Receiver<Result<Bytes, Failure>>;
+
+/// Sends the command and the pack, and reads the report.
+///
+/// Both directions run at once: a server may refuse before it has read the whole pack, and one that dies
+/// says why before the pipe breaks. So what the server said is preferred to the error of writing to it.
+/// The writer is flushed after the pack and not closed.
+///
+/// # Errors
+///
+/// When no report came. A report that refuses the update is not an error.
+pub async fn send<R, W>(
+    reader: &mut PacketReader<R>,
+    writer: &mut W,
+    advertisement: &Advertisement,
+    command: &Command,
+    shallow: &[Oid],
+    pack: PackReceiver,
+) -> Result<Report, SendError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let sent = Cell::new(false);
+    let failed = |source, messages| SendError {
+        sent: sent.get(),
+        source,
+        messages,
+    };
+    if !advertisement.supports("report-status") && !advertisement.supports("report-status-v2") {
+        return Err(failed(
+            WireError::Protocol(
+                "it offers no report-status, so that a push could not be confirmed".to_owned(),
+            ),
+            String::new(),
+        ));
+    }
+    let request = encode_request(advertisement, command, shallow);
+    let mut report_reader = ReportReader::new(advertisement.supports("side-band-64k"), command.refname());
+
+    let outcome = {
+        let mut writing = pin!(write_request(writer, &request, pack, &sent));
+        let mut reading = pin!(report_reader.read(reader));
+        tokio::select! {
+            biased;
+            written = &mut writing => match written {
+                Ok(()) => reading.await,
+                // The server hung up: what it said before it did tells why, and a broken pipe does not.
+                Err(WireError::Io(error)) if is_hangup(&error) => reading.await,
+                Err(error) => Err(error),
+            },
+            read = &mut reading => read,
+        }
+    };
+    outcome.map_err(|source| failed(source, report_reader.messages()))
+}
+
+fn is_hangup(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted
+    )
+}
+
+/// Reads and discards until the server ends the connection: what it still says after the report.
+///
+/// # Errors
+///
+/// When reading fails.
+pub async fn drain<R: AsyncRead + Unpin>(reader: &mut PacketReader<R>) -> Result<(), WireError> {
+    reader.discard().await
+}
+
+/// Sets `sent` just before the last piece of the pack is handed over. To know which one is the last, each
+/// piece is held back until the next has come.
+async fn write_request<W: AsyncWrite + Unpin>(
+    writer: &mut W,
+    request: &[u8],
+    mut pack: PackReceiver,
+    sent: &Cell<bool>,
+) -> Result<(), WireError> {
+    writer.write_all(request).await?;
+    let mut held: Option<Bytes> = None;
+    while let Some(piece) = pack.recv().await {
+        let piece = piece.map_err(WireError::Pack)?;
+        if piece.is_empty() {
+            continue;
+        }
+        if let Some(ready) = held.replace(piece) {
+            writer.write_all(&ready).await?;
+        }
+    }
+    let last =
+        held.ok_or_else(|| WireError::Pack(Failure::new(Kind::Local, "the pack ended before it began")))?;
+    sent.set(true);
+    writer.write_all(&last).await?;
+    writer.flush().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pkt_line::{encode, encode_flush};
+    use tokio::io::{AsyncReadExt, DuplexStream};
+
+    const PACK: &[u8] = b"PACK and so on";
+
+    fn oid(digit: char) -> Oid {
+        digit.to_string().repeat(40).parse().expect("40 digits")
+    }
+
+    async fn advertisement(capabilities: &str) -> Advertisement {
+        let mut bytes = Vec::new();
+        let line = format!("{} refs/heads/main\0{capabilities}\n", oid('a'));
+        encode(line.as_bytes(), &mut bytes);
+        encode_flush(&mut bytes);
+        Advertisement::read(&mut PacketReader::new(&bytes[..]))
+            .await
+            .expect("valid")
+    }
+
+    fn pack(pieces: Vec<Result<Bytes, Failure>>) -> PackReceiver {
+        let (sender, receiver) = mpsc::channel(pieces.len().max(1));
+        for piece in pieces {
+            sender.try_send(piece).expect("room");
+        }
+        receiver
+    }
+
+    fn report(lines: &[&str]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for line in lines {
+            encode(line.as_bytes(), &mut bytes);
+        }
+        encode_flush(&mut bytes);
+        bytes
+    }
+
+    /// Pushes against a server played by `server`, and then closes the connection.
+    async fn push<F, S>(capabilities: &str, pack: PackReceiver, server: F) -> Result<Report, SendError>
+    where
+        F: FnOnce(DuplexStream) -> S,
+        S: Future<Output = ()>,
+    {
+        let (client, server_end) = tokio::io::duplex(1024);
+        let advertisement = advertisement(capabilities).await;
+        let command = Command::new("refs/heads/main", Some(oid('a')), oid('b')).expect("valid");
+        let pushing = async move {
+            let (reader, mut writer) = tokio::io::split(client);
+            let mut reader = PacketReader::new(reader);
+            send(&mut reader, &mut writer, &advertisement, &command, &[], pack).await
+        };
+        tokio::join!(pushing, server(server_end)).0
+    }
+
+    async fn read_pack(server: &mut DuplexStream) {
+        let mut got = Vec::new();
+        while !got.ends_with(PACK) {
+            got.push(server.read_u8().await.expect("more of the pack"));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_request_and_the_whole_pack_arrive_and_the_report_is_returned() {
+        let pieces = vec![
+            Ok(Bytes::from_static(&PACK[..5])),
+            Ok(Bytes::new()),
+            Ok(Bytes::from_static(&PACK[5..])),
+        ];
+        let result = push("report-status", pack(pieces), |mut server| async move {
+            read_pack(&mut server).await;
+            let report = report(&["unpack ok", "ok refs/heads/main"]);
+            server.write_all(&report).await.expect("writable");
+        })
+        .await;
+        assert!(result.expect("a report").is_success());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_comes_before_the_pack_is_through_is_returned_at_once() {
+        // The pack never ends: the sender stays open.
+        let (sender, receiver) = mpsc::channel(1);
+        let result = push("report-status", receiver, |mut server| async move {
+            let report = report(&["unpack ok", "ng refs/heads/main no"]);
+            server.write_all(&report).await.expect("writable");
+            sender.closed().await;
+        })
+        .await;
+        assert_eq!(result.expect("a report").reference, Err("no".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_dies_is_quoted_rather_than_the_broken_pipe() {
+        let pieces = vec![Ok(vec![7; 100_000].into()), Ok(vec![7; 100_000].into())];
+        let error = push(
+            "report-status side-band-64k",
+            pack(pieces),
+            |mut server| async move {
+                let mut bytes = Vec::new();
+                encode(b"\x02hint: something\n", &mut bytes);
+                encode(b"\x03fatal: disk full\n", &mut bytes);
+                server.write_all(&bytes).await.expect("writable");
+            },
+        )
+        .await
+        .expect_err("no report");
+        assert!(matches!(&error.source, WireError::Remote(message) if message == "fatal: disk full"));
+        assert_eq!(error.messages, "hint: something");
+        assert!(!error.sent);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_during_the_pack_sent_nothing_that_could_count() {
+        let pieces = vec![Ok(vec![7; 100_000].into()), Ok(vec![7; 100_000].into())];
+        let error = push(
+            "report-status",
+            pack(pieces),
+            |server| async move { drop(server) },
+        )
+        .await
+        .expect_err("no report");
+        assert!(!error.sent, "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_after_the_pack_leaves_the_outcome_unknown() {
+        let pieces = vec![Ok(Bytes::from_static(PACK))];
+        let error = push("report-status", pack(pieces), |mut server| async move {
+            read_pack(&mut server).await;
+        })
+        .await
+        .expect_err("no report");
+        assert!(matches!(error.source, WireError::UnexpectedEof { .. }), "{error}");
+        assert!(error.sent);
+    }
+
+    #[tokio::test]
+    async fn a_pack_that_cannot_be_made_ends_the_push_before_its_last_piece() {
+        let failure = Failure::new(Kind::Local, "object gone");
+        let pieces = vec![Ok(Bytes::from_static(PACK)), Err(failure.clone())];
+        let error = push("report-status", pack(pieces), |mut server| async move {
+            let mut got = Vec::new();
+            server.read_to_end(&mut got).await.expect("readable");
+            assert!(!got.ends_with(PACK));
+        })
+        .await
+        .expect_err("no report");
+        assert!(matches!(error.source, WireError::Pack(got) if got == failure));
+        assert!(!error.sent);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_would_not_confirm_gets_nothing() {
+        let error = push("side-band-64k", pack(Vec::new()), |mut server| async move {
+            let mut got = Vec::new();
+            server.read_to_end(&mut got).await.expect("readable");
+            assert_eq!(got, b"");
+        })
+        .await
+        .expect_err("refused");
+        assert!(matches!(error.source, WireError::Protocol(_)));
+        assert!(!error.sent);
+    }
+}

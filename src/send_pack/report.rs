@@ -1,0 +1,347 @@
+//! What the server says at the end: whether it stored the pack and moved the ref.
+
+use bytes::BytesMut;
+use tokio::io::AsyncRead;
+
+use super::WireError;
+use super::messages::{Messages, plain_text};
+use crate::pkt_line::{Packet, PacketReader, take_packet};
+
+/// The server's verdict on a push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Whether the pack was stored; else the server's reason.
+    pub unpack: Result<(), String>,
+    /// Whether the ref was updated; else the server's reason.
+    pub reference: Result<(), String>,
+    /// What the server and its hooks said for people: at most the last 8 KiB, without control characters
+    /// and escape sequences.
+    pub messages: String,
+}
+
+impl Report {
+    /// Whether the ref has the new value.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.unpack.is_ok() && self.reference.is_ok()
+    }
+}
+
+/// Reads the report on `refname`, and no further: what the server does after it (the post-receive hook,
+/// housekeeping) goes on, and [`drain`](super::drain) reads what it says of that.
+///
+/// # Errors
+///
+/// When reading fails, the server gives up, or the report is not one or does not mention the ref.
+pub async fn read_report<R: AsyncRead + Unpin>(
+    reader: &mut PacketReader<R>,
+    sideband: bool,
+    refname: &str,
+) -> Result<Report, WireError> {
+    ReportReader::new(sideband, refname).read(reader).await
+}
+
+/// Reads a report, and keeps what the server said where none came.
+#[derive(Debug)]
+pub(super) struct ReportReader<'a> {
+    lines: Lines<'a>,
+    sideband: bool,
+    /// The report's own packets, where the sideband's cut through them.
+    pending: BytesMut,
+    messages: Messages,
+}
+
+impl<'a> ReportReader<'a> {
+    pub(super) fn new(sideband: bool, refname: &'a str) -> Self {
+        Self {
+            lines: Lines {
+                refname,
+                unpack: None,
+                reference: None,
+            },
+            sideband,
+            pending: BytesMut::new(),
+            messages: Messages::default(),
+        }
+    }
+
+    /// What the server has said for people so far.
+    pub(super) fn messages(&self) -> String {
+        self.messages.to_text()
+    }
+
+    /// Cancel-safe: another call goes on where this one was.
+    pub(super) async fn read<R: AsyncRead + Unpin>(
+        &mut self,
+        reader: &mut PacketReader<R>,
+    ) -> Result<Report, WireError> {
+        loop {
+            let packet = reader.read().await?.ok_or(WireError::UnexpectedEof {
+                context: "before the server's report",
+            })?;
+            let is_complete = if self.sideband {
+                self.demultiplex(&packet)?
+            } else {
+                self.lines.packet(&packet)?
+            };
+            if is_complete {
+                return self.lines.verdict(self.messages());
+            }
+        }
+    }
+
+    /// Whether the report is complete.
+    fn demultiplex(&mut self, packet: &Packet) -> Result<bool, WireError> {
+        let Packet::Data(payload) = packet else {
+            return Err(WireError::UnexpectedEof {
+                context: "before the server's report",
+            });
+        };
+        match payload.split_first() {
+            Some((1, data)) => {
+                self.pending.extend_from_slice(data);
+                while let Some(packet) = take_packet(&mut self.pending)? {
+                    if self.lines.packet(&packet)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            Some((2, message)) => {
+                self.messages.push(message);
+                Ok(false)
+            }
+            Some((3, message)) => Err(WireError::Remote(plain_text(message))),
+            _ => match payload.strip_prefix(b"ERR ") {
+                Some(message) => Err(WireError::Remote(plain_text(message))),
+                None => Err(unexpected("a sideband packet", payload)),
+            },
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Lines<'a> {
+    refname: &'a str,
+    unpack: Option<Result<(), String>>,
+    reference: Option<Result<(), String>>,
+}
+
+impl Lines<'_> {
+    /// Whether the report is complete.
+    fn packet(&mut self, packet: &Packet) -> Result<bool, WireError> {
+        match packet {
+            Packet::Flush => Ok(true),
+            Packet::Data(payload) => {
+                self.line(payload.strip_suffix(b"\n").unwrap_or(payload))?;
+                Ok(false)
+            }
+            Packet::Delim | Packet::ResponseEnd => {
+                Err(WireError::Protocol(format!("{packet:?} in the report")))
+            }
+        }
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<(), WireError> {
+        if self.unpack.is_none() {
+            self.unpack = match (line.strip_prefix(b"unpack "), line.strip_prefix(b"ERR ")) {
+                (Some(b"ok"), _) => Some(Ok(())),
+                (Some(reason), _) => Some(Err(plain_text(reason))),
+                (None, Some(message)) => return Err(WireError::Remote(plain_text(message))),
+                (None, None) => return Err(unexpected("the word \"unpack\" in the report", line)),
+            };
+        } else if let Some(name) = line.strip_prefix(b"ok ") {
+            // A refusal stays one, whatever else is said of the same ref.
+            if name == self.refname.as_bytes() && self.reference.is_none() {
+                self.reference = Some(Ok(()));
+            }
+        } else if let Some(rest) = line.strip_prefix(b"ng ") {
+            let (name, reason) = match rest.iter().position(|&byte| byte == b' ') {
+                Some(at) => (&rest[..at], &rest[at + 1..]),
+                None => (rest, &b"no reason given"[..]),
+            };
+            if name == self.refname.as_bytes() {
+                self.reference = Some(Err(plain_text(reason)));
+            }
+        } else if !line.starts_with(b"option ") {
+            return Err(unexpected("the fate of a ref in the report", line));
+        }
+        Ok(())
+    }
+
+    fn verdict(&mut self, messages: String) -> Result<Report, WireError> {
+        let unpack = self
+            .unpack
+            .take()
+            .ok_or_else(|| WireError::Protocol("the report is empty".to_owned()))?;
+        let reference = match self.reference.take() {
+            Some(reference) => reference,
+            // git lists the ref here too, but the reason is clear without.
+            None if unpack.is_err() => Err("unpacker error".to_owned()),
+            None => {
+                return Err(WireError::Protocol(format!(
+                    "the report does not mention {}",
+                    self.refname
+                )));
+            }
+        };
+        Ok(Report {
+            unpack,
+            reference,
+            messages,
+        })
+    }
+}
+
+fn unexpected(expected: &str, got: &[u8]) -> WireError {
+    let shown = &got[..got.len().min(200)];
+    WireError::Protocol(format!("expected {expected}, got \"{}\"", shown.escape_ascii()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pkt_line::{encode, encode_flush};
+
+    const MAIN: &str = "refs/heads/main";
+
+    fn lines(lines: &[&str]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for line in lines {
+            encode(line.as_bytes(), &mut bytes);
+        }
+        encode_flush(&mut bytes);
+        bytes
+    }
+
+    fn on_band(band: u8, bytes: &[u8], packet_length: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        for chunk in bytes.chunks(packet_length) {
+            encode(&[&[band], chunk].concat(), &mut out);
+        }
+        out
+    }
+
+    fn read(bytes: &[u8], sideband: bool) -> Result<Report, WireError> {
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime")
+            .block_on(read_report(&mut PacketReader::new(bytes), sideband, MAIN))
+    }
+
+    #[test]
+    fn unpack_ok_and_ok_for_the_ref_is_success() {
+        for sideband in [false, true] {
+            let mut bytes = lines(&[
+                "unpack ok\n",
+                "ok refs/heads/main\n",
+                "option refname refs/heads/x\n",
+            ]);
+            if sideband {
+                bytes = on_band(1, &bytes, 1000);
+            }
+            assert!(read(&bytes, sideband).expect("a report").is_success());
+        }
+    }
+
+    #[test]
+    fn a_report_that_is_cut_anywhere_by_the_sideband_is_put_together() {
+        let report = lines(&["unpack ok\n", "ng refs/heads/main hook declined\n"]);
+        for length in 1..report.len() {
+            let mut bytes = on_band(2, b"declined: \x1b[31mno\x1b[0m\n", 5);
+            bytes.extend(on_band(1, &report, length));
+            assert_eq!(
+                read(&bytes, true).expect("a report"),
+                Report {
+                    unpack: Ok(()),
+                    reference: Err("hook declined".to_owned()),
+                    messages: "declined: no".to_owned(),
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_less_than_both_words_is_success() {
+        for (report, is_error) in [
+            (&["unpack ok"][..], true),
+            (&["unpack ok", "ok refs/heads/other"], true),
+            (&["unpack ok", "ok refs/heads/main2"], true),
+            (&["ok refs/heads/main"], true),
+            (&[], true),
+            (&["unpack ok", "fine refs/heads/main"], true),
+            (&["unpack index-pack abnormal exit"], false),
+            (&["unpack disk full", "ng refs/heads/main unpacker error"], false),
+            (&["unpack disk full", "ok refs/heads/main"], false),
+            (
+                &["unpack ok", "ok refs/heads/main", "ng refs/heads/main no"],
+                false,
+            ),
+            (
+                &["unpack ok", "ng refs/heads/main no", "ok refs/heads/main"],
+                false,
+            ),
+            (&["unpack ok", "ng refs/heads/main"], false),
+        ] {
+            match read(&lines(report), false) {
+                Ok(verdict) => assert!(!is_error && !verdict.is_success(), "{report:?}: {verdict:?}"),
+                Err(error) => assert!(
+                    is_error && matches!(error, WireError::Protocol(_)),
+                    "{report:?}: {error}"
+                ),
+            }
+        }
+    }
+
+    #[test]
+    fn the_fatal_band_and_err_packets_are_the_servers_own_words() {
+        for (bytes, sideband) in [
+            (on_band(3, b"fatal: disk full\n", 100), true),
+            (lines(&["ERR fatal: disk full"]), false),
+            (lines(&["ERR fatal: disk full"]), true),
+        ] {
+            match read(&bytes, sideband) {
+                Err(WireError::Remote(message)) => assert_eq!(message, "fatal: disk full"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_report_ends_with_its_own_flush_and_what_follows_is_left_to_drain() {
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime")
+            .block_on(async {
+                let mut bytes = on_band(1, &lines(&["unpack ok", "ok refs/heads/main"]), 1000);
+                bytes.extend(on_band(2, b"post-receive says something", 3));
+                encode_flush(&mut bytes);
+                let mut reader = PacketReader::new(&bytes[..]);
+                let report = read_report(&mut reader, true, MAIN).await.expect("a report");
+                assert_eq!(report.messages, "");
+                super::super::drain(&mut reader).await.expect("readable");
+                assert_eq!(reader.read().await.expect("readable"), None);
+            });
+    }
+
+    #[test]
+    fn a_server_that_stops_before_its_report_is_an_early_end() {
+        for bytes in [Vec::new(), on_band(2, b"hello", 9), lines(&[])] {
+            assert!(matches!(read(&bytes, true), Err(WireError::UnexpectedEof { .. })));
+        }
+    }
+
+    #[test]
+    fn keepalive_packets_are_harmless_and_unknown_bands_are_errors() {
+        let mut bytes = Vec::new();
+        encode(&[2], &mut bytes);
+        encode(&[1], &mut bytes);
+        bytes.extend(on_band(1, &lines(&["unpack ok", "ok refs/heads/main"]), 1000));
+        assert!(read(&bytes, true).expect("a report").is_success());
+        for packet in [&[4_u8][..], &[]] {
+            let mut bytes = Vec::new();
+            encode(packet, &mut bytes);
+            assert!(matches!(read(&bytes, true), Err(WireError::Protocol(_))));
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What we ask of the server: one ref to create or to move.
+
+use super::{Advertisement, WireError};
+use crate::oid::Oid;
+use crate::pkt_line::{encode, encode_flush};
+
+/// git itself stores no ref name as long as this, and one must fit in a packet.
+const MAX_REFNAME: usize = 4096;
+
+/// A ref to create, or to move from a known value. It cannot be a deletion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    refname: String,
+    old: Option<Oid>,
+    new: Oid,
+}
+
+impl Command {
+    /// Moves `refname` from `old` to `new`, or creates it where `old` is `None`.
+    ///
+    /// # Errors
+    ///
+    /// When one of the ids is zero (which would mean to delete), or the name is not that of a ref.
+    pub fn new(refname: impl Into<String>, old: Option<Oid>, new: Oid) -> Result<Self, WireError> {
+        let refname = refname.into();
+        if new.is_zero() || old.is_some_and(|old| old.is_zero()) {
+            return Err(WireError::Protocol(format!(
+                "an update of {} needs the ids of commits, not zeros",
+                refname.escape_debug()
+            )));
+        }
+        let is_name = refname.starts_with("refs/")
+            && refname.len() <= MAX_REFNAME
+            && !refname.chars().any(|c| c == ' ' || c.is_control());
+        if !is_name {
+            return Err(WireError::Protocol(format!(
+                "\"{}\" is not the full name of a ref",
+                refname.escape_debug()
+            )));
+        }
+        Ok(Self { refname, old, new })
+    }
+
+    /// The full name of the ref.
+    #[must_use]
+    pub fn refname(&self) -> &str {
+        &self.refname
+    }
+
+    /// The value that the server must still have; `None` where the ref must not exist.
+    #[must_use]
+    pub const fn old_oid(&self) -> Option<Oid> {
+        self.old
+    }
+
+    /// The value that it gets.
+    #[must_use]
+    pub const fn new_oid(&self) -> Oid {
+        self.new
+    }
+}
+
+/// Encodes everything that comes before the pack: the commits whose parents our repository lacks, the
+/// command with the capabilities that we use of those offered, and a flush.
+#[must_use]
+pub fn encode_request(advertisement: &Advertisement, command: &Command, shallow: &[Oid]) -> Vec<u8> {
+    let mut request = Vec::new();
+    for oid in shallow {
+        encode(format!("shallow {oid}").as_bytes(), &mut request);
+    }
+    let line = format!(
+        "{} {} {}\0{}",
+        command.old.unwrap_or(Oid::ZERO),
+        command.new,
+        command.refname,
+        capabilities(advertisement)
+    );
+    encode(line.as_bytes(), &mut request);
+    encode_flush(&mut request);
+    request
+}
+
+fn capabilities(advertisement: &Advertisement) -> String {
+    let mut used = String::new();
+    let mut add = |capability: &str| {
+        used.push(' ');
+        used.push_str(capability);
+    };
+    if let Some(report) = ["report-status-v2", "report-status"]
+        .into_iter()
+        .find(|report| advertisement.supports(report))
+    {
+        add(report);
+    }
+    for capability in ["side-band-64k", "quiet"] {
+        if advertisement.supports(capability) {
+            add(capability);
+        }
+    }
+    // An advertisement with another format than sha1 has been refused.
+    if advertisement.supports("object-format") {
+        add("object-format=sha1");
+    }
+    if advertisement.supports("agent") {
+        add(concat!("agent=git-push-daemon/", env!("CARGO_PKG_VERSION")));
+    }
+    used
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pkt_line::PacketReader;
+
+    fn oid(digit: char) -> Oid {
+        digit.to_string().repeat(40).parse().expect("40 digits")
+    }
+
+    fn advertisement(capabilities: &str) -> Advertisement {
+        let mut bytes = Vec::new();
+        let line = format!("{} refs/heads/main\0{capabilities}\n", oid('a'));
+        encode(line.as_bytes(), &mut bytes);
+        encode_flush(&mut bytes);
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime")
+            .block_on(Advertisement::read(&mut PacketReader::new(&bytes[..])))
+            .expect("valid")
+    }
+
+    #[test]
+    fn only_what_we_use_of_what_is_offered_is_asked_for() {
+        let command = Command::new("refs/heads/main", Some(oid('a')), oid('b')).expect("valid");
+        let version = env!("CARGO_PKG_VERSION");
+        for (offered, asked) in [
+            (
+                "report-status report-status-v2 delete-refs side-band-64k quiet atomic ofs-delta object-format=sha1 agent=git/2.47",
+                format!(
+                    " report-status-v2 side-band-64k quiet object-format=sha1 agent=git-push-daemon/{version}"
+                ),
+            ),
+            ("report-status delete-refs", " report-status".to_owned()),
+            ("", String::new()),
+        ] {
+            let mut expected = Vec::new();
+            let line = format!("{} {} refs/heads/main\0{asked}", oid('a'), oid('b'));
+            encode(line.as_bytes(), &mut expected);
+            encode_flush(&mut expected);
+            assert_eq!(encode_request(&advertisement(offered), &command, &[]), expected);
+        }
+    }
+
+    #[test]
+    fn a_creation_starts_from_zeros_and_shallow_commits_come_first() {
+        let command = Command::new("refs/heads/new", None, oid('b')).expect("valid");
+        let request = encode_request(&advertisement(""), &command, &[oid('c')]);
+        let text = String::from_utf8_lossy(&request);
+        assert!(text.starts_with(&format!("0034shallow {}", oid('c'))), "{text}");
+        assert!(text.contains(&format!("{} {} refs/heads/new\0", Oid::ZERO, oid('b'))));
+    }
+
+    #[test]
+    fn no_command_can_delete_or_name_something_else_than_a_ref() {
+        let good = oid('a');
+        for (refname, old, new) in [
+            ("refs/heads/main", Some(good), Oid::ZERO),
+            ("refs/heads/main", Some(Oid::ZERO), good),
+            ("main", None, good),
+            ("refs/heads/a b", None, good),
+            ("refs/heads/a\0delete-refs", None, good),
+            ("refs/heads/a\n", None, good),
+        ] {
+            assert!(Command::new(refname, old, new).is_err(), "{refname:?}");
+        }
+        assert!(Command::new(format!("refs/heads/{}", "x".repeat(5000)), None, good).is_err());
+    }
+}

@@ -1,0 +1,818 @@
+//! Every path through the machine, one behaviour a test.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::*;
+use crate::backoff::BackoffConfig;
+use crate::event::{Event, StateName};
+use crate::failure::Kind;
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+fn oid(byte: u8) -> Oid {
+    Oid::from_bytes([byte; Oid::LENGTH])
+}
+
+fn policy() -> Policy {
+    Policy {
+        backoff: BackoffConfig {
+            base: MS(1000),
+            multiplier: 2.0,
+            cap: MS(60_000),
+            jitter: 0.0,
+        },
+        seed: 0,
+        max_retries: None,
+        debounce: Duration::ZERO,
+        diverged_probe: Some(MS(60_000)),
+        preserve: false,
+    }
+}
+
+/// The machine under a hand-moved clock.
+struct Harness {
+    state: State,
+    now: Now,
+}
+
+impl Harness {
+    fn start(policy: Policy, tip: Option<Oid>, remote: Option<Oid>) -> (Self, Vec<Action>) {
+        let now = Now {
+            instant: Instant::now() + Duration::from_secs(3600),
+            wall: SystemTime::UNIX_EPOCH,
+        };
+        let (state, actions) = State::start(policy, survey(tip, 1), remote, now);
+        (Self { state, now }, actions)
+    }
+
+    /// A daemon whose remote has `oid(1)`, the local tip.
+    fn in_sync(policy: Policy) -> Self {
+        let (mut harness, actions) = Self::start(policy, Some(oid(1)), Some(oid(1)));
+        assert_eq!(
+            actions,
+            [Action::Attempt {
+                preserve: policy.preserve
+            }]
+        );
+        let actions = harness.ended(
+            Outcome::UpToDate { tip: Some(oid(1)) },
+            oid(1),
+            survey(Some(oid(1)), 0),
+        );
+        assert_eq!(actions, [Action::Confirmed { commit: oid(1) }]);
+        harness
+    }
+
+    fn step(&mut self, input: Input) -> Vec<Action> {
+        self.state.step(input, self.now)
+    }
+
+    fn commit(&mut self, tip: Oid) -> Vec<Action> {
+        self.step(Input::Surveyed(survey(Some(tip), 1)))
+    }
+
+    fn ended(&mut self, outcome: Outcome, remote: Oid, survey: Survey) -> Vec<Action> {
+        self.step(Input::AttemptEnded {
+            outcome,
+            remote: RemoteTip::At(remote),
+            survey,
+        })
+    }
+
+    fn pushed(&mut self, tip: Oid) -> Vec<Action> {
+        let outcome = Outcome::Pushed {
+            tip,
+            previous: self.state.remote(),
+            commits: 1,
+            bytes: 100,
+        };
+        self.ended(outcome, tip, survey(Some(tip), 0))
+    }
+
+    fn failed(&mut self, tip: Oid, kind: Kind) -> Vec<Action> {
+        let outcome = Outcome::Failed {
+            tip: Some(tip),
+            failure: Failure::new(kind, "it broke"),
+            had_work: false,
+            unconfirmed: None,
+        };
+        self.step(Input::AttemptEnded {
+            outcome,
+            remote: RemoteTip::Unseen,
+            survey: survey(self.state.tip(), 1),
+        })
+    }
+
+    fn diverged(&mut self, tip: Oid, comparable: bool) -> Vec<Action> {
+        let failure = Failure::non_fast_forward("diverged", oid(9));
+        let outcome = Outcome::Diverged {
+            tip,
+            failure,
+            comparable,
+            preserved: None,
+        };
+        self.ended(outcome, oid(9), survey(Some(tip), 1))
+    }
+
+    fn advance(&mut self, by: Duration) {
+        self.now = Now {
+            instant: self.now.instant + by,
+            wall: self.now.wall + by,
+        };
+    }
+
+    /// Moves to the deadline and fires it.
+    fn fire(&mut self) -> Vec<Action> {
+        let deadline = self.state.deadline().expect("a timer is set");
+        self.advance(deadline - self.now.instant);
+        self.step(Input::TimerFired)
+    }
+
+    fn name(&self) -> StateName {
+        self.state.status().state
+    }
+}
+
+const ATTEMPT: Action = Action::Attempt { preserve: false };
+
+fn survey(tip: Option<Oid>, pending: u64) -> Survey {
+    Survey {
+        tip,
+        pending,
+        oldest_pending: None,
+        behind: Some(0),
+    }
+}
+
+fn events(actions: &[Action]) -> Vec<&Event> {
+    actions
+        .iter()
+        .filter_map(|action| {
+            if let Action::Emit(event) = action {
+                Some(event)
+            } else {
+                None
+            }
+        })
+        .collect()
+}
+
+/// `(commit, attempt, kind)` of the errors among the actions.
+fn errors(actions: &[Action]) -> Vec<(Option<Oid>, u32, Kind)> {
+    events(actions)
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Error {
+                commit,
+                attempt,
+                failure,
+            } => Some((*commit, *attempt, failure.kind())),
+            _ => None,
+        })
+        .collect()
+}
+
+/// `(attempt, next_delay)` of the retries among the actions.
+fn retries(actions: &[Action]) -> Vec<(u32, Duration)> {
+    events(actions)
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Retry {
+                attempt, next_delay, ..
+            } => Some((*attempt, *next_delay)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn an_up_to_date_start_emits_nothing() {
+    let harness = Harness::in_sync(policy());
+    assert_eq!(harness.name(), StateName::InSync);
+    assert_eq!(harness.state.deadline(), None);
+    assert_eq!(harness.state.status().pending_commits, 0);
+}
+
+#[test]
+fn a_backlog_at_the_start_is_pushed_as_attempt_1() {
+    let (mut harness, _) = Harness::start(policy(), Some(oid(2)), Some(oid(1)));
+    assert_eq!(harness.name(), StateName::Starting);
+    harness.advance(MS(40));
+    let actions = harness.pushed(oid(2));
+    assert_eq!(
+        events(&actions),
+        [&Event::Push {
+            commit: oid(2),
+            duration: MS(40),
+            previous: Some(oid(1)),
+            commits: 1,
+            attempt: 1,
+            bytes: 100
+        }]
+    );
+    assert_eq!(harness.name(), StateName::InSync);
+}
+
+#[test]
+fn a_new_tip_is_attempted_at_once() {
+    let mut harness = Harness::in_sync(policy());
+    assert_eq!(harness.commit(oid(2)), [ATTEMPT]);
+    assert_eq!(harness.name(), StateName::Pushing);
+    assert_eq!(harness.state.status().current_attempt, Some(1));
+    harness.pushed(oid(2));
+    assert_eq!(harness.state.status().current_attempt, None);
+    assert_eq!(harness.state.status().totals.pushes, 1);
+}
+
+#[test]
+fn being_woken_without_a_new_tip_does_nothing() {
+    let mut harness = Harness::in_sync(policy());
+    assert_eq!(harness.step(Input::Surveyed(survey(Some(oid(1)), 0))), []);
+    assert_eq!(harness.step(Input::Nudge), []);
+}
+
+#[test]
+fn a_commit_during_a_push_is_pushed_right_after_it() {
+    let mut harness = Harness::in_sync(Policy {
+        debounce: MS(500),
+        ..policy()
+    });
+    harness.commit(oid(2));
+    harness.fire();
+    assert_eq!(harness.commit(oid(3)), []);
+    let outcome = Outcome::Pushed {
+        tip: oid(2),
+        previous: Some(oid(1)),
+        commits: 1,
+        bytes: 1,
+    };
+    let actions = harness.ended(outcome, oid(2), survey(Some(oid(3)), 1));
+    assert!(actions.contains(&ATTEMPT), "{actions:?}");
+}
+
+#[test]
+fn debounce_counts_from_the_first_unpushed_commit() {
+    let mut harness = Harness::in_sync(Policy {
+        debounce: MS(500),
+        ..policy()
+    });
+    assert_eq!(harness.commit(oid(2)), []);
+    assert_eq!(harness.name(), StateName::Debouncing);
+    harness.advance(MS(400));
+    assert_eq!(harness.commit(oid(3)), []);
+    assert_eq!(harness.state.deadline(), Some(harness.now.instant + MS(100)));
+    assert_eq!(harness.fire(), [ATTEMPT]);
+}
+
+#[test]
+fn a_tip_that_goes_back_while_debouncing_needs_no_attempt() {
+    let mut harness = Harness::in_sync(Policy {
+        debounce: MS(500),
+        ..policy()
+    });
+    harness.commit(oid(2));
+    assert_eq!(harness.commit(oid(1)), []);
+    assert_eq!(harness.name(), StateName::InSync);
+    harness.advance(MS(10_000));
+    harness.commit(oid(3));
+    assert_eq!(
+        harness.name(),
+        StateName::Debouncing,
+        "the window of the earlier commit has ended"
+    );
+}
+
+#[test]
+fn failures_back_off_and_a_success_recovers() {
+    let mut harness = Harness::in_sync(policy());
+    harness.commit(oid(2));
+    for (attempt, delay) in [(1, MS(1000)), (2, MS(2000)), (3, MS(4000))] {
+        let actions = harness.failed(oid(2), Kind::Network);
+        assert_eq!(errors(&actions), [(Some(oid(2)), attempt, Kind::Network)]);
+        assert_eq!(retries(&actions), [(attempt, delay)]);
+        assert_eq!(harness.name(), StateName::BackingOff);
+        let status = harness.state.status();
+        assert_eq!(
+            (status.current_backoff, status.current_attempt),
+            (Some(delay), Some(attempt))
+        );
+        assert_eq!(status.next_attempt_at, Some(harness.now.wall + delay));
+        assert_eq!(harness.fire(), [ATTEMPT]);
+    }
+    let actions = harness.pushed(oid(2));
+    assert!(matches!(events(&actions)[0], Event::Push { attempt: 4, .. }));
+    assert_eq!(
+        events(&actions)[1],
+        &Event::Recovered {
+            commit: oid(2),
+            failed_attempts: 3,
+            down: MS(7000)
+        }
+    );
+    let status = harness.state.status();
+    assert_eq!(
+        (
+            status.last_error,
+            status.consecutive_failures,
+            status.totals.failures
+        ),
+        (None, 0, 3)
+    );
+    harness.commit(oid(3));
+    assert_eq!(
+        retries(&harness.failed(oid(3), Kind::Network)),
+        [(1, MS(1000))],
+        "the delays start over"
+    );
+}
+
+#[test]
+fn a_new_tip_does_not_cut_a_backoff_short() {
+    let mut harness = Harness::in_sync(policy());
+    harness.commit(oid(2));
+    harness.failed(oid(2), Kind::Network);
+    assert_eq!(harness.commit(oid(3)), []);
+    assert_eq!(harness.name(), StateName::BackingOff);
+}
+
+#[test]
+fn a_nudge_ends_a_backoff_and_a_debounce() {
+    let mut harness = Harness::in_sync(Policy {
+        debounce: MS(500),
+        ..policy()
+    });
+    harness.commit(oid(2));
+    assert_eq!(harness.step(Input::Nudge), [ATTEMPT]);
+    harness.failed(oid(2), Kind::Network);
+    assert_eq!(harness.step(Input::Nudge), [ATTEMPT]);
+    assert_eq!(harness.step(Input::Nudge), [], "one attempt at a time");
+}
+
+#[test]
+fn the_server_may_ask_for_a_longer_wait() {
+    let mut harness = Harness::in_sync(policy());
+    harness.commit(oid(2));
+    let failure = Failure::new(Kind::RemoteError, "busy").with_retry_after(MS(30_000));
+    let outcome = Outcome::Failed {
+        tip: Some(oid(2)),
+        failure,
+        had_work: true,
+        unconfirmed: None,
+    };
+    let actions = harness.step(Input::AttemptEnded {
+        outcome,
+        remote: RemoteTip::Unseen,
+        survey: survey(Some(oid(2)), 1),
+    });
+    assert_eq!(retries(&actions), [(1, MS(30_000))]);
+}
+
+#[test]
+fn an_unreachable_remote_at_the_start_is_attempt_0_without_a_commit() {
+    let (mut harness, _) = Harness::start(policy(), Some(oid(1)), None);
+    let actions = harness.failed(oid(1), Kind::RemoteError);
+    assert_eq!(errors(&actions), [(None, 0, Kind::RemoteError)]);
+    assert_eq!(retries(&actions), [(0, MS(1000))]);
+    assert_eq!(harness.fire(), [ATTEMPT]);
+    assert_eq!(
+        errors(&harness.failed(oid(1), Kind::RemoteError)),
+        [(Some(oid(1)), 1, Kind::RemoteError)]
+    );
+}
+
+#[test]
+fn no_retries_still_gives_one_error_and_a_new_tip_a_fresh_attempt() {
+    let (mut harness, _) = Harness::start(
+        Policy {
+            max_retries: Some(0),
+            ..policy()
+        },
+        Some(oid(1)),
+        None,
+    );
+    let actions = harness.failed(oid(1), Kind::Network);
+    assert_eq!((errors(&actions).len(), retries(&actions).len()), (1, 0));
+    assert_eq!(harness.name(), StateName::GaveUp);
+    assert!(harness.state.status().running);
+    assert_eq!(harness.state.deadline(), None);
+    assert_eq!(harness.commit(oid(2)), [ATTEMPT]);
+    assert_eq!(
+        errors(&harness.failed(oid(2), Kind::Network)),
+        [(Some(oid(2)), 1, Kind::Network)]
+    );
+}
+
+#[test]
+fn max_retries_counts_the_attempts_after_the_first() {
+    let mut harness = Harness::in_sync(Policy {
+        max_retries: Some(2),
+        ..policy()
+    });
+    harness.commit(oid(2));
+    let mut seen = (0, 0);
+    for _ in 0..3 {
+        let actions = harness.failed(oid(2), Kind::Network);
+        seen = (seen.0 + errors(&actions).len(), seen.1 + retries(&actions).len());
+        if harness.state.deadline().is_some() {
+            harness.fire();
+        }
+    }
+    assert_eq!(seen, (3, 2));
+    assert_eq!(harness.name(), StateName::GaveUp);
+    assert!(harness.state.status().pending_commits > 0);
+}
+
+#[test]
+fn a_tip_that_arrives_during_the_last_retry_is_still_attempted() {
+    let mut harness = Harness::in_sync(Policy {
+        max_retries: Some(0),
+        ..policy()
+    });
+    harness.commit(oid(2));
+    harness.commit(oid(3));
+    assert_eq!(retries(&harness.failed(oid(2), Kind::Network)), [(1, MS(1000))]);
+    assert_eq!(harness.fire(), [ATTEMPT]);
+}
+
+#[test]
+fn a_non_fast_forward_is_one_error_without_a_retry() {
+    let mut harness = Harness::in_sync(policy());
+    harness.commit(oid(2));
+    let actions = harness.diverged(oid(2), true);
+    assert_eq!(errors(&actions), [(Some(oid(2)), 1, Kind::NonFastForward)]);
+    assert_eq!(retries(&actions), []);
+    assert_eq!(harness.name(), StateName::Diverged);
+    let status = harness.state.status();
+    assert_eq!(status.remote_commit, Some(oid(9)));
+    assert_eq!(status.pending_commits, 1);
+    assert_eq!(
+        harness.step(Input::Surveyed(survey(Some(oid(2)), 1))),
+        [],
+        "the same tip is not tried again"
+    );
+}
+
+#[test]
+fn each_new_tip_of_a_diverged_branch_gives_exactly_one_error() {
+    let mut harness = Harness::in_sync(policy());
+    for byte in 2..6 {
+        assert!(harness.commit(oid(byte)).contains(&ATTEMPT));
+        assert_eq!(
+            errors(&harness.diverged(oid(byte), true)),
+            [(Some(oid(byte)), 1, Kind::NonFastForward)]
+        );
+    }
+}
+
+#[test]
+fn asking_again_about_the_same_diverged_tip_is_no_second_error() {
+    let mut harness = Harness::in_sync(policy());
+    harness.commit(oid(2));
+    harness.diverged(oid(2), true);
+    assert_eq!(harness.step(Input::Nudge), [ATTEMPT]);
+    let actions = harness.diverged(oid(2), true);
+    assert_eq!(events(&actions), Vec::<&Event>::new());
+    assert!(
+        matches!(actions[..], [Action::Refused { terminal: true, .. }]),
+        "but who asked is told"
+    );
+}
+
+#[test]
+fn a_tip_that_was_given_up_and_then_found_diverged_is_an_error() {
+    let mut harness = Harness::in_sync(Policy {
+        max_retries: Some(0),
+        ..policy()
+    });
+    harness.commit(oid(2));
+    harness.failed(oid(2), Kind::Network);
+    harness.step(Input::Nudge);
+    assert_eq!(
+        errors(&harness.diverged(oid(2), true)),
+        [(Some(oid(2)), 1, Kind::NonFastForward)]
+    );
+}
+
+#[test]
+fn where_nothing_is_known_of_the_remote_the_first_look_says_so() {
+    let (mut harness, _) = Harness::start(policy(), Some(oid(1)), None);
+    assert_eq!(
+        errors(&harness.diverged(oid(1), false)),
+        [(None, 0, Kind::NonFastForward)]
+    );
+    assert_eq!(harness.commit(oid(2)), [ATTEMPT]);
+    assert_eq!(
+        errors(&harness.diverged(oid(2), false)),
+        [(Some(oid(2)), 1, Kind::NonFastForward)]
+    );
+}
+
+#[test]
+fn a_probe_that_sees_the_remote_reconciled_resumes() {
+    let mut harness = Harness::in_sync(policy());
+    harness.commit(oid(2));
+    harness.diverged(oid(2), true);
+    let probe_ended = |reconciled| Input::ProbeEnded {
+        reconciled,
+        remote: RemoteTip::At(oid(9)),
+        survey: survey(Some(oid(2)), 1),
+    };
+    for unchanged in [Some(false), None] {
+        assert_eq!(harness.fire(), [Action::Probe]);
+        assert_eq!(harness.name(), StateName::Diverged);
+        assert_eq!(harness.step(probe_ended(unchanged)), []);
+        assert_eq!(harness.state.deadline(), Some(harness.now.instant + MS(60_000)));
+    }
+    harness.fire();
+    assert_eq!(harness.step(probe_ended(Some(true))), [ATTEMPT]);
+    let actions = harness.pushed(oid(2));
+    assert!(matches!(
+        events(&actions)[..],
+        [
+            Event::Push { .. },
+            Event::Recovered {
+                failed_attempts: 1,
+                ..
+            }
+        ]
+    ));
+}
+
+#[test]
+fn a_new_tip_replaces_a_probe_in_flight() {
+    let mut harness = Harness::in_sync(policy());
+    harness.commit(oid(2));
+    harness.diverged(oid(2), true);
+    harness.fire();
+    assert_eq!(harness.commit(oid(3)), [ATTEMPT]);
+}
+
+#[test]
+fn without_probing_a_diverged_daemon_sets_no_timer() {
+    let mut harness = Harness::in_sync(Policy {
+        diverged_probe: None,
+        ..policy()
+    });
+    harness.commit(oid(2));
+    harness.diverged(oid(2), true);
+    assert_eq!(harness.state.deadline(), None);
+}
+
+#[test]
+fn a_local_tip_is_preserved_once() {
+    let mut harness = Harness::in_sync(Policy {
+        preserve: true,
+        ..policy()
+    });
+    assert_eq!(harness.commit(oid(2)), [Action::Attempt { preserve: true }]);
+    let outcome = Outcome::Diverged {
+        tip: oid(2),
+        failure: Failure::non_fast_forward("diverged", oid(9)),
+        comparable: true,
+        preserved: Some(Ok("refs/heads/conflicts/1".into())),
+    };
+    let actions = harness.ended(outcome, oid(9), survey(Some(oid(2)), 1));
+    assert!(matches!(
+        events(&actions)[..],
+        [Event::Error { .. }, Event::Preserved { .. }]
+    ));
+    assert_eq!(harness.step(Input::Nudge), [Action::Attempt { preserve: false }]);
+    harness.diverged(oid(2), true);
+    assert_eq!(harness.commit(oid(3)), [Action::Attempt { preserve: true }]);
+}
+
+#[test]
+fn a_failure_to_preserve_is_told_but_the_divergence_stays_the_last_error() {
+    let mut harness = Harness::in_sync(Policy {
+        preserve: true,
+        ..policy()
+    });
+    harness.commit(oid(2));
+    let outcome = Outcome::Diverged {
+        tip: oid(2),
+        failure: Failure::non_fast_forward("diverged", oid(9)),
+        comparable: true,
+        preserved: Some(Err(Failure::new(Kind::Rejected, "no"))),
+    };
+    let actions = harness.ended(outcome, oid(9), survey(Some(oid(2)), 1));
+    let kinds: Vec<Kind> = errors(&actions).into_iter().map(|(_, _, kind)| kind).collect();
+    assert_eq!(kinds, [Kind::NonFastForward, Kind::Rejected]);
+    let last = harness.state.status().last_error.expect("kept");
+    assert_eq!(last.failure.kind(), Kind::NonFastForward);
+}
+
+#[test]
+fn a_push_without_an_answer_that_arrived_all_the_same_is_reported() {
+    let mut harness = Harness::in_sync(policy());
+    harness.commit(oid(2));
+    let sent = Unconfirmed {
+        commit: oid(2),
+        previous: Some(oid(1)),
+        commits: 1,
+        bytes: 50,
+    };
+    let outcome = Outcome::Failed {
+        tip: Some(oid(2)),
+        failure: Failure::new(Kind::Network, "cut"),
+        had_work: true,
+        unconfirmed: Some(sent),
+    };
+    harness.step(Input::AttemptEnded {
+        outcome,
+        remote: RemoteTip::Unseen,
+        survey: survey(Some(oid(2)), 1),
+    });
+    harness.fire();
+    let actions = harness.ended(
+        Outcome::UpToDate { tip: Some(oid(2)) },
+        oid(2),
+        survey(Some(oid(2)), 0),
+    );
+    assert_eq!(
+        events(&actions),
+        [
+            &Event::Push {
+                commit: oid(2),
+                duration: MS(1000),
+                previous: Some(oid(1)),
+                commits: 1,
+                attempt: 2,
+                bytes: 50
+            },
+            &Event::Recovered {
+                commit: oid(2),
+                failed_attempts: 1,
+                down: MS(1000)
+            },
+        ]
+    );
+}
+
+#[test]
+fn a_commit_that_somebody_else_pushed_is_no_push_of_ours() {
+    let mut harness = Harness::in_sync(policy());
+    harness.commit(oid(2));
+    let actions = harness.ended(
+        Outcome::UpToDate { tip: Some(oid(2)) },
+        oid(2),
+        survey(Some(oid(2)), 0),
+    );
+    assert_eq!(actions, [Action::Confirmed { commit: oid(2) }]);
+}
+
+#[test]
+fn a_branch_that_does_not_exist_yet_waits_for_its_first_commit() {
+    let (mut harness, actions) = Harness::start(policy(), None, None);
+    assert_eq!(actions, []);
+    assert_eq!(harness.name(), StateName::InSync);
+    assert_eq!(harness.commit(oid(1)), [ATTEMPT]);
+    assert_eq!(
+        errors(&harness.failed(oid(1), Kind::Network)),
+        [(Some(oid(1)), 1, Kind::Network)]
+    );
+}
+
+#[test]
+fn a_deleted_branch_is_left_alone() {
+    let mut harness = Harness::in_sync(policy());
+    assert_eq!(harness.step(Input::Surveyed(survey(None, 0))), []);
+    assert_eq!(harness.name(), StateName::InSync);
+}
+
+#[test]
+fn stopping_in_sync_ends_at_once() {
+    let mut harness = Harness::in_sync(policy());
+    assert_eq!(harness.step(Input::Stop { timeout: MS(1000) }), [Action::Finish]);
+    let status = harness.state.status();
+    assert_eq!((status.state, status.running), (StateName::Stopped, false));
+    assert!(harness.state.is_in_sync());
+    assert_eq!(harness.step(Input::Stop { timeout: MS(1000) }), []);
+    assert_eq!(harness.commit(oid(2)), []);
+}
+
+#[test]
+fn stopping_during_a_push_waits_for_it_and_for_what_came_since() {
+    let mut harness = Harness::in_sync(policy());
+    harness.commit(oid(2));
+    assert_eq!(harness.step(Input::Stop { timeout: MS(1000) }), []);
+    assert_eq!(harness.name(), StateName::Stopping);
+    let outcome = Outcome::Pushed {
+        tip: oid(2),
+        previous: Some(oid(1)),
+        commits: 1,
+        bytes: 1,
+    };
+    let actions = harness.ended(outcome, oid(2), survey(Some(oid(3)), 1));
+    assert_eq!(actions.last(), Some(&ATTEMPT));
+    assert_eq!(harness.pushed(oid(3)).last(), Some(&Action::Finish));
+}
+
+#[test]
+fn stopping_ends_a_backoff_and_retries_within_the_deadline() {
+    let mut harness = Harness::in_sync(policy());
+    harness.commit(oid(2));
+    for _ in 0..5 {
+        harness.failed(oid(2), Kind::Network);
+        harness.fire();
+    }
+    harness.failed(oid(2), Kind::Network);
+    assert_eq!(harness.step(Input::Stop { timeout: MS(5000) }), [ATTEMPT]);
+    assert_eq!(
+        retries(&harness.failed(oid(2), Kind::Network))[0].1,
+        MS(1000),
+        "short delays again"
+    );
+    harness.fire();
+    assert_eq!(harness.pushed(oid(2)).last(), Some(&Action::Finish));
+}
+
+#[test]
+fn a_drain_retries_even_when_the_base_delay_is_longer_than_what_is_left() {
+    let mut harness = Harness::in_sync(policy());
+    harness.commit(oid(2));
+    harness.step(Input::Stop { timeout: MS(400) });
+    let mut attempts = 1;
+    let mut actions = harness.failed(oid(2), Kind::Network);
+    while actions.last() != Some(&Action::Finish) {
+        actions = harness.fire();
+        if actions == [ATTEMPT] {
+            attempts += 1;
+            actions = harness.failed(oid(2), Kind::Network);
+        }
+        assert!(attempts < 20, "the drain ends");
+    }
+    assert!(attempts >= 3, "{attempts}");
+    assert!(!harness.state.is_in_sync());
+}
+
+#[test]
+fn the_drains_deadline_cancels_what_is_in_flight() {
+    let mut harness = Harness::in_sync(policy());
+    harness.commit(oid(2));
+    harness.step(Input::Stop { timeout: MS(1000) });
+    assert_eq!(harness.fire(), [Action::Cancel, Action::Finish]);
+    assert_eq!(harness.state.status().pending_commits, 1);
+}
+
+#[test]
+fn a_drain_without_time_starts_nothing() {
+    let mut harness = Harness::in_sync(Policy {
+        debounce: MS(500),
+        ..policy()
+    });
+    harness.commit(oid(2));
+    assert_eq!(
+        harness.step(Input::Stop {
+            timeout: Duration::ZERO
+        }),
+        [Action::Finish]
+    );
+}
+
+#[test]
+fn stopping_while_diverged_does_not_try_the_same_tip_again() {
+    let mut harness = Harness::in_sync(policy());
+    harness.commit(oid(2));
+    harness.diverged(oid(2), true);
+    assert_eq!(harness.step(Input::Stop { timeout: MS(1000) }), [Action::Finish]);
+    assert!(!harness.state.is_in_sync());
+}
+
+#[test]
+fn stopping_after_giving_up_makes_one_last_attempt() {
+    let mut harness = Harness::in_sync(Policy {
+        max_retries: Some(0),
+        ..policy()
+    });
+    harness.commit(oid(2));
+    harness.failed(oid(2), Kind::Network);
+    assert_eq!(harness.step(Input::Stop { timeout: MS(1000) }), [ATTEMPT]);
+    assert_eq!(
+        harness.failed(oid(2), Kind::Network).last(),
+        Some(&Action::Finish)
+    );
+}
+
+#[test]
+fn stopping_during_the_first_look_waits_for_it() {
+    let (mut harness, _) = Harness::start(policy(), Some(oid(2)), Some(oid(1)));
+    assert_eq!(harness.step(Input::Stop { timeout: MS(1000) }), []);
+    assert_eq!(harness.pushed(oid(2)).last(), Some(&Action::Finish));
+}
+
+#[test]
+fn only_work_that_is_under_way_keeps_the_process_alive() {
+    let mut harness = Harness::in_sync(Policy {
+        debounce: MS(500),
+        ..policy()
+    });
+    assert!(!harness.state.is_busy());
+    harness.commit(oid(2));
+    assert!(harness.state.is_busy(), "debouncing");
+    harness.fire();
+    assert!(harness.state.is_busy(), "pushing");
+    harness.failed(oid(2), Kind::Network);
+    assert!(!harness.state.is_busy(), "backing off");
+}

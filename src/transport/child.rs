@@ -1,0 +1,197 @@
+//! Child processes: each in a process group of its own, always ended and reaped.
+//!
+//! There is no `pre_exec`, so the standard library uses `posix_spawn`: a fork of a Node process with
+//! gigabytes of memory takes tens of milliseconds (measured: 70 ms at 2 GB against 0.14 ms).
+
+use std::io;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+
+use super::Background;
+
+/// How long a child may take to clean up (git removes its lock files on SIGTERM) before it is killed.
+pub(super) const KILL_GRACE: Duration = Duration::from_millis(100);
+
+/// How long the last words of a child that has hung up are waited for.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How much of a child's standard error is kept: its end tells what went wrong.
+const STDERR_TAIL: usize = 8 * 1024;
+
+/// A running child. Dropping it ends the whole process group.
+#[derive(Debug)]
+pub(super) struct Child {
+    stderr: Arc<Mutex<Vec<u8>>>,
+    stderr_ended: watch::Receiver<bool>,
+    exited: watch::Receiver<bool>,
+    /// Dropping it tells the supervising task to end the group.
+    _alive: oneshot::Sender<()>,
+}
+
+impl Child {
+    /// Starts a child with pipes to all three of its standard streams.
+    pub(super) fn spawn(
+        mut command: std::process::Command,
+        background: &Background,
+    ) -> io::Result<(Self, ChildStdin, ChildStdout)> {
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = Command::from(command).spawn()?;
+        let missing = || io::Error::other("a standard stream of the child is missing");
+        let stdin = child.stdin.take().ok_or_else(missing)?;
+        let stdout = child.stdout.take().ok_or_else(missing)?;
+        let stderr_pipe = child.stderr.take().ok_or_else(missing)?;
+
+        let stderr = Arc::new(Mutex::new(Vec::new()));
+        let (alive, released) = oneshot::channel();
+        let (exit, exited) = watch::channel(false);
+        let (stderr_end, stderr_ended) = watch::channel(false);
+        background.spawn({
+            let (stderr, background) = (Arc::clone(&stderr), background.clone());
+            async move {
+                // A hook may leave a process behind that keeps the pipe open: the exit of the child ends this too.
+                tokio::select! {
+                    () = keep_tail(stderr_pipe, &stderr) => {}
+                    () = background.ended() => {}
+                }
+                stderr_end.send_replace(true);
+            }
+        });
+        background.spawn({
+            let background = background.clone();
+            async move {
+                let must_end = tokio::select! {
+                    _ = child.wait() => false,
+                    _ = released => true,
+                    () = background.ended() => true,
+                };
+                if must_end {
+                    end(&mut child).await;
+                }
+                exit.send_replace(true);
+            }
+        });
+        Ok((Self { stderr, stderr_ended, exited, _alive: alive }, stdin, stdout))
+    }
+
+    /// What the child said on its standard error, once it has said it all (or a second has passed).
+    pub(super) async fn last_words(&mut self) -> String {
+        let _ = timeout(LAST_WORDS, self.stderr_ended.wait_for(|&ended| ended)).await;
+        let tail = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&tail).trim().to_owned()
+    }
+
+    /// Returns when the child has exited and was reaped.
+    pub(super) async fn exited(&mut self) {
+        let _ = self.exited.wait_for(|&exited| exited).await;
+    }
+}
+
+async fn keep_tail(mut pipe: ChildStderr, tail: &Mutex<Vec<u8>>) {
+    let mut chunk = [0; 4096];
+    while let Ok(length @ 1..) = pipe.read(&mut chunk).await {
+        let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.extend_from_slice(&chunk[..length]);
+        let excess = tail.len().saturating_sub(STDERR_TAIL);
+        tail.drain(..excess);
+    }
+}
+
+/// Asks the whole group to end, then makes it, and reaps the child.
+async fn end(child: &mut tokio::process::Child) {
+    signal_group(child, Ending::Ask);
+    if timeout(KILL_GRACE, child.wait()).await.is_err() {
+        signal_group(child, Ending::Kill);
+        let _ = child.wait().await;
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Ending {
+    Ask,
+    Kill,
+}
+
+#[cfg(unix)]
+fn signal_group(child: &mut tokio::process::Child, ending: Ending) {
+    use rustix::process::{Pid, Signal, kill_process_group};
+
+    let signal = match ending {
+        Ending::Ask => Signal::TERM,
+        Ending::Kill => Signal::KILL,
+    };
+    // `id` is `None` once the child was reaped: its number may belong to another process by then.
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    if let Some(group) = group {
+        let _ = kill_process_group(group, signal);
+    }
+}
+
+#[cfg(not(unix))]
+fn signal_group(child: &mut tokio::process::Child, _ending: Ending) {
+    let _ = child.start_kill();
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    fn shell(script: &str) -> std::process::Command {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    fn is_running(pid: u32) -> bool {
+        std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+    }
+
+    async fn first_line(stdout: ChildStdout) -> String {
+        use tokio::io::AsyncBufReadExt;
+        let mut line = String::new();
+        tokio::io::BufReader::new(stdout).read_line(&mut line).await.expect("read");
+        line.trim().to_owned()
+    }
+
+    #[tokio::test]
+    async fn a_dropped_child_ends_with_its_whole_group() {
+        let background = Background::default();
+        // The grandchild ignores the request to end, so only the kill reaches it.
+        let script = "sh -c 'trap \"\" TERM; echo $$; sleep 1000 & wait; sleep 1000' & wait";
+        let (child, _stdin, stdout) = Child::spawn(shell(script), &background).expect("sh exists");
+        let grandchild: u32 = first_line(stdout).await.parse().expect("a process id");
+        assert!(is_running(grandchild));
+        drop(child);
+        background.close(Instant::now() + Duration::from_secs(30)).await;
+        while is_running(grandchild) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_end_of_a_flood_on_standard_error_is_kept() {
+        let background = Background::default();
+        let script = "i=0; while [ $i -lt 3000 ]; do echo 'noise noise noise' >&2; i=$((i+1)); done; echo the reason >&2";
+        let (mut child, _stdin, _stdout) = Child::spawn(shell(script), &background).expect("sh exists");
+        child.exited().await;
+        let words = child.last_words().await;
+        assert!(words.ends_with("the reason") && words.len() <= STDERR_TAIL, "{words}");
+    }
+
+    #[tokio::test]
+    async fn closing_waits_for_a_child_that_ends_by_itself() {
+        let background = Background::default();
+        let (mut child, stdin, _stdout) = Child::spawn(shell("cat >/dev/null"), &background).expect("sh exists");
+        drop(stdin);
+        child.exited().await;
+        background.close(Instant::now() + Duration::from_secs(30)).await;
+    }
+}
