@@ -30,6 +30,9 @@ pub trait Branch: 'static {
     /// Looks at the branch and compares it with the remote's tip as last known.
     fn survey(&self, remote: Option<Oid>) -> impl Future<Output = Result<Survey, Failure>>;
 
+    /// The tip alone, without counting anything.
+    fn tip(&self) -> impl Future<Output = Result<Option<Oid>, Failure>>;
+
     /// Whether the local history of `descendant` contains `ancestor` (or is it).
     fn contains(&self, ancestor: Oid, descendant: Oid) -> impl Future<Output = bool>;
 
@@ -62,8 +65,8 @@ pub struct Attempted {
     pub outcome: Outcome,
     /// The remote's tip, as far as it was seen.
     pub remote: RemoteTip,
-    /// The branch after it.
-    pub survey: Survey,
+    /// The branch after it; `None` where it could not be read.
+    pub survey: Option<Survey>,
 }
 
 /// What a probe found.
@@ -74,7 +77,7 @@ pub struct Probed {
     /// As in [`Attempted`].
     pub remote: RemoteTip,
     /// As in [`Attempted`].
-    pub survey: Survey,
+    pub survey: Option<Survey>,
 }
 
 /// Who is told.
@@ -236,11 +239,17 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
         status: SharedStatus,
     ) -> Ended {
         let remote = branch.last_known_remote().await;
-        let survey = branch.survey(remote).await.unwrap_or_else(|failure| {
-            // The first attempt meets the same failure and reports it.
-            tracing::debug!(%failure, "the branch could not be read");
-            Survey::default()
-        });
+        let surveyed = match remote {
+            Some(_) => branch.survey(remote).await,
+            // Counting a whole history as pending, only to find it all there, would delay the first look.
+            None => branch.tip().await.map(|tip| Survey {
+                tip,
+                ..Survey::default()
+            }),
+        };
+        let survey = surveyed
+            .inspect_err(|failure| tracing::debug!(%failure, "the branch could not be read"))
+            .ok();
         let (state, actions) = State::start(policy, survey, remote, now());
         let mut daemon = Self {
             pusher: Rc::new(pusher),
@@ -362,7 +371,10 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
     async fn end_survey(&mut self, surveyed: Result<Survey, Failure>) {
         match surveyed {
             Ok(survey) => self.step(Input::Surveyed(survey)).await,
-            Err(failure) => tracing::warn!(%failure, "the branch could not be read"),
+            Err(failure) => {
+                tracing::debug!(%failure, "the branch could not be read");
+                self.step(Input::Unreadable).await;
+            }
         }
         for request in std::mem::take(&mut self.awaiting_survey) {
             if !self.is_finished {

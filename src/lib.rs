@@ -3,7 +3,9 @@
 //! The modules, in reading order: what the caller asks for, what comes back, the decisions, the loop that
 //! carries them out, the local repository, the wire, the remotes, and at the end the edge to JavaScript.
 
+pub mod attempt;
 pub mod backoff;
+pub mod branch;
 pub mod config;
 pub mod daemon;
 pub mod event;

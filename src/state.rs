@@ -113,6 +113,9 @@ pub enum RemoteTip {
 pub enum Input {
     /// The branch was looked at.
     Surveyed(Survey),
+    /// The branch could not be read: it is not known any more that the remote has everything. The attempt
+    /// that follows meets the cause and reports it.
+    Unreadable,
     /// [`State::deadline`] has passed.
     TimerFired,
     /// The attempt in flight has ended.
@@ -121,8 +124,8 @@ pub enum Input {
         outcome: Outcome,
         /// The remote's tip, if the attempt saw it.
         remote: RemoteTip,
-        /// The branch, looked at after the end.
-        survey: Survey,
+        /// The branch, looked at after the end; `None` where it could not be read.
+        survey: Option<Survey>,
     },
     /// A look at the diverged remote has ended.
     ProbeEnded {
@@ -131,7 +134,7 @@ pub enum Input {
         /// As in [`Input::AttemptEnded`].
         remote: RemoteTip,
         /// As in [`Input::AttemptEnded`].
-        survey: Survey,
+        survey: Option<Survey>,
     },
     /// Someone asked for an attempt now, whatever delay is running.
     Nudge,

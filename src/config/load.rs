@@ -10,7 +10,7 @@ use super::condition::{Condition, Directories, branch_matches, git_dir_matches};
 use super::environment::Environment;
 use super::value::{Expansion, parse_bool};
 use super::wildmatch::{Case, wildmatch};
-use super::{Config, Entry, Origin, Scope, parameters, split_key, syntax};
+use super::{Config, Entry, Origin, Scope, parameters, syntax};
 use crate::failure::{Failure, Kind};
 
 /// How deep includes may nest: git's `MAX_INCLUDE_DEPTH`.
@@ -154,16 +154,20 @@ impl<'a> Loader<'a> {
                 ),
             ));
         }
-        self.entries.push(entry.clone());
-        let (section, subsection, name) = split_key(&entry.key);
-        match (section, subsection, name) {
-            ("include", None, "path") => self.include(&entry),
-            ("includeif", Some(condition), "path") => {
-                if !self.holds(&Condition::parse(condition), &entry.origin)? {
+        if entry.name() != "path" {
+            self.entries.push(entry);
+            return Ok(());
+        }
+        let directive = entry.clone();
+        self.entries.push(entry);
+        match (directive.section(), directive.subsection()) {
+            ("include", None) => self.include(&directive),
+            ("includeif", Some(condition)) => {
+                if !self.holds(&Condition::parse(condition), &directive.origin)? {
                     return Ok(());
                 }
                 let outer = std::mem::replace(&mut self.is_conditional, true);
-                let included = self.include(&entry);
+                let included = self.include(&directive);
                 self.is_conditional = outer;
                 included
             }

@@ -1,6 +1,6 @@
 //! git's configuration as git itself sees it: every place it is read from, in git's order, with includes.
 //!
-//! The facts are those of `git-config(1)`: FILES, ENVIRONMENT, Includes and Conditional includes. Reading it here,
+//! The facts are those of `git-config(1)` in git 2.47: FILES, ENVIRONMENT, Includes, Conditional includes. Reading it here,
 //! not through a library, gives the daemon the same answers as the `git` on the machine, `GIT_CONFIG_COUNT`
 //! and `git -c` included. It deliberately does not write configuration, run `git`, or know what any key means.
 
@@ -120,9 +120,20 @@ impl Entry {
         split_key(&self.key).1
     }
 
+    /// What stands before the first dot of the key, in lower case.
+    #[must_use]
+    pub fn section(&self) -> &str {
+        split_key(&self.key).0
+    }
+
+    /// What stands behind the last dot of the key, in lower case.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        split_key(&self.key).2
+    }
+
     fn is_in(&self, section: &str, name: &str) -> bool {
-        let (own_section, _, own_name) = split_key(&self.key);
-        own_section == section && own_name == name
+        self.section() == section && self.name() == name
     }
 }
 
@@ -201,6 +212,12 @@ impl Config {
         self.entries.iter().rev().find(|entry| entry.key == key)
     }
 
+    /// Every entry of a key, for lists whose values have rules of their own.
+    pub fn entries_of(&self, key: &str) -> impl Iterator<Item = &Entry> + use<'_> {
+        let key = canonical_key(key).into_owned();
+        self.entries.iter().filter(move |entry| entry.key == key)
+    }
+
     /// The value of a key. A key without `=` has none; [`Config::entry`] tells it from an absent one.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
@@ -210,13 +227,7 @@ impl Config {
     /// The values of a key that makes a list. An empty value discards those before it, as git's lists do.
     #[must_use]
     pub fn get_all(&self, key: &str) -> Vec<&str> {
-        let key = canonical_key(key);
-        collect_list(
-            self.entries
-                .iter()
-                .filter(|entry| entry.key == key)
-                .filter_map(Entry::value),
-        )
+        collect_list(self.entries_of(key).filter_map(Entry::value))
     }
 
     /// A key as git's bool: true, yes, on, a number other than 0, or no `=` at all; false, no, off, 0, or empty.

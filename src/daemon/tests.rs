@@ -57,6 +57,10 @@ impl Branch for FakeBranch {
         Ok(self.0.survey())
     }
 
+    async fn tip(&self) -> Result<Option<Oid>, Failure> {
+        Ok(self.0.survey().tip)
+    }
+
     async fn contains(&self, ancestor: Oid, descendant: Oid) -> bool {
         ancestor <= descendant
     }
@@ -105,7 +109,7 @@ impl Pusher for FakePusher {
             return Attempted {
                 outcome,
                 remote: RemoteTip::Unseen,
-                survey: world.survey(),
+                survey: Some(world.survey()),
             };
         }
         let previous = world.remote.replace(tip);
@@ -122,7 +126,7 @@ impl Pusher for FakePusher {
         Attempted {
             outcome,
             remote: RemoteTip::At(oid(tip)),
-            survey: world.survey(),
+            survey: Some(world.survey()),
         }
     }
 
@@ -130,7 +134,7 @@ impl Pusher for FakePusher {
         Probed {
             reconciled: None,
             remote: RemoteTip::Unseen,
-            survey: self.0.survey(),
+            survey: Some(self.0.survey()),
         }
     }
 
@@ -173,7 +177,9 @@ impl Rig {
         let (requests, receiver) = mpsc::unbounded_channel();
         let (sender, deliveries) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
-        let first = State::start(policy, Survey::default(), None, now()).0.status();
+        let first = State::start(policy, Some(Survey::default()), None, now())
+            .0
+            .status();
         let status = SharedStatus::new(first);
         let running = Daemon::run(
             policy,

@@ -89,17 +89,23 @@ pub struct State {
 
 impl State {
     /// Starts with a first attempt: `survey` is the branch compared with the last tip known to be on the
-    /// remote, `remote`.
+    /// remote, `remote`; `None` where it could not be read, which the first attempt will report.
     #[must_use]
-    pub fn start(policy: Policy, survey: Survey, remote: Option<Oid>, now: Now) -> (Self, Vec<Action>) {
+    pub fn start(
+        policy: Policy,
+        survey: Option<Survey>,
+        remote: Option<Oid>,
+        now: Now,
+    ) -> (Self, Vec<Action>) {
+        let has_work = survey.is_none_or(|survey| survey.tip.is_some());
         let mut state = Self {
             backoff: Backoff::new(policy.backoff, policy.seed),
             policy,
             phase: Phase::Idle,
             stop_by: None,
             // Without a local branch there is nothing to look for; its first commit is an attempt like any other.
-            has_looked: survey.tip.is_none(),
-            survey,
+            has_looked: !has_work,
+            survey: survey.unwrap_or_default(),
             unpushed_since: None,
             remote,
             settled: None,
@@ -119,7 +125,7 @@ impl State {
             totals: Totals::default(),
         };
         let mut actions = Vec::new();
-        if state.survey.tip.is_some() {
+        if has_work {
             state.start_attempt(now, &mut actions);
         }
         (state, actions)
@@ -133,7 +139,8 @@ impl State {
             return actions;
         }
         match input {
-            Input::Surveyed(survey) => self.take_survey(survey, now),
+            Input::Surveyed(survey) => self.take_survey(Some(survey), now),
+            Input::Unreadable => self.settled = None,
             Input::TimerFired => self.fire_timers(now, &mut actions),
             Input::AttemptEnded {
                 outcome,
@@ -241,7 +248,8 @@ impl State {
         }
     }
 
-    fn take_survey(&mut self, survey: Survey, now: Now) {
+    fn take_survey(&mut self, survey: Option<Survey>, now: Now) {
+        let Some(survey) = survey else { return };
         if survey.tip != self.survey.tip && self.unpushed_since.is_none() {
             self.unpushed_since = Some(now.instant);
         }
@@ -305,6 +313,7 @@ impl State {
                 }
             }
             // The tip went back to one that needs nothing.
+            Phase::GaveUp if self.is_in_sync() => self.rest(now),
             Phase::Debouncing(_) if !self.is_due() => self.rest(now),
             Phase::BackingOff(until) if self.stop_by.is_some() && until <= now.instant => {
                 self.start_attempt(now, actions);
@@ -425,7 +434,9 @@ impl State {
                 had_work,
                 unconfirmed,
             } => {
-                if let Some(push) = unconfirmed {
+                if let Some(mut push) = unconfirmed {
+                    // An attempt that was cut off did not get to counting.
+                    push.commits = push.commits.max(self.survey.pending);
                     self.unconfirmed = Some((push, self.attempt_started));
                 }
                 if had_work {

@@ -43,7 +43,7 @@ impl Harness {
             instant: Instant::now() + Duration::from_secs(3600),
             wall: SystemTime::UNIX_EPOCH,
         };
-        let (state, actions) = State::start(policy, survey(tip, 1), remote, now);
+        let (state, actions) = State::start(policy, Some(survey(tip, 1)), remote, now);
         (Self { state, now }, actions)
     }
 
@@ -77,7 +77,7 @@ impl Harness {
         self.step(Input::AttemptEnded {
             outcome,
             remote: RemoteTip::At(remote),
-            survey,
+            survey: Some(survey),
         })
     }
 
@@ -101,7 +101,7 @@ impl Harness {
         self.step(Input::AttemptEnded {
             outcome,
             remote: RemoteTip::Unseen,
-            survey: survey(self.state.tip(), 1),
+            survey: Some(survey(self.state.tip(), 1)),
         })
     }
 
@@ -364,7 +364,7 @@ fn the_server_may_ask_for_a_longer_wait() {
     let actions = harness.step(Input::AttemptEnded {
         outcome,
         remote: RemoteTip::Unseen,
-        survey: survey(Some(oid(2)), 1),
+        survey: Some(survey(Some(oid(2)), 1)),
     });
     assert_eq!(retries(&actions), [(1, MS(30_000))]);
 }
@@ -517,7 +517,7 @@ fn a_probe_that_sees_the_remote_reconciled_resumes() {
     let probe_ended = |reconciled| Input::ProbeEnded {
         reconciled,
         remote: RemoteTip::At(oid(9)),
-        survey: survey(Some(oid(2)), 1),
+        survey: Some(survey(Some(oid(2)), 1)),
     };
     for unchanged in [Some(false), None] {
         assert_eq!(harness.fire(), [Action::Probe]);
@@ -622,7 +622,7 @@ fn a_push_without_an_answer_that_arrived_all_the_same_is_reported() {
     harness.step(Input::AttemptEnded {
         outcome,
         remote: RemoteTip::Unseen,
-        survey: survey(Some(oid(2)), 1),
+        survey: Some(survey(Some(oid(2)), 1)),
     });
     harness.fire();
     let actions = harness.ended(
@@ -815,4 +815,33 @@ fn only_work_that_is_under_way_keeps_the_process_alive() {
     assert!(harness.state.is_busy(), "pushing");
     harness.failed(oid(2), Kind::Network);
     assert!(!harness.state.is_busy(), "backing off");
+}
+
+#[test]
+fn a_branch_that_cannot_be_read_leads_to_an_attempt_that_reports_why() {
+    let mut harness = Harness::in_sync(policy());
+    assert_eq!(harness.step(Input::Unreadable), [ATTEMPT]);
+    assert!(!harness.state.is_in_sync());
+    assert_eq!(harness.step(Input::Unreadable), []);
+    let failure = Failure::new(Kind::Local, "gone");
+    let outcome = Outcome::Failed {
+        tip: None,
+        failure,
+        had_work: false,
+        unconfirmed: None,
+    };
+    let actions = harness.step(Input::AttemptEnded {
+        outcome,
+        remote: RemoteTip::Unseen,
+        survey: None,
+    });
+    assert_eq!(errors(&actions), [(Some(oid(1)), 1, Kind::Local)]);
+    assert_eq!(harness.step(Input::Unreadable), [], "no spin");
+    harness.fire();
+    let actions = harness.ended(
+        Outcome::UpToDate { tip: Some(oid(1)) },
+        oid(1),
+        survey(Some(oid(1)), 0),
+    );
+    assert!(matches!(events(&actions)[..], [Event::Recovered { .. }]));
 }

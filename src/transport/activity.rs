@@ -29,7 +29,9 @@ impl Activity {
 
     /// Runs a future until it ends, or until nothing has moved for `limit`: then `None`.
     pub(super) async fn guard<F: Future>(&self, limit: Option<Duration>, future: F) -> Option<F::Output> {
-        let Some(limit) = limit else { return Some(future.await) };
+        let Some(limit) = limit else {
+            return Some(future.await);
+        };
         self.touch();
         let mut future = pin!(future);
         loop {
@@ -56,7 +58,10 @@ pub(super) struct Watched<T> {
 
 impl<T> Watched<T> {
     pub(super) fn new(inner: T, activity: &Activity) -> Self {
-        Self { inner, activity: activity.clone() }
+        Self {
+            inner,
+            activity: activity.clone(),
+        }
     }
 }
 
@@ -116,7 +121,11 @@ mod tests {
             }
         });
         let mut read = Vec::new();
-        activity.guard(LIMIT, end.read_to_end(&mut read)).await.expect("no timeout").expect("read");
+        activity
+            .guard(LIMIT, end.read_to_end(&mut read))
+            .await
+            .expect("no timeout")
+            .expect("read");
         assert_eq!(read, b"xxxxx");
     }
 

@@ -42,7 +42,10 @@ impl Child {
     ) -> io::Result<(Self, ChildStdin, ChildStdout)> {
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = Command::from(command).spawn()?;
         let missing = || io::Error::other("a standard stream of the child is missing");
         let stdin = child.stdin.take().ok_or_else(missing)?;
@@ -78,7 +81,16 @@ impl Child {
                 exit.send_replace(true);
             }
         });
-        Ok((Self { stderr, stderr_ended, exited, _alive: alive }, stdin, stdout))
+        Ok((
+            Self {
+                stderr,
+                stderr_ended,
+                exited,
+                _alive: alive,
+            },
+            stdin,
+            stdout,
+        ))
     }
 
     /// What the child said on its standard error, once it has said it all (or a second has passed).
@@ -128,7 +140,10 @@ fn signal_group(child: &mut tokio::process::Child, ending: Ending) {
         Ending::Kill => Signal::KILL,
     };
     // `id` is `None` once the child was reaped: its number may belong to another process by then.
-    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let group = child
+        .id()
+        .and_then(|id| i32::try_from(id).ok())
+        .and_then(Pid::from_raw);
     if let Some(group) = group {
         let _ = kill_process_group(group, signal);
     }
@@ -157,7 +172,10 @@ mod tests {
     async fn first_line(stdout: ChildStdout) -> String {
         use tokio::io::AsyncBufReadExt;
         let mut line = String::new();
-        tokio::io::BufReader::new(stdout).read_line(&mut line).await.expect("read");
+        tokio::io::BufReader::new(stdout)
+            .read_line(&mut line)
+            .await
+            .expect("read");
         line.trim().to_owned()
     }
 
@@ -183,13 +201,17 @@ mod tests {
         let (mut child, _stdin, _stdout) = Child::spawn(shell(script), &background).expect("sh exists");
         child.exited().await;
         let words = child.last_words().await;
-        assert!(words.ends_with("the reason") && words.len() <= STDERR_TAIL, "{words}");
+        assert!(
+            words.ends_with("the reason") && words.len() <= STDERR_TAIL,
+            "{words}"
+        );
     }
 
     #[tokio::test]
     async fn closing_waits_for_a_child_that_ends_by_itself() {
         let background = Background::default();
-        let (mut child, stdin, _stdout) = Child::spawn(shell("cat >/dev/null"), &background).expect("sh exists");
+        let (mut child, stdin, _stdout) =
+            Child::spawn(shell("cat >/dev/null"), &background).expect("sh exists");
         drop(stdin);
         child.exited().await;
         background.close(Instant::now() + Duration::from_secs(30)).await;

@@ -11,6 +11,7 @@ use crate::pkt_line;
 /// Pushes to a `git://` address.
 #[derive(Debug)]
 pub struct GitTransport {
+    authority: String,
     host: String,
     port: u16,
     path: String,
@@ -18,15 +19,13 @@ pub struct GitTransport {
 }
 
 impl GitTransport {
-    /// The port that IANA assigned to git.
-    pub const DEFAULT_PORT: u16 = 9418;
-
-    /// `host` is a name or an address, an IPv6 one without brackets.
+    /// `authority` is host and port as they were written, `host` a name or an address without brackets.
     #[must_use]
-    pub fn new(host: &str, port: Option<u16>, path: &str, settings: Settings) -> Self {
+    pub fn new(authority: &str, host: &str, port: u16, path: &str, settings: Settings) -> Self {
         Self {
+            authority: authority.to_owned(),
             host: host.to_owned(),
-            port: port.unwrap_or(Self::DEFAULT_PORT),
+            port,
             path: path.to_owned(),
             settings,
         }
@@ -34,10 +33,9 @@ impl GitTransport {
 
     /// The request that opens the conversation (gitprotocol-pack(5), "Git Transport").
     fn request(&self) -> Vec<u8> {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        let host = if self.port == Self::DEFAULT_PORT { host } else { format!("{host}:{}", self.port) };
         let mut request = Vec::new();
-        pkt_line::encode(format!("git-receive-pack {}\0host={host}\0", self.path).as_bytes(), &mut request);
+        let line = format!("git-receive-pack {}\0host={}\0", self.path, self.authority);
+        pkt_line::encode(line.as_bytes(), &mut request);
         request
     }
 }
@@ -52,7 +50,9 @@ impl Transport for GitTransport {
             let address = format!("{} port {}", self.host, self.port);
             let stream = TcpStream::connect((self.host.as_str(), self.port))
                 .await
-                .map_err(|error| Failure::from_remote_io(&format!("could not connect to {address}"), &error))?;
+                .map_err(|error| {
+                    Failure::from_remote_io(&format!("could not connect to {address}"), &error)
+                })?;
             // Small packets are the rule, and each waits for an answer.
             let _ = stream.set_nodelay(true);
             let (reader, mut writer) = stream.into_split();
@@ -77,18 +77,17 @@ impl Transport for GitTransport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Environment;
     use crate::transport::Background;
 
-    fn request(host: &str, port: Option<u16>) -> String {
-        let settings = Settings { idle_timeout: None, background: Background::default() };
-        String::from_utf8(GitTransport::new(host, port, "/data.git", settings).request()).expect("ASCII")
-    }
-
     #[test]
-    fn the_request_names_the_host_with_a_port_that_is_not_the_default() {
-        assert_eq!(request("h", None), "0025git-receive-pack /data.git\0host=h\0");
-        assert_eq!(request("h", Some(9418)), request("h", None));
-        assert!(request("h", Some(1234)).ends_with("\0host=h:1234\0"));
-        assert!(request("::1", Some(1234)).ends_with("\0host=[::1]:1234\0"));
+    fn the_request_names_the_path_and_the_host_as_it_was_written() {
+        let settings = Settings {
+            idle_timeout: None,
+            environment: Environment::default(),
+            background: Background::default(),
+        };
+        let request = GitTransport::new("h:1234", "h", 1234, "/data.git", settings).request();
+        assert_eq!(request, b"002agit-receive-pack /data.git\0host=h:1234\0");
     }
 }

@@ -32,7 +32,7 @@ const LOCAL_REPOSITORY_VARIABLES: [&str; 15] = [
 /// Pushes to a path, by `git receive-pack` or what `remote.<name>.receivepack` names.
 #[derive(Debug)]
 pub struct LocalTransport {
-    path: String,
+    path: PathBuf,
     /// Where git would run, which relative paths are relative to.
     root: PathBuf,
     receive_pack: Option<String>,
@@ -42,8 +42,13 @@ pub struct LocalTransport {
 impl LocalTransport {
     /// `path` is as written in the configuration: `receive-pack` itself tries `path/.git` and `path.git`.
     #[must_use]
-    pub fn new(path: &str, root: &Path, receive_pack: Option<String>, settings: Settings) -> Self {
-        Self { path: path.to_owned(), root: root.to_owned(), receive_pack, settings }
+    pub fn new(path: &Path, root: &Path, receive_pack: Option<String>, settings: Settings) -> Self {
+        Self {
+            path: path.to_owned(),
+            root: root.to_owned(),
+            receive_pack,
+            settings,
+        }
     }
 
     fn command(&self) -> Command {
@@ -61,6 +66,7 @@ impl LocalTransport {
             }
         };
         command.arg(&self.path).current_dir(&self.root);
+        command.env_clear().envs(self.settings.environment.iter());
         for variable in LOCAL_REPOSITORY_VARIABLES {
             command.env_remove(variable);
         }
@@ -91,5 +97,8 @@ fn could_not_start(error: &io::Error) -> Failure {
     } else {
         ""
     };
-    Failure::new(Kind::Local, format!("git receive-pack could not be started: {error}{advice}"))
+    Failure::new(
+        Kind::Local,
+        format!("git receive-pack could not be started: {error}{advice}"),
+    )
 }

@@ -20,6 +20,7 @@ pub use background::Background;
 pub use git::GitTransport;
 pub use local::LocalTransport;
 
+use crate::config::Environment;
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::options::TransportChoice;
@@ -71,6 +72,8 @@ pub struct PushFailure {
 pub struct Settings {
     /// The longest silence; `None` is without limit.
     pub idle_timeout: Option<Duration>,
+    /// What children get as their environment.
+    pub environment: Environment,
     /// Whose children and tasks they are.
     pub background: Background,
 }
@@ -88,10 +91,20 @@ pub fn for_remote(
 ) -> Result<Box<dyn Transport>, Failure> {
     let _ = choice;
     match &remote.parsed {
-        RemoteUrl::Local(path) | RemoteUrl::File(path) => {
-            Ok(Box::new(LocalTransport::new(path, root, remote.receive_pack.clone(), settings)))
-        }
-        RemoteUrl::Git { host, port, path } => Ok(Box::new(GitTransport::new(host, *port, path, settings))),
+        RemoteUrl::Local(path) | RemoteUrl::File(path) => Ok(Box::new(LocalTransport::new(
+            path,
+            root,
+            remote.receive_pack.clone(),
+            settings,
+        ))),
+        RemoteUrl::Git {
+            authority,
+            host,
+            port,
+            path,
+        } => Ok(Box::new(GitTransport::new(
+            authority, host, *port, path, settings,
+        ))),
         other => Err(Failure::new(Kind::Local, format!("no transport reaches {other}"))),
     }
 }

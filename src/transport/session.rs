@@ -42,7 +42,9 @@ where
         let activity = Activity::new();
         let mut reader = PacketReader::new(Watched::new(reader, &activity));
         let writer = Watched::new(writer, &activity);
-        let read = activity.guard(settings.idle_timeout, Advertisement::read(&mut reader)).await;
+        let read = activity
+            .guard(settings.idle_timeout, Advertisement::read(&mut reader))
+            .await;
         let advertisement = match read {
             None => return Err(silence(settings.idle_timeout, ADVERTISING)),
             Some(Err(error)) => return Err(failure_of(error, child.as_mut(), ADVERTISING).await),
@@ -63,7 +65,10 @@ where
 
 fn silence(limit: Option<Duration>, context: &str) -> Failure {
     let seconds = limit.unwrap_or_default().as_secs_f64();
-    Failure::new(Kind::Timeout, format!("the remote was silent for {seconds} s {context}"))
+    Failure::new(
+        Kind::Timeout,
+        format!("the remote was silent for {seconds} s {context}"),
+    )
 }
 
 /// Finds the cause behind an error of the wire: what the remote's process said, if it said anything.
@@ -113,23 +118,39 @@ where
             );
             match self.activity.guard(self.idle_timeout, sending).await {
                 // The silence may have begun after the last byte was sent.
-                None => Err(PushFailure { failure: silence(self.idle_timeout, PUSHING), sent: true }),
+                None => Err(PushFailure {
+                    failure: silence(self.idle_timeout, PUSHING),
+                    sent: true,
+                }),
                 Some(Ok(report)) => Ok(report),
                 Some(Err(error)) => {
                     let failure = failure_of(error.source, self.child.as_mut(), PUSHING).await;
                     let failure = if error.messages.is_empty() {
                         failure
                     } else {
-                        Failure::new(failure.kind(), format!("{}\n{}", failure.message(), error.messages))
+                        Failure::new(
+                            failure.kind(),
+                            format!("{}\n{}", failure.message(), error.messages),
+                        )
                     };
-                    Err(PushFailure { failure, sent: error.sent })
+                    Err(PushFailure {
+                        failure,
+                        sent: error.sent,
+                    })
                 }
             }
         })
     }
 
     fn finish(self: Box<Self>) {
-        let Self { mut reader, mut writer, child, background, has_pushed, .. } = *self;
+        let Self {
+            mut reader,
+            mut writer,
+            child,
+            background,
+            has_pushed,
+            ..
+        } = *self;
         let ended = background.clone();
         background.spawn(async move {
             let finishing = async {

@@ -1,136 +1,9 @@
-//! Runs the readers of git's configuration and of its URLs side by side with the real git.
+//! Which entries there are, in which order, and what is refused: against `git config --list`.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use git_push_daemon::config::Config;
 
-use git_push_daemon::config::{Config, Environment, Scope};
-use tempfile::TempDir;
-
-/// A home, a repository and an environment of their own.
-struct Sandbox {
-    root: TempDir,
-    env: Environment,
-    /// Where git runs, and what it then takes for its directories.
-    work_dir: PathBuf,
-    common_dir: PathBuf,
-    git_dir: PathBuf,
-}
-
-impl Sandbox {
-    fn new() -> Self {
-        let root = tempfile::tempdir().expect("a temporary directory");
-        // git shows resolved paths, and the temporary directory may be behind a symbolic link.
-        let base = fs::canonicalize(root.path()).expect("it exists");
-        let work_dir = base.join("work");
-        let git_dir = work_dir.join(".git");
-        fs::create_dir(base.join("home")).expect("home");
-        let env = Environment::default()
-            .with("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .with("HOME", base.join("home"))
-            .with("GIT_CONFIG_NOSYSTEM", "1")
-            .with("LC_ALL", "C");
-        let sandbox = Self {
-            root,
-            env,
-            common_dir: git_dir.clone(),
-            git_dir,
-            work_dir: base.clone(),
-        };
-        sandbox.git(&["init", "--quiet", "--initial-branch=main", "--template=", "work"]);
-        Self { work_dir, ..sandbox }
-    }
-
-    fn base(&self) -> PathBuf {
-        fs::canonicalize(self.root.path()).expect("it exists")
-    }
-
-    /// Writes a file, in which `@` followed by `/` stands for the sandbox's own directory.
-    fn file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
-        let path = self.base().join(path);
-        fs::create_dir_all(path.parent().expect("not the root")).expect("directories");
-        fs::write(path, self.localised(content.as_ref())).expect("writable");
-        self
-    }
-
-    fn localised(&self, content: &[u8]) -> Vec<u8> {
-        let marker = b"@@";
-        let mut localised = Vec::new();
-        let mut rest = content;
-        while let Some(at) = rest.windows(marker.len()).position(|window| window == marker) {
-            localised.extend(&rest[..at]);
-            localised.extend(self.base().as_os_str().as_encoded_bytes());
-            rest = &rest[at + marker.len()..];
-        }
-        localised.extend(rest);
-        localised
-    }
-
-    /// Adds to the repository's own configuration.
-    fn local(self, content: impl AsRef<[u8]>) -> Self {
-        let path = self.common_dir.join("config");
-        let mut whole = fs::read(&path).expect("git init wrote it");
-        whole.extend(self.localised(content.as_ref()));
-        fs::write(path, whole).expect("writable");
-        self
-    }
-
-    fn var(mut self, name: &str, value: &str) -> Self {
-        let value = String::from_utf8(self.localised(value.as_bytes())).expect("text");
-        self.env = self.env.with(name, value);
-        self
-    }
-
-    fn without_var(mut self, name: &str) -> Self {
-        self.env = self.env.without(name);
-        self
-    }
-
-    fn run(self, args: &[&str]) -> Self {
-        self.git(args);
-        self
-    }
-
-    /// Goes into a linked worktree on a branch of its own.
-    fn in_linked_worktree(mut self) -> Self {
-        let identity = ["-c", "user.name=t", "-c", "user.email=t@example.com"];
-        self.git(
-            &[
-                &identity[..],
-                &["commit", "--quiet", "--allow-empty", "--message=x"],
-            ]
-            .concat(),
-        );
-        self.git(&["worktree", "add", "--quiet", "-b", "side", "../linked"]);
-        self.git_dir = self.common_dir.join("worktrees/linked");
-        self.work_dir = self.base().join("linked");
-        self
-    }
-
-    fn output(&self, args: &[&str]) -> Output {
-        Command::new("git")
-            .args(args)
-            .current_dir(&self.work_dir)
-            .env_clear()
-            .envs(self.env.iter())
-            .output()
-            .expect("git is installed")
-    }
-
-    fn git(&self, args: &[&str]) -> String {
-        let output = self.output(args);
-        assert!(
-            output.status.success(),
-            "git {args:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    fn config(&self) -> Config {
-        Config::load(&self.env, &self.common_dir, &self.git_dir).expect("git takes it as well")
-    }
-}
+use crate::report;
+use crate::sandbox::Sandbox;
 
 /// Scope, key and value of every entry.
 type Listing = Vec<(String, String, Option<String>)>;
@@ -510,173 +383,101 @@ fn what_git_refuses_to_read_is_a_local_failure_that_names_the_place() {
     report("configurations refused by both", cases.len());
 }
 
+/// Many small files put together at random from what the syntax knows, the same at every run.
 #[test]
-fn bools_and_numbers_are_read_as_git_reads_them() {
-    let values = [
-        "true",
-        "TRUE",
-        "yes",
-        "On",
+fn random_files_are_taken_or_refused_as_by_git() {
+    const PIECES: [&str; 24] = [
+        "[a]",
+        "[a \"b\"]",
+        "[a.b]",
+        "[",
+        "]",
+        "\"",
+        "\\",
+        "\\n",
+        "\n",
+        "\n",
+        "\r\n",
+        "\r",
+        "=",
+        " = ",
+        " ",
+        "\t",
+        "#",
+        ";",
+        "key",
+        "K",
         "1",
-        "-1",
-        "2k",
-        "false",
-        "no",
-        "off",
-        "0",
-        "",
-        "00",
-        "0x1F",
-        "010",
-        "1m",
-        "1g",
-        "maybe",
-        "1.5",
-        "k",
-        "+5",
-        "1kk",
-        "9223372036854775807",
-        "9223372036854775808",
-        "-7G",
-        "tru",
+        "-",
+        "é",
+        "\\\"",
     ];
-    for value in values {
-        let sandbox = Sandbox::new().local(format!("[a]b = \"{value}\"\n"));
-        let config = sandbox.config();
-        let typed = |kind: &str| {
-            let output = sandbox.output(&["config", "--get", kind, "a.b"]);
-            output
-                .status
-                .success()
-                .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-        };
-        let number = config.int("a.b").ok().flatten().map(|number| number.to_string());
-        assert_eq!(number, typed("--type=int"), "{value:?} as a number");
-        let bool = config.bool("a.b").ok().flatten().map(|bool| bool.to_string());
-        assert_eq!(bool, typed("--type=bool"), "{value:?} as a bool");
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut taken = 0;
+    let count = 400;
+    let mut sandbox = Sandbox::new().var("GIT_CONFIG_GLOBAL", "@@/global");
+    for _ in 0..count {
+        let content: String = (0..random.usize(1..14))
+            .map(|_| PIECES[random.usize(..PIECES.len())])
+            .collect();
+        // Half of them begin well, so that values are reached.
+        let start = if random.bool() { "[s]\nk = " } else { "" };
+        sandbox = sandbox.file("global", format!("{start}{content}"));
+        let is_taken = sandbox.output(&["config", "--list"]).status.success();
+        let gits = is_taken.then(|| listing_of_git(&sandbox));
+        let ours = Config::load(&sandbox.env, &sandbox.common_dir, &sandbox.git_dir)
+            .ok()
+            .map(|config| listing_of_ours(&config));
+        assert_eq!(ours, gits, "{start}{content:?}");
+        taken += usize::from(is_taken);
     }
+    assert!(
+        taken > count / 10 && taken < count,
+        "{taken} of {count} were well-formed"
+    );
+    report("random files", count);
 }
 
+/// Every pattern of three pieces: which of the includes happen is seen from the order of the entries.
 #[test]
-fn paths_are_expanded_as_git_expands_them() {
-    for value in ["~/x", "~", "/a/~/b", "x/y", "~root/x", "~/", "%(prefix)/share"] {
-        let sandbox = Sandbox::new().local(format!("[a]b = {value}\n"));
-        let path = sandbox.config().path("a.b").expect("expandable").expect("set");
-        let gits = sandbox.git(&["config", "--get", "--type=path", "a.b"]);
-        assert_eq!(path, Path::new(gits.trim_end_matches('\n')), "{value}");
-    }
-}
-
-#[test]
-fn settings_by_url_are_those_that_git_matches() {
-    let patterns = [
-        "https://example.com",
-        "https://example.com/",
-        "https://example.com/a",
-        "https://example.com/a/b/",
-        "https://*.example.com/",
-        "https://*.*.com",
-        "https://git.example.com",
-        "https://user@example.com",
-        "https://user@example.com/a",
-        "https://example.com:8443/",
-        "http://example.com:80",
-        "HTTPS://EXAMPLE.COM/Case",
-        "https://example.com/%7Ex",
-        "https://example.com/a%2Fb",
-        "https://example.com/c/./d/../e",
-        "https://[::1]:444/",
-        "https://exam*le.com",
-        "https://example.com/a?q",
-        "file:///srv",
-        "example.com",
-        "https://example.com/..",
-        "https://example.com:0443/port",
-        "ssh://git@h/",
-        "https://",
+fn patterns_match_as_gits_do() {
+    const PIECES: [&str; 14] = [
+        "*",
+        "**",
+        "?",
+        "/",
+        "a",
+        "b",
+        "[a-b]",
+        "[!a]",
+        "\\\\",
+        "**/",
+        "/**",
+        "[[:alpha:]",
+        "]",
+        "-",
     ];
-    let urls = [
-        "https://example.com",
-        "https://example.com/",
-        "https://example.com/a",
-        "https://example.com/ab",
-        "https://example.com/a/b",
-        "https://example.com/a/b/c.git",
-        "https://user@example.com/x",
-        "https://user:secret@example.com/a/x",
-        "https://other@example.com/a/x",
-        "https://git.example.com/r",
-        "https://a.git.example.com/r",
-        "https://x.y.com",
-        "https://example.com.:443/",
-        "https://example.com:8443/r",
-        "https://example.com:8444/r",
-        "http://example.com/r",
-        "https://example.com/Case",
-        "https://example.com/case",
-        "https://example.com/~x/y",
-        "https://example.com/a/%62",
-        "https://example.com/a%2fb",
-        "https://example.com/c/e/f",
-        "https://example.com/c/d/../e",
-        "https://example.com/port",
-        "https://[::1]:444/x",
-        "https://[::1]/x",
-        "https://example.com/a?q",
-        "file:///srv/x",
-        "file://host/srv",
-        "ssh://git@h/x",
-        "ssh://h/x",
-        "ftp://example.com/",
-    ];
-    let general = "[http]key = general\n";
-    let special: String = patterns
-        .iter()
-        .map(|pattern| format!("[http \"{pattern}\"]key = {pattern}\n"))
-        .collect();
-    let reversed: String = patterns
-        .iter()
-        .rev()
-        .map(|pattern| format!("[http \"{pattern}\"]Key = {pattern}\n"))
-        .collect();
-    let mut count = 0;
-    for content in [
-        format!("{general}{special}"),
-        format!("{reversed}{general}"),
-        special.clone() + "[http \"https://example.com/a\"]key\n",
-    ] {
-        let sandbox = Sandbox::new().local(content);
-        let config = sandbox.config();
-        for url in urls {
-            let output = sandbox.output(&["config", "--get-urlmatch", "http.key", url]);
-            let gits = output.status.success().then(|| {
-                String::from_utf8_lossy(&output.stdout)
-                    .trim_end_matches('\n')
-                    .to_owned()
-            });
-            let ours = config
-                .url_match("http", "key", url)
-                .map(|entry| entry.value().unwrap_or_default().to_owned());
-            assert_eq!(ours, gits, "{url}");
-            count += 1;
+    let mut patterns = String::new();
+    for first in PIECES {
+        for second in PIECES {
+            for third in PIECES {
+                patterns.push_str("[includeIf \"hasconfig:remote.*.url:");
+                patterns.extend([first, second, third, "\"]path=@@/hit\n"]);
+            }
         }
     }
-    report("settings by URL", count);
-}
-
-#[test]
-fn scopes_have_gits_names() {
-    let sandbox = Sandbox::new().local("[a]b=1\n");
-    let config = sandbox.config();
-    let entry = config.entry("a.b").expect("set");
-    assert_eq!(entry.origin().scope(), Scope::Local);
-    assert_eq!(entry.origin().file(), Some(&*sandbox.common_dir.join("config")));
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "how many combinations ran is part of the result"
-)]
-fn report(what: &str, count: usize) {
-    eprintln!("compared with git: {count} {what}");
+    let texts = [
+        "a", "ab", "a/b", "/a", "a/", "b/a/b", "aab", "a//b", "-", "[:alpha:", "a-b", "aa/bb/ab",
+    ];
+    for text in texts {
+        let sandbox = Sandbox::new()
+            .local(format!("[remote \"x\"]url={text}\n{patterns}"))
+            .file("hit", "[h]h\n");
+        assert_eq!(
+            listing_of_ours(&sandbox.config()),
+            listing_of_git(&sandbox),
+            "{text}"
+        );
+    }
+    report("pairs of pattern and text", PIECES.len().pow(3) * texts.len());
 }

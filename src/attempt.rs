@@ -1,0 +1,456 @@
+//! One attempt: connect, look at what the remote has, decide, send what it lacks, and believe only its report.
+//!
+//! It does not repeat itself, except that a lost race is decided again from a fresh advertisement. When to try
+//! again is `state`'s business. It never forces: the command carries the old value that was looked at, and
+//! the remote compares.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+
+use crate::branch::SharedSide;
+use crate::config::{Config, Environment};
+use crate::daemon::{Attempted, Probed, Pusher};
+use crate::failure::{self, Failure, Kind};
+use crate::oid::Oid;
+use crate::options::{Timeouts, TransportChoice};
+use crate::pack::{self, PackRequest, PackStats};
+use crate::repository::Relation;
+use crate::send_pack::{Command, Report};
+use crate::state::{Outcome, RemoteTip, Survey, Unconfirmed};
+use crate::transport::{self, Background, PushFailure, Session, Settings};
+use crate::url::Remote;
+
+/// Pieces of the pack that are ready before the remote takes them: the back-pressure on its generation.
+const PACK_PIECES: usize = 8;
+
+/// How often a lost race is decided again within one attempt.
+const ROUNDS: usize = 3;
+
+/// Where the pushes go and how.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The remote, as the caller named it; resolved anew at each attempt.
+    pub remote: String,
+    /// Where git would run.
+    pub root: PathBuf,
+    /// The directory with the objects and the configuration.
+    pub common_dir: PathBuf,
+    /// The environment at the start; children get exactly this one.
+    pub environment: Environment,
+    /// Which transport to use.
+    pub transport: TransportChoice,
+    /// The limits of one attempt.
+    pub timeouts: Timeouts,
+}
+
+/// Pushes over a [`transport`].
+#[derive(Debug)]
+pub struct RemotePusher {
+    side: SharedSide,
+    route: Route,
+    background: Background,
+}
+
+/// How far an attempt has come, so that one that is cut off can still be told about.
+#[derive(Debug, Default)]
+struct Progress {
+    remote: Option<RemoteTip>,
+    tip: Option<Oid>,
+    had_work: bool,
+    /// The push that has left, or is leaving.
+    sending: Option<Unconfirmed>,
+}
+
+/// What a look at the remote found.
+enum Look {
+    NoBranch,
+    UpToDate(Oid),
+    Work {
+        tip: Oid,
+        previous: Option<Oid>,
+    },
+    Diverged {
+        tip: Oid,
+        remote: Oid,
+        relation: Relation,
+    },
+}
+
+impl RemotePusher {
+    /// Pushes the branch of `side` along `route`.
+    #[must_use]
+    pub fn new(side: SharedSide, route: Route) -> Self {
+        Self {
+            side,
+            route,
+            background: Background::default(),
+        }
+    }
+
+    async fn run(&self, preserve: bool, progress: &mut Progress) -> Result<Outcome, Failure> {
+        let mut lost_to: Option<Option<Oid>> = None;
+        for _ in 0..ROUNDS {
+            let mut session = self.connect().await?;
+            let (tip, previous) = match self.look(&*session, progress).await? {
+                Look::NoBranch => {
+                    session.finish();
+                    return Ok(Outcome::UpToDate { tip: None });
+                }
+                Look::UpToDate(tip) => {
+                    session.finish();
+                    return Ok(Outcome::UpToDate { tip: Some(tip) });
+                }
+                Look::Diverged {
+                    tip,
+                    remote,
+                    relation,
+                } => {
+                    return Ok(self.diverged(session, tip, remote, relation, preserve).await);
+                }
+                Look::Work { tip, previous } => (tip, previous),
+            };
+            progress.had_work = true;
+            if lost_to == Some(previous) {
+                session.finish();
+                let message = "the remote refused to update the branch although nobody moved it: another process holds its lock";
+                return Err(Failure::new(Kind::RemoteLock, message));
+            }
+            let refname = self.side.target().refname.clone();
+            let (report, stats) = self
+                .send(&mut *session, &refname, tip, previous, progress)
+                .await?;
+            session.finish();
+            if let Err(reason) = &report.unpack {
+                return Err(Failure::from_unpack_error(reason, &report.messages));
+            }
+            match &report.reference {
+                Ok(()) => {
+                    progress.remote = Some(RemoteTip::At(tip));
+                    self.remember(tip).await;
+                    let (commits, bytes) = (stats.commits as u64, stats.bytes);
+                    return Ok(Outcome::Pushed {
+                        tip,
+                        previous,
+                        commits,
+                        bytes,
+                    });
+                }
+                Err(reason) if failure::is_lost_race(reason) => lost_to = Some(previous),
+                Err(reason) => return Err(Failure::from_rejection(&refname, reason, &report.messages)),
+            }
+        }
+        Err(Failure::new(
+            Kind::RemoteLock,
+            "the branch on the remote moved again and again during the push",
+        ))
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Session>, Failure> {
+        let settings = Settings {
+            idle_timeout: self.route.timeouts.idle,
+            environment: self.route.environment.clone(),
+            background: self.background.clone(),
+        };
+        let remote = self.resolve()?;
+        let transport = transport::for_remote(&remote, &self.route.root, self.route.transport, settings)?;
+        tracing::debug!(transport = transport.name(), remote = %remote.parsed, "connecting");
+        match self.route.timeouts.connect {
+            None => transport.connect().await,
+            Some(limit) => timeout(limit, transport.connect())
+                .await
+                .unwrap_or_else(|_| Err(timed_out("the remote did not answer", limit))),
+        }
+    }
+
+    /// The remote as the configuration of this moment has it.
+    fn resolve(&self) -> Result<Remote, Failure> {
+        let route = &self.route;
+        let config = Config::load(&route.environment, &route.common_dir, &self.side.target().git_dir)?;
+        Remote::resolve(&config, &route.remote, &route.root)
+            .map_err(|error| Failure::new(Kind::Local, error.to_string()))
+    }
+
+    /// Compares the local tip of this moment with what the remote advertises.
+    async fn look(&self, session: &dyn Session, progress: &mut Progress) -> Result<Look, Failure> {
+        let remote = session.advertisement().tip(&self.side.target().refname);
+        progress.remote = Some(remote.map_or(RemoteTip::Absent, RemoteTip::At));
+        let compared = self
+            .side
+            .ask(move |side| {
+                let Some(tip) = side.tip()? else { return Ok(None) };
+                let relation = side.relation(tip, remote)?;
+                // Kept for the next start, which may find a tip there that is not here.
+                if matches!(relation, Relation::Same | Relation::Ahead | Relation::Behind)
+                    && let Some(remote) = remote
+                {
+                    side.remember_remote(remote);
+                }
+                Ok(Some((tip, relation)))
+            })
+            .await?;
+        let Some((tip, relation)) = compared else {
+            return Ok(Look::NoBranch);
+        };
+        progress.tip = Some(tip);
+        Ok(match (relation, remote) {
+            (Relation::Same | Relation::Behind | Relation::BehindUnknown, _) => Look::UpToDate(tip),
+            (Relation::Diverged | Relation::DivergedUnknown | Relation::Unknowable, Some(remote)) => {
+                Look::Diverged {
+                    tip,
+                    remote,
+                    relation,
+                }
+            }
+            (_, previous) => Look::Work { tip, previous },
+        })
+    }
+
+    /// Sends `tip` to `refname` on the remote.
+    async fn send(
+        &self,
+        session: &mut dyn Session,
+        refname: &str,
+        tip: Oid,
+        previous: Option<Oid>,
+        progress: &mut Progress,
+    ) -> Result<(Report, PackStats), Failure> {
+        let command = Command::new(refname, previous, tip)
+            .map_err(|error| Failure::new(Kind::Local, error.to_string()))?;
+        let remote_has = session.advertisement().tips().collect();
+        let shallow = self.side.ask(|side| side.repository().shallow_commits()).await?;
+        let (sender, pack) = mpsc::channel(PACK_PIECES);
+        let packing = self.pack(PackRequest { tip, remote_has }, sender);
+        progress.sending = Some(Unconfirmed {
+            commit: tip,
+            previous,
+            commits: 0,
+            bytes: 0,
+        });
+        let sent = session.push(&command, &shallow, pack).await;
+        match sent {
+            Ok(report) => {
+                progress.sending = None;
+                let stats = packing
+                    .await
+                    .unwrap_or_else(|panic| Err(Failure::new(Kind::Local, format!("a bug: {panic}"))));
+                // A report that comes before the pack is through refuses it, and cuts its generation short.
+                let stats = if report.is_success() {
+                    stats?
+                } else {
+                    stats.unwrap_or(EMPTY)
+                };
+                Ok((report, stats))
+            }
+            Err(PushFailure { failure, sent }) => {
+                progress.sending = if sent {
+                    let stats = packing.await.ok().and_then(Result::ok).unwrap_or(EMPTY);
+                    let (commits, bytes) = (stats.commits as u64, stats.bytes);
+                    Some(Unconfirmed {
+                        commit: tip,
+                        previous,
+                        commits,
+                        bytes,
+                    })
+                } else {
+                    None
+                };
+                Err(failure)
+            }
+        }
+    }
+
+    /// Makes the pack on a blocking thread, with a repository of its own so that looks at the branch need not
+    /// wait for it.
+    fn pack(
+        &self,
+        request: PackRequest,
+        sender: mpsc::Sender<Result<bytes::Bytes, Failure>>,
+    ) -> JoinHandle<Result<PackStats, Failure>> {
+        let target = self.side.target().clone();
+        tokio::task::spawn_blocking(move || {
+            let opened = crate::branch::LocalSide::open(target);
+            match opened {
+                Ok(side) => pack::stream_pack(side.repository().raw(), &request, sender),
+                Err(failure) => {
+                    let _ = sender.blocking_send(Err(failure.clone()));
+                    Err(failure)
+                }
+            }
+        })
+    }
+
+    async fn remember(&self, tip: Oid) {
+        let remembered = self
+            .side
+            .ask(move |side| {
+                side.remember_remote(tip);
+                Ok(())
+            })
+            .await;
+        if let Err(failure) = remembered {
+            tracing::warn!(%failure, "the remote-tracking ref could not be updated");
+        }
+    }
+
+    async fn diverged(
+        &self,
+        mut session: Box<dyn Session>,
+        tip: Oid,
+        remote: Oid,
+        relation: Relation,
+        preserve: bool,
+    ) -> Outcome {
+        let branch = &self.side.target().refname;
+        let message = match relation {
+            Relation::Unknowable => format!(
+                "the remote's {branch} is at {remote}, a commit that is not in this repository, and it is not known which commits the remote had before: nobody can tell whether {tip} is new"
+            ),
+            _ => format!("the remote's {branch} is at {remote}, which the local {tip} does not contain"),
+        };
+        let preserved = if preserve {
+            Some(self.preserve(&mut *session, tip).await)
+        } else {
+            None
+        };
+        session.finish();
+        Outcome::Diverged {
+            tip,
+            failure: Failure::non_fast_forward(message, remote),
+            comparable: relation != Relation::Unknowable,
+            preserved,
+        }
+    }
+
+    /// Puts the local tip on the remote under a name of its own, over the connection that found the
+    /// divergence.
+    async fn preserve(&self, session: &mut dyn Session, tip: Oid) -> Result<String, Failure> {
+        let refname = conflict_ref(SystemTime::now());
+        let mut progress = Progress::default();
+        let (report, _) = self.send(session, &refname, tip, None, &mut progress).await?;
+        match (report.unpack, report.reference) {
+            (Ok(()), Ok(())) => Ok(refname),
+            (Err(reason), _) => Err(Failure::from_unpack_error(&reason, &report.messages)),
+            (_, Err(reason)) => Err(Failure::from_rejection(&refname, &reason, &report.messages)),
+        }
+    }
+
+    /// The branch as it stands after an attempt that saw `remote`.
+    async fn survey_after(&self, remote: RemoteTip) -> Option<Survey> {
+        let surveyed = self
+            .side
+            .ask(move |side| {
+                let remote = match remote {
+                    RemoteTip::Unseen => side.last_known_remote()?,
+                    RemoteTip::Absent => None,
+                    RemoteTip::At(tip) => Some(tip),
+                };
+                side.survey(remote)
+            })
+            .await;
+        surveyed
+            .inspect_err(|failure| tracing::debug!(%failure, "the branch could not be read"))
+            .ok()
+    }
+}
+
+const EMPTY: PackStats = PackStats {
+    commits: 0,
+    objects: 0,
+    bytes: 0,
+};
+
+fn timed_out(what: &str, limit: Duration) -> Failure {
+    Failure::new(Kind::Timeout, format!("{what} within {} s", limit.as_secs_f64()))
+}
+
+/// The branch that keeps a diverged tip: `refs/heads/conflicts/20261123T143000Z` (UTC).
+fn conflict_ref(now: SystemTime) -> String {
+    let stamp = humantime::format_rfc3339_seconds(now).to_string();
+    let stamp: String = stamp
+        .chars()
+        .filter(|character| !"-:".contains(*character))
+        .collect();
+    format!("refs/heads/conflicts/{stamp}")
+}
+
+impl Pusher for RemotePusher {
+    async fn attempt(&self, preserve: bool) -> Attempted {
+        let mut progress = Progress::default();
+        let run = self.run(preserve, &mut progress);
+        let result = match self.route.timeouts.attempt {
+            None => run.await,
+            Some(limit) => timeout(limit, run)
+                .await
+                .unwrap_or_else(|_| Err(timed_out("the attempt did not end", limit))),
+        };
+        let remote = progress.remote.unwrap_or(RemoteTip::Unseen);
+        let survey = self.survey_after(remote).await;
+        let outcome = match (result, progress.tip, remote) {
+            (Ok(outcome), ..) => outcome,
+            // The remote judged it so although what it advertised allowed the update.
+            (Err(failure), Some(tip), RemoteTip::At(at)) if failure.kind() == Kind::NonFastForward => {
+                let failure = Failure::non_fast_forward(failure.message(), at);
+                Outcome::Diverged {
+                    tip,
+                    failure,
+                    comparable: true,
+                    preserved: None,
+                }
+            }
+            (Err(failure), tip, _) => Outcome::Failed {
+                tip,
+                failure,
+                had_work: progress.had_work,
+                unconfirmed: progress.sending,
+            },
+        };
+        Attempted {
+            outcome,
+            remote,
+            survey,
+        }
+    }
+
+    async fn probe(&self) -> Probed {
+        let mut progress = Progress::default();
+        let look = async {
+            let session = self.connect().await?;
+            let look = self.look(&*session, &mut progress).await;
+            session.finish();
+            look
+        };
+        let reconciled = match look.await {
+            Ok(Look::Diverged { .. }) => Some(false),
+            Ok(_) => Some(true),
+            Err(failure) => {
+                tracing::debug!(%failure, "the diverged remote could not be looked at");
+                None
+            }
+        };
+        let remote = progress.remote.unwrap_or(RemoteTip::Unseen);
+        Probed {
+            reconciled,
+            remote,
+            survey: self.survey_after(remote).await,
+        }
+    }
+
+    async fn close(&self, deadline: Instant) {
+        self.background.close(deadline).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conflict_branch_is_named_by_the_utc_time() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_444_200);
+        assert_eq!(conflict_ref(time), "refs/heads/conflicts/20261123T143000Z");
+    }
+}

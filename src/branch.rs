@@ -1,0 +1,354 @@
+//! The followed branch: what the daemon asks of the local repository, kept off its thread.
+//!
+//! Every question is asked on a blocking thread, because a disk may be slow. It reads; the one thing it writes
+//! is the remote-tracking ref.
+
+use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep_until};
+
+use crate::daemon::Branch;
+use crate::failure::{Failure, Kind};
+use crate::oid::Oid;
+use crate::options::short_branch_name;
+use crate::repository::{Ahead, Relation, Repository};
+use crate::state::Survey;
+use crate::watch::{POLL_INTERVAL, POLL_INTERVAL_WITHOUT_EVENTS, RefWatcher};
+
+/// Which branch of which repository goes where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The repository, found once at the start: the current directory may change later.
+    pub git_dir: PathBuf,
+    /// The branch, in full.
+    pub refname: String,
+    /// The name of the remote; `None` for a URL or a path, which has no remote-tracking ref.
+    pub remote_name: Option<String>,
+}
+
+/// A repository with one of its branches, to be asked from a blocking thread.
+#[derive(Debug)]
+pub struct LocalSide {
+    repository: Repository,
+    target: Target,
+    /// The last answer to [`LocalSide::survey`] and what it was counted against, so that each commit of a
+    /// long outage costs the counting of one commit, not of all.
+    counted: Option<(Option<Oid>, Oid, Ahead)>,
+    /// The remote's tip as last confirmed, where there is no remote-tracking ref to keep it.
+    confirmed: Option<Oid>,
+}
+
+impl LocalSide {
+    /// Opens the repository.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there any more.
+    pub fn open(target: Target) -> Result<Self, Failure> {
+        let repository = Repository::open(Some(&target.git_dir))?;
+        Ok(Self {
+            repository,
+            target,
+            counted: None,
+            confirmed: None,
+        })
+    }
+
+    /// The repository.
+    #[must_use]
+    pub const fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// The tip of the branch; `None` while it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// When the repository cannot be read.
+    pub fn tip(&self) -> Result<Option<Oid>, Failure> {
+        self.repository.branch_tip(&self.target.refname)
+    }
+
+    /// The last tip that the remote is known to have had.
+    ///
+    /// # Errors
+    ///
+    /// When the repository cannot be read.
+    pub fn last_known_remote(&self) -> Result<Option<Oid>, Failure> {
+        match &self.target.remote_name {
+            Some(name) => self
+                .repository
+                .remote_tracking_tip(name, short_branch_name(&self.target.refname)),
+            None => Ok(self.confirmed),
+        }
+    }
+
+    /// Keeps the remote's tip for the next start. That it cannot be written is no failure of a push.
+    pub fn remember_remote(&mut self, tip: Oid) {
+        self.confirmed = Some(tip);
+        if let Some(name) = &self.target.remote_name
+            && let Err(failure) =
+                self.repository
+                    .set_remote_tracking_tip(name, short_branch_name(&self.target.refname), tip)
+        {
+            tracing::warn!(%failure, "the remote-tracking ref could not be updated");
+        }
+    }
+
+    /// How the local tip stands to the remote's.
+    ///
+    /// # Errors
+    ///
+    /// When the repository cannot be read.
+    pub fn relation(&self, local: Oid, remote: Option<Oid>) -> Result<Relation, Failure> {
+        self.repository.relation(local, remote, self.last_known_remote()?)
+    }
+
+    /// The branch, compared with the remote's tip.
+    ///
+    /// # Errors
+    ///
+    /// When the repository cannot be read.
+    pub fn survey(&mut self, remote: Option<Oid>) -> Result<Survey, Failure> {
+        let Some(tip) = self.tip()? else {
+            return Ok(Survey::default());
+        };
+        // What the remote has and this repository lacks cannot be counted from; the last known tip can.
+        let basis = match remote {
+            Some(remote) if self.repository.has_commit(remote) => Some(remote),
+            _ => self
+                .last_known_remote()?
+                .filter(|known| self.repository.has_commit(*known)),
+        };
+        let ahead = self.count_ahead(tip, basis)?;
+        let behind = match remote {
+            Some(remote) => self.repository.behind(tip, remote)?,
+            None => Some(0),
+        };
+        Ok(Survey {
+            tip: Some(tip),
+            pending: ahead.commits,
+            oldest_pending: ahead.oldest,
+            behind,
+        })
+    }
+
+    fn count_ahead(&mut self, tip: Oid, basis: Option<Oid>) -> Result<Ahead, Failure> {
+        let ahead = match self.counted {
+            Some((counted_basis, counted_tip, ahead)) if counted_basis == basis && counted_tip == tip => {
+                ahead
+            }
+            Some((counted_basis, counted_tip, counted))
+                if counted_basis == basis && self.repository.is_ancestor_or_same(counted_tip, tip)? =>
+            {
+                let known: Vec<Oid> = basis.into_iter().chain([counted_tip]).collect();
+                let new = self.repository.ahead(tip, &known)?;
+                Ahead {
+                    commits: counted.commits + new.commits,
+                    oldest: [counted.oldest, new.oldest].into_iter().flatten().min(),
+                }
+            }
+            _ => self.repository.ahead(tip, basis.as_slice())?,
+        };
+        self.counted = Some((basis, tip, ahead));
+        Ok(ahead)
+    }
+}
+
+/// A [`LocalSide`] that can be asked from the daemon's thread. It is reopened when the repository was replaced.
+#[derive(Debug, Clone)]
+pub struct SharedSide {
+    target: Target,
+    side: Arc<Mutex<Option<LocalSide>>>,
+}
+
+impl SharedSide {
+    /// Opens the repository at the first question.
+    #[must_use]
+    pub fn new(target: Target) -> Self {
+        Self {
+            target,
+            side: Arc::new(Mutex::new(None)),
+        }
+    }
+
+    /// What is followed.
+    #[must_use]
+    pub const fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Asks on a blocking thread. After a failure the repository is opened anew for the next question.
+    ///
+    /// # Errors
+    ///
+    /// Those of the question, and of opening the repository.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut LocalSide) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (target, side) = (self.target.clone(), Arc::clone(&self.side));
+        let dispatch = tracing::dispatcher::get_default(Clone::clone);
+        let asked = spawn_blocking(move || {
+            tracing::dispatcher::with_default(&dispatch, || {
+                let mut side = side.lock().unwrap_or_else(PoisonError::into_inner);
+                let open = match &mut *side {
+                    Some(open) => open,
+                    closed => closed.insert(LocalSide::open(target)?),
+                };
+                let answer = question(open);
+                if answer.is_err() {
+                    *side = None;
+                }
+                answer
+            })
+        });
+        asked
+            .await
+            .unwrap_or_else(|panic| Err(Failure::new(Kind::Local, format!("a bug: {panic}"))))
+    }
+
+    fn close(&self) {
+        *self.side.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// The branch with its watcher.
+#[derive(Debug)]
+pub struct WatchedBranch {
+    side: SharedSide,
+    changed: Arc<Notify>,
+    /// `None` where the caller turned watching off.
+    watcher: Option<Arc<Mutex<Option<RefWatcher>>>>,
+    next_poll: Cell<Instant>,
+    /// Why only polling sees changes, once that was logged.
+    polling_only: RefCell<Option<String>>,
+}
+
+impl WatchedBranch {
+    /// Begins to follow the branch.
+    #[must_use]
+    pub fn start(side: SharedSide, common_dir: &Path, watch: bool) -> Self {
+        let changed = Arc::new(Notify::new());
+        let watcher = watch.then(|| {
+            let wake = Arc::clone(&changed);
+            let target = side.target();
+            let watcher = RefWatcher::start(common_dir, &target.git_dir, &target.refname, move || {
+                wake.notify_one()
+            });
+            Arc::new(Mutex::new(Some(watcher)))
+        });
+        Self {
+            side,
+            changed,
+            watcher,
+            next_poll: Cell::new(Instant::now()),
+            polling_only: RefCell::default(),
+        }
+    }
+
+    fn poll_interval(&self) -> Duration {
+        if self.polling_only.borrow().is_some() {
+            POLL_INTERVAL_WITHOUT_EVENTS
+        } else {
+            POLL_INTERVAL
+        }
+    }
+
+    fn note_polling(&self, reason: Option<String>) {
+        let mut known = self.polling_only.borrow_mut();
+        if *known != reason {
+            match &reason {
+                Some(reason) => tracing::warn!(
+                    reason,
+                    "file events are not to be had; polling the branch instead"
+                ),
+                None => tracing::info!("file events work again"),
+            }
+            *known = reason;
+        }
+    }
+}
+
+impl Branch for WatchedBranch {
+    async fn survey(&self, remote: Option<Oid>) -> Result<Survey, Failure> {
+        let watcher = self.watcher.clone();
+        let (reason, survey) = self
+            .side
+            .ask(move |side| {
+                // Armed before the ref is read: what changes later wakes us.
+                let reason = watcher.and_then(|watcher| {
+                    let mut watcher = watcher.lock().unwrap_or_else(PoisonError::into_inner);
+                    watcher.as_mut().and_then(|watcher| {
+                        watcher.rearm();
+                        watcher.is_polling_only()
+                    })
+                });
+                Ok((reason, side.survey(remote)?))
+            })
+            .await?;
+        self.note_polling(reason);
+        self.next_poll.set(Instant::now() + self.poll_interval());
+        Ok(survey)
+    }
+
+    async fn tip(&self) -> Result<Option<Oid>, Failure> {
+        self.side.ask(|side| side.tip()).await
+    }
+
+    async fn contains(&self, ancestor: Oid, descendant: Oid) -> bool {
+        self.side
+            .ask(move |side| {
+                // A commit that is not here (yet) is contained in nothing.
+                let repository = side.repository();
+                Ok(
+                    repository.has_commit(ancestor)
+                        && repository.is_ancestor_or_same(ancestor, descendant)?,
+                )
+            })
+            .await
+            .unwrap_or_else(|failure| {
+                tracing::debug!(%failure, "the history could not be read");
+                false
+            })
+    }
+
+    async fn last_known_remote(&self) -> Option<Oid> {
+        self.side
+            .ask(|side| side.last_known_remote())
+            .await
+            .unwrap_or_default()
+    }
+
+    async fn changed(&self) {
+        if self.watcher.is_none() {
+            return std::future::pending().await;
+        }
+        tokio::select! {
+            () = self.changed.notified() => {}
+            () = sleep_until(self.next_poll.get()) => {
+                // Until the look that follows says otherwise: a repository that cannot be read must not be
+                // asked in a spin.
+                self.next_poll.set(Instant::now() + self.poll_interval());
+            }
+        }
+    }
+
+    async fn close(&self) {
+        if let Some(watcher) = self.watcher.clone() {
+            let closed = spawn_blocking(move || {
+                let watcher = watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(watcher) = watcher {
+                    watcher.close();
+                }
+            });
+            let _ = closed.await;
+        }
+        self.side.close();
+    }
+}
