@@ -372,7 +372,7 @@ export type PushDaemonState =
 
 /** The state of a daemon at one moment; a plain object that `JSON.stringify` takes. */
 export interface PushDaemonStatus {
-  /** Whether the daemon runs: `true` until it has stopped. */
+  /** Whether the daemon runs: `true` until {@link PushDaemon.stop} is called. */
   readonly running: boolean;
   /** When the last push was confirmed; `null` before the first. */
   readonly lastPushAt: string | null;
@@ -541,8 +541,8 @@ export interface StopOptions {
 
 /** What {@link PushDaemon.flush} resolves to. */
 export interface FlushResult {
-  /** The branch's tip at the call, which the remote now has. */
-  readonly commit: string;
+  /** The branch's tip at the call, which the remote now has; `null` where the branch has no commit. */
+  readonly commit: string | null;
 }
 
 /** What {@link PushDaemon.waitForPush} resolves to. */
@@ -551,7 +551,10 @@ export interface PushReceipt {
   readonly commit: string;
   /** The remote branch's tip that contains it. */
   readonly remoteCommit: string;
-  /** When the daemon's push that brought it was confirmed; `null` where another push had brought it. */
+  /**
+   * When the daemon's last push was confirmed, which brought this commit or a later one; `null` where the
+   * daemon has pushed nothing, since the remote had the commit all along.
+   */
   readonly pushedAt: string | null;
 }
 

@@ -35,7 +35,7 @@ export class Proposals {
 
   async get(slug: string): Promise<Proposal | null> {
     const text = await this.#store.read(pathOf(slug));
-    return text === null ? null : Value.Parse(Proposal, parse(text));
+    return text === null ? null : Value.Parse(Proposal, Value.Default(Proposal, parse(text)));
   }
 
   /** The value tells whether the proposal is new. */

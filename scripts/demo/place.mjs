@@ -1,0 +1,95 @@
+/** Where the demo plays: a bare repository for the API's data, and the remote that it belongs on. */
+
+import { chmodSync, existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+import { cleanEnvironment, gitAs, isolatedEnvironment } from './git.mjs';
+import { until } from './wait.mjs';
+
+/** A remote of our own in the temporary folder, which can therefore go away and have hooks. */
+export async function localPlace(folder) {
+  const env = isolatedEnvironment();
+  const git = gitAs('Operator', env);
+  const remote = path.join(folder, 'remote.git');
+  const data = path.join(folder, 'data.git');
+  const branch = 'main';
+  await git(folder, 'init', '--quiet', '--bare', `--initial-branch=${branch}`, remote);
+  await commitFile(folder, gitAs('First Author', env), remote, branch, 'README.md', 'Proposals\n');
+  await git(folder, 'clone', '--quiet', '--bare', remote, data);
+  return {
+    env,
+    git,
+    folder,
+    data,
+    remote,
+    branch,
+    localTip: () => git(data, 'rev-parse', `refs/heads/${branch}`),
+    remoteTip: () => git(remote, 'rev-parse', `refs/heads/${branch}`),
+    control: controlOf(folder, remote, branch, env),
+  };
+}
+
+/** A remote that was given: a new branch there is all that we touch, so there is no control of it. */
+export async function givenPlace(folder, url) {
+  const env = cleanEnvironment();
+  const git = gitAs('Operator', env);
+  const data = path.join(folder, 'data.git');
+  const time = new Date().toISOString().replace(/[-:]/g, '').slice(0, 15);
+  const branch = `git-push-daemon-demo-${time}`;
+  await git(folder, 'init', '--quiet', '--bare', data);
+  await git(data, 'remote', 'add', 'origin', url);
+  const ref = `refs/heads/${branch}`;
+  return {
+    env,
+    git,
+    folder,
+    data,
+    remote: url,
+    branch,
+    localTip: () => git(data, 'rev-parse', ref),
+    remoteTip: async () => (await git(data, 'ls-remote', 'origin', ref)).split('\t')[0],
+    control: null,
+  };
+}
+
+/** What can be done to a remote that is ours. */
+function controlOf(folder, remote, branch, env) {
+  const away = `${remote}.away`;
+  const entered = path.join(folder, 'hook-entered');
+  const open = path.join(folder, 'hook-open');
+  return {
+    goAway: () => renameSync(remote, away),
+    comeBack: () => renameSync(away, remote),
+
+    /** Somebody else clones, commits a file and pushes. */
+    pushAs: (name, file, content) =>
+      commitFile(folder, gitAs(name, env), remote, branch, file, content),
+
+    /** From now on the remote takes in a push and does not answer until `openHook`. */
+    closeHook() {
+      const hook = path.join(remote, 'hooks', 'pre-receive');
+      mkdirSync(path.dirname(hook), { recursive: true });
+      const script = [
+        '#!/bin/sh',
+        `: > '${entered}'`,
+        // The folder is gone once the demo has ended, whichever way.
+        `while [ -d '${folder}' ] && [ ! -e '${open}' ]; do sleep 0.02; done`,
+      ];
+      writeFileSync(hook, `${script.join('\n')}\n`);
+      chmodSync(hook, 0o755);
+    },
+    hookEntered: () => until('the remote runs its hook', () => existsSync(entered)),
+    openHook: () => writeFileSync(open, ''),
+  };
+}
+
+async function commitFile(folder, git, remote, branch, file, content) {
+  const clone = path.join(folder, `clone-${file.replaceAll('/', '-')}`);
+  await git(folder, 'clone', '--quiet', remote, clone);
+  mkdirSync(path.join(clone, path.dirname(file)), { recursive: true });
+  writeFileSync(path.join(clone, file), content);
+  await git(clone, 'add', '.');
+  await git(clone, 'commit', '--quiet', '--message', `Add ${file}`);
+  await git(clone, 'push', '--quiet', 'origin', `HEAD:refs/heads/${branch}`);
+  return git(clone, 'rev-parse', 'HEAD');
+}
