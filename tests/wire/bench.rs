@@ -164,12 +164,18 @@ impl Bench {
             .expect("a commit")
     }
 
-    /// Removes an object from the local repository.
-    pub(crate) fn lose(&self, oid: git2::Oid) {
+    /// Where the local repository keeps an object.
+    pub(crate) fn loose(&self, oid: git2::Oid) -> PathBuf {
         let hex = oid.to_string();
         let (directory, file) = hex.split_at(2);
-        let path = self.local.path().join("objects").join(directory).join(file);
-        std::fs::remove_file(path).expect("a loose object");
+        self.local.path().join("objects").join(directory).join(file)
+    }
+
+    /// Removes an object from the local repository, and returns where it was.
+    pub(crate) fn lose(&self, oid: git2::Oid) -> PathBuf {
+        let path = self.loose(oid);
+        std::fs::remove_file(&path).expect("a loose object");
+        path
     }
 
     pub(crate) fn connect(&self) -> Connection {

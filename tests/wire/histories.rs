@@ -556,6 +556,28 @@ fn a_missing_object_is_named() {
 }
 
 #[test]
+fn a_damaged_object_is_named_and_not_sent() {
+    let bench = Bench::new(Unpack::Loose);
+    let mut files = some_files(&bench);
+    let root = bench.commit(&files, &[]);
+    files.set("a", bench.file("good"));
+    let tip = bench.commit(&files, &[root]);
+    let (Some(&Node::File(good, _)), Node::File(other, _)) = (files.get("a"), bench.file("evil")) else {
+        panic!("two files")
+    };
+    let path = bench.lose(good);
+    std::fs::copy(bench.loose(other), path).expect("writable");
+    let request = PackRequest {
+        tip: oid(tip),
+        remote_has: vec![oid(root)],
+    };
+    let local = Repository::open(bench.local.path()).expect("a repository");
+    let failure = write_pack(&local, &request, &mut Vec::new()).expect_err("an object is damaged");
+    assert_eq!(failure.kind(), Kind::Local);
+    assert!(failure.message().contains(&good.to_string()), "{failure}");
+}
+
+#[test]
 fn history_that_is_missing_behind_another_tip_of_the_remote_does_no_harm() {
     let bench = Bench::new(Unpack::Loose);
     let mut files = some_files(&bench);
