@@ -3,10 +3,12 @@
 use std::io::Write;
 use std::path::Path;
 
+use git_push_daemon::failure::Kind;
+use git_push_daemon::pack::{PackRequest, stream_pack};
 use git_push_daemon::pkt_line::PacketReader;
 use git_push_daemon::send_pack::{Advertisement, WireError, read_report};
 
-use crate::bench::{Bench, Dir, MAIN, Unpack, both_ways};
+use crate::bench::{Bench, Dir, MAIN, Unpack, both_ways, oid};
 
 fn tip_of(bench: &Bench, content: &str) -> git2::Oid {
     let mut files = Dir::default();
@@ -134,6 +136,19 @@ fn a_pack_that_the_server_does_not_want_to_the_end_is_refused_with_its_reason() 
         "{report:?}"
     );
     assert_eq!(bench.remote_tip(MAIN), None);
+}
+
+#[test]
+fn a_pack_that_nobody_reads_is_not_made() {
+    let bench = Bench::new(Unpack::Loose);
+    let request = PackRequest {
+        tip: oid(tip_of(&bench, "x")),
+        remote_has: Vec::new(),
+    };
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    drop(receiver);
+    let failure = stream_pack(&bench.local, &request, sender).expect_err("cancelled");
+    assert_eq!(failure.kind(), Kind::Local);
 }
 
 #[test]

@@ -110,6 +110,28 @@ fn a_revert_of_a_revert_makes_no_cycle_of_deltas() {
 }
 
 #[test]
+fn a_revert_after_a_merge_whose_first_parent_lacks_the_file_makes_no_cycle_of_deltas() {
+    both_ways(|bench| {
+        let mut files = some_files(bench);
+        let without = bench.commit(&files, &[]);
+        files.set("file", bench.file(text(1000)));
+        let with = bench.commit(&files, &[without]);
+        bench.push(with);
+        let mut side = some_files(bench);
+        side.set("side", bench.file("x"));
+        let side = bench.commit(&side, &[without]);
+        bench.push_to("refs/heads/side", side);
+        files.set("side", bench.file("x"));
+        files.set("file", bench.file(edited(&text(1000))));
+        let merge = bench.commit(&files, &[side, with]);
+        files.set("file", bench.file(text(1000)));
+        let tip = bench.commit(&files, &[merge]);
+        bench.push(tip);
+        bench.check(MAIN, tip);
+    });
+}
+
+#[test]
 fn a_revert_to_what_only_the_remote_s_history_has_is_not_sent_again() {
     both_ways(|bench| {
         let mut files = some_files(bench);
@@ -379,6 +401,22 @@ fn wrong_dates_send_nothing_twice() {
         let stats = bench.push(tip);
         assert_eq!(stats.commits, 51);
         bench.check(MAIN, tip);
+    });
+}
+
+#[test]
+fn remote_tips_that_are_dated_before_their_ancestors_still_hide_them() {
+    both_ways(|bench| {
+        let mut files = some_files(bench);
+        let root = bench.commit(&files, &[]);
+        files.set("a", bench.file("x"));
+        let parent = bench.commit(&files, &[root]);
+        let early = bench.commit_at(5, &files, &[parent]);
+        let earlier = bench.commit_at(3, &files, &[early]);
+        bench.push(earlier);
+        let side = bench.commit(&files, &[parent, root]);
+        assert_eq!(bench.push_to("refs/heads/side", side).commits, 1);
+        bench.check("refs/heads/side", side);
     });
 }
 
