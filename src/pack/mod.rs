@@ -55,8 +55,8 @@ pub fn write_pack(
     request: &PackRequest,
     out: &mut dyn Write,
 ) -> Result<PackStats, Failure> {
-    let commits = history::missing_commits(repository, request.tip, &request.remote_has)?;
     let mut objects = objects::Objects::new(repository)?;
+    let commits = history::missing_commits(repository, request.tip, &request.remote_has)?;
     let mut enumeration = enumerate::Enumeration::default();
     for &oid in &commits {
         out.flush().map_err(|error| stream::not_written(&error))?;

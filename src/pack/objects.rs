@@ -3,6 +3,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Once;
+
+use sha1::{Digest, Sha1};
 
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
@@ -16,6 +19,28 @@ pub(super) struct Object {
     pub(super) data: Vec<u8>,
 }
 
+impl Object {
+    fn has_id(&self, oid: Oid) -> bool {
+        let mut digest = Sha1::new();
+        digest.update(format!("{} {}\0", self.kind, self.data.len()));
+        digest.update(&self.data);
+        digest.finalize()[..] == *oid.as_bytes()
+    }
+}
+
+/// Sets what libgit2 offers for the whole process only.
+///
+/// It need not check the ids of what it reads: [`Object::has_id`] does, without looking for crafted
+/// collisions, which took most of the time of a push with large trees and has no use in our own objects. And
+/// it need not keep what it reads, up to 256 MiB: [`Objects`] keeps what is needed again.
+fn set_up_libgit2() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        git2::opts::strict_hash_verification(false);
+        git2::opts::enable_caching(false);
+    });
+}
+
 /// The repository's objects.
 pub(super) struct Objects<'r> {
     odb: git2::Odb<'r>,
@@ -26,6 +51,7 @@ pub(super) struct Objects<'r> {
 
 impl<'r> Objects<'r> {
     pub(super) fn new(repository: &'r git2::Repository) -> Result<Self, Failure> {
+        set_up_libgit2();
         let odb = repository.odb().map_err(|error| {
             Failure::new(
                 Kind::Local,
@@ -51,6 +77,12 @@ impl<'r> Objects<'r> {
             }),
             Err(error) => return Err(unreadable(oid, &error)),
         };
+        if !object.has_id(oid) {
+            return Err(Failure::new(
+                Kind::Local,
+                format!("object {oid} of the local repository is damaged: its content has another id"),
+            ));
+        }
         self.keep(oid, &object);
         Ok(object)
     }

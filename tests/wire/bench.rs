@@ -1,0 +1,370 @@
+//! A local and a remote repository, and what it takes to push from one to the other.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Stdio};
+
+use git_push_daemon::oid::Oid;
+use git_push_daemon::pack::{PackRequest, PackStats, stream_pack};
+use git_push_daemon::pkt_line::PacketReader;
+use git_push_daemon::send_pack::{Advertisement, Command, Report, SendError, send};
+use git2::{FileMode, Repository};
+use tempfile::TempDir;
+use tokio::process::{Child, ChildStdin, ChildStdout};
+
+pub(crate) const MAIN: &str = "refs/heads/main";
+
+/// A file, a directory or a submodule, as it is to be written.
+#[derive(Debug, Clone)]
+pub(crate) enum Node {
+    File(git2::Oid, FileMode),
+    Link(git2::Oid),
+    Dir(Dir),
+}
+
+/// A directory, as it is to be written. Unlike an index it can be empty.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Dir(pub(crate) BTreeMap<String, Node>);
+
+impl Dir {
+    /// Puts a node at a path; files on the way become directories.
+    pub(crate) fn set(&mut self, path: &str, node: Node) {
+        match path.split_once('/') {
+            None => {
+                self.0.insert(path.to_owned(), node);
+            }
+            Some((first, rest)) => {
+                let entry = self
+                    .0
+                    .entry(first.to_owned())
+                    .or_insert_with(|| Node::Dir(Self::default()));
+                if !matches!(entry, Node::Dir(_)) {
+                    *entry = Node::Dir(Self::default());
+                }
+                if let Node::Dir(dir) = entry {
+                    dir.set(rest, node);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Option<&Node> {
+        match path.split_once('/') {
+            None => self.0.get(path),
+            Some((first, rest)) => match self.0.get(first)? {
+                Node::Dir(dir) => dir.get(rest),
+                _ => None,
+            },
+        }
+    }
+
+    /// Removes a path; a directory that gets empty stays.
+    pub(crate) fn remove(&mut self, path: &str) -> Option<Node> {
+        match path.split_once('/') {
+            None => self.0.remove(path),
+            Some((first, rest)) => match self.0.get_mut(first)? {
+                Node::Dir(dir) => dir.remove(rest),
+                _ => None,
+            },
+        }
+    }
+
+    fn write(&self, repository: &Repository) -> git2::Oid {
+        let mut tree = repository.treebuilder(None).expect("a builder");
+        for (name, node) in &self.0 {
+            let (oid, mode) = match node {
+                Node::File(oid, mode) => (*oid, *mode),
+                Node::Link(oid) => (*oid, FileMode::Commit),
+                Node::Dir(dir) => (dir.write(repository), FileMode::Tree),
+            };
+            tree.insert(name, oid, mode.into()).expect("a valid entry");
+        }
+        tree.write().expect("a tree")
+    }
+}
+
+/// A bare local and a bare remote repository.
+pub(crate) struct Bench {
+    pub(crate) local: Repository,
+    pub(crate) remote: PathBuf,
+    commits: Cell<i64>,
+    directory: TempDir,
+}
+
+/// How receive-pack stores a pack: as loose objects, with `git unpack-objects`, or as a pack, with
+/// `git index-pack`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Unpack {
+    Loose,
+    Packed,
+}
+
+impl Bench {
+    pub(crate) fn new(unpack: Unpack) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let local = Repository::init_bare(directory.path().join("local")).expect("a repository");
+        let remote = directory.path().join("remote");
+        let mut config = Repository::init_bare(&remote)
+            .and_then(|repository| repository.config())
+            .expect("a repository");
+        let limit = match unpack {
+            Unpack::Loose => 1_000_000,
+            Unpack::Packed => 1,
+        };
+        config.set_i32("transfer.unpackLimit", limit).expect("writable");
+        config.set_bool("receive.fsckObjects", true).expect("writable");
+        // Thousands of pushes are made, and none has to survive a loss of power.
+        config.set_str("core.fsync", "none").expect("writable");
+        config.set_bool("receive.autogc", false).expect("writable");
+        Self {
+            local,
+            remote,
+            commits: Cell::new(0),
+            directory,
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn file(&self, content: impl AsRef<[u8]>) -> Node {
+        let oid = self.local.blob(content.as_ref()).expect("a blob");
+        Node::File(oid, FileMode::Blob)
+    }
+
+    /// Commits with a date of its own, later than all before.
+    pub(crate) fn commit(&self, files: &Dir, parents: &[git2::Oid]) -> git2::Oid {
+        self.commit_at(1_700_000_000 + self.commits.get(), files, parents)
+    }
+
+    pub(crate) fn commit_at(&self, seconds: i64, files: &Dir, parents: &[git2::Oid]) -> git2::Oid {
+        self.commits.set(self.commits.get() + 1);
+        let who = git2::Signature::new("A", "a@example.org", &git2::Time::new(seconds, 0)).expect("a name");
+        let tree = self
+            .local
+            .find_tree(files.write(&self.local))
+            .expect("just written");
+        let parents: Vec<_> = parents
+            .iter()
+            .map(|&oid| self.local.find_commit(oid).expect("a commit"))
+            .collect();
+        let message = format!("commit {}\n", self.commits.get());
+        self.local
+            .commit(
+                None,
+                &who,
+                &who,
+                &message,
+                &tree,
+                &parents.iter().collect::<Vec<_>>(),
+            )
+            .expect("a commit")
+    }
+
+    /// Where the local repository keeps an object.
+    pub(crate) fn loose(&self, oid: git2::Oid) -> PathBuf {
+        let hex = oid.to_string();
+        let (directory, file) = hex.split_at(2);
+        self.local.path().join("objects").join(directory).join(file)
+    }
+
+    /// Removes an object from the local repository, and returns where it was.
+    pub(crate) fn lose(&self, oid: git2::Oid) -> PathBuf {
+        let path = self.loose(oid);
+        std::fs::remove_file(&path).expect("a loose object");
+        path
+    }
+
+    pub(crate) fn connect(&self) -> Connection {
+        Connection::open(&self.remote)
+    }
+
+    /// Pushes to a ref of the remote, and expects that to succeed.
+    pub(crate) fn push_to(&self, refname: &str, tip: git2::Oid) -> PackStats {
+        let (report, stats) = self.connect().push(self.local.path(), refname, tip, &[]);
+        let report = report.unwrap_or_else(|error| panic!("{refname} to {tip}: {error}"));
+        assert!(report.is_success(), "{refname} to {tip}: {report:?}");
+        stats.expect("what the server confirmed was made")
+    }
+
+    pub(crate) fn push(&self, tip: git2::Oid) -> PackStats {
+        self.push_to(MAIN, tip)
+    }
+
+    /// The value of a ref of the remote, as git says.
+    pub(crate) fn remote_tip(&self, refname: &str) -> Option<String> {
+        let output = git(&self.remote)
+            .args(["rev-parse", "--verify", "--quiet", refname])
+            .output()
+            .expect("git runs");
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Checks that the remote is whole and has this tip.
+    pub(crate) fn check(&self, refname: &str, tip: git2::Oid) {
+        assert_eq!(self.remote_tip(refname), Some(tip.to_string()));
+        self.fsck();
+    }
+
+    pub(crate) fn fsck(&self) {
+        run(git(&self.remote).args(["fsck", "--strict", "--full", "--no-progress"]));
+    }
+
+    /// Installs a hook of the remote.
+    pub(crate) fn hook(&self, name: &str, script: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.remote.join("hooks").join(name);
+        std::fs::create_dir_all(self.remote.join("hooks")).expect("writable");
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("writable");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("ours");
+    }
+}
+
+/// Runs a case against both ways in which a server stores a pack.
+pub(crate) fn both_ways(case: impl Fn(&Bench)) {
+    for unpack in [Unpack::Loose, Unpack::Packed] {
+        case(&Bench::new(unpack));
+    }
+}
+
+/// Lines that deflate badly, and differ by seed.
+pub(crate) fn lines(random: &mut fastrand::Rng, count: usize) -> String {
+    let mut lines = String::new();
+    for line in 0..count {
+        writeln!(lines, "line {line}: {:032x}", random.u128(..)).expect("a String takes everything");
+    }
+    lines
+}
+
+pub(crate) fn oid(oid: git2::Oid) -> Oid {
+    oid.to_string().parse().expect("40 digits")
+}
+
+/// `git`, without the settings of whoever runs the tests.
+pub(crate) fn git(directory: &Path) -> Process {
+    let mut process = Process::new("git");
+    process
+        .arg("-C")
+        .arg(directory)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env_remove("GIT_DIR")
+        .stdin(Stdio::null());
+    process
+}
+
+pub(crate) fn run(process: &mut Process) -> String {
+    let output = process.output().expect("the program runs");
+    assert!(
+        output.status.success(),
+        "{process:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A `git receive-pack` whose advertisement was read.
+pub(crate) struct Connection {
+    pub(crate) runtime: tokio::runtime::Runtime,
+    pub(crate) child: Child,
+    pub(crate) reader: PacketReader<ChildStdout>,
+    pub(crate) writer: ChildStdin,
+    pub(crate) advertisement: Advertisement,
+}
+
+impl Connection {
+    pub(crate) fn open(remote: &Path) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let mut process = git(remote);
+        process
+            .arg("receive-pack")
+            .arg(".")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let (child, reader, writer, advertisement) = runtime.block_on(async {
+            let mut child = tokio::process::Command::from(process)
+                .kill_on_drop(true)
+                .spawn()
+                .expect("git runs");
+            let mut reader = PacketReader::new(child.stdout.take().expect("piped"));
+            let writer = child.stdin.take().expect("piped");
+            let advertisement = Advertisement::read(&mut reader).await.expect("an advertisement");
+            (child, reader, writer, advertisement)
+        });
+        Self {
+            runtime,
+            child,
+            reader,
+            writer,
+            advertisement,
+        }
+    }
+
+    /// Pushes once, up to the report; then [`finish`](Self::finish) is left to do.
+    pub(crate) fn push_only(
+        &mut self,
+        local: &Path,
+        refname: &str,
+        tip: git2::Oid,
+        shallow: &[Oid],
+    ) -> (Result<Report, SendError>, Option<PackStats>) {
+        let command =
+            Command::new(refname, self.advertisement.tip(refname), oid(tip)).expect("a valid command");
+        let request = PackRequest {
+            tip: oid(tip),
+            remote_has: self.advertisement.tips().collect(),
+        };
+        let (sender, receiver) = tokio::sync::mpsc::channel(4);
+        let local = local.to_owned();
+        self.runtime.block_on(async {
+            let making = tokio::task::spawn_blocking(move || {
+                let repository = Repository::open(local).expect("a repository");
+                stream_pack(&repository, &request, sender)
+            });
+            let report = send(
+                &mut self.reader,
+                &mut self.writer,
+                &self.advertisement,
+                &command,
+                shallow,
+                receiver,
+            )
+            .await;
+            let stats = making.await.expect("no panic").ok();
+            (report, stats)
+        })
+    }
+
+    /// Waits for the server to end.
+    pub(crate) fn finish(mut self) {
+        drop(self.writer);
+        self.runtime.block_on(async {
+            git_push_daemon::send_pack::drain(&mut self.reader)
+                .await
+                .expect("readable");
+            self.child.wait().await.expect("ours");
+        });
+    }
+
+    pub(crate) fn push(
+        mut self,
+        local: &Path,
+        refname: &str,
+        tip: git2::Oid,
+        shallow: &[Oid],
+    ) -> (Result<Report, SendError>, Option<PackStats>) {
+        let result = self.push_only(local, refname, tip, shallow);
+        self.finish();
+        result
+    }
+}
