@@ -5,6 +5,7 @@
 //! the remote compares.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
@@ -47,11 +48,37 @@ pub struct Route {
     pub timeouts: Timeouts,
 }
 
+/// The transport of the last attempt, for the status.
+#[derive(Debug, Clone, Default)]
+pub struct TransportNote(Arc<Mutex<Option<ChosenTransport>>>);
+
+/// Which transport was chosen, and why if it is not the obvious one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChosenTransport {
+    /// Its name.
+    pub transport: &'static str,
+    /// Why it had to be this one.
+    pub reason: Option<String>,
+}
+
+impl TransportNote {
+    /// The last one; `None` before the first attempt.
+    #[must_use]
+    pub fn get(&self) -> Option<ChosenTransport> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, chosen: ChosenTransport) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(chosen);
+    }
+}
+
 /// Pushes over a [`transport`].
 #[derive(Debug)]
 pub struct RemotePusher {
     side: SharedSide,
     route: Route,
+    note: TransportNote,
     background: Background,
 }
 
@@ -83,10 +110,11 @@ enum Look {
 impl RemotePusher {
     /// Pushes the branch of `side` along `route`.
     #[must_use]
-    pub fn new(side: SharedSide, route: Route) -> Self {
+    pub fn new(side: SharedSide, route: Route, note: TransportNote) -> Self {
         Self {
             side,
             route,
+            note,
             background: Background::default(),
         }
     }
@@ -157,6 +185,10 @@ impl RemotePusher {
         };
         let remote = self.resolve()?;
         let transport = transport::for_remote(&remote, &self.route.root, self.route.transport, settings)?;
+        self.note.set(ChosenTransport {
+            transport: transport.name(),
+            reason: None,
+        });
         tracing::debug!(transport = transport.name(), remote = %remote.parsed, "connecting");
         match self.route.timeouts.connect {
             None => transport.connect().await,

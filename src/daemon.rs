@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use crate::event::{Event, Status};
+use crate::event::{Event, StateName, Status};
 use crate::failure::Failure;
 use crate::oid::Oid;
 use crate::state::{Action, Input, Now, Outcome, Policy, RemoteTip, State, Survey};
@@ -153,6 +153,19 @@ impl SharedStatus {
     #[must_use]
     pub fn get(&self) -> Status {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Marks the daemon as ended, which it did not get to doing itself, and gives the commits that were pending.
+    #[must_use]
+    pub fn stop(&self) -> u64 {
+        let status = self.get();
+        let pending_commits = status.pending_commits;
+        self.set(Status {
+            running: false,
+            state: StateName::Stopped,
+            ..status
+        });
+        pending_commits
     }
 
     fn set(&self, status: Status) {
@@ -545,11 +558,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
         };
         self.pusher.close(deadline).await;
         self.branch.close().await;
-        let status = self.state.status();
-        self.status.set(Status {
-            running: false,
-            ..status.clone()
-        });
+        let pending_commits = self.status.stop();
         if !self.is_aborted {
             for waiter in self.waiters.take_all() {
                 self.deliver(Delivery::Reply {
@@ -560,7 +569,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
         }
         Ended {
             drained: self.state.is_in_sync(),
-            pending_commits: status.pending_commits,
+            pending_commits,
             aborted: self.is_aborted,
         }
     }
@@ -607,12 +616,6 @@ fn log(event: &Event) {
         }
         Event::Preserved { commit, reference } => {
             tracing::info!(%commit, reference, "the diverged local tip is preserved on the remote");
-        }
-        Event::Stopped {
-            drained,
-            pending_commits,
-        } => {
-            tracing::info!(drained, pending_commits, "stopped");
         }
     }
 }

@@ -61,13 +61,6 @@ pub enum Event {
         /// The full name of the ref that was created for it.
         reference: String,
     },
-    /// The daemon has ended; no event follows.
-    Stopped {
-        /// Whether the remote has everything.
-        drained: bool,
-        /// The commits it does not have.
-        pending_commits: u64,
-    },
 }
 
 /// The names of the states, as `status().state` shows them.

@@ -5,6 +5,7 @@
 
 pub mod attempt;
 pub mod backoff;
+pub mod binding;
 pub mod branch;
 pub mod config;
 pub mod daemon;
@@ -17,6 +18,7 @@ pub mod pkt_line;
 pub mod repository;
 pub mod send_pack;
 pub mod state;
+pub mod telemetry;
 pub mod transport;
 pub mod url;
 pub mod watch;

@@ -173,6 +173,6 @@ pub enum Action {
         /// Whether no other attempt follows by itself.
         terminal: bool,
     },
-    /// The machine has stopped; [`Event::Stopped`] is to be emitted once everything is closed.
+    /// The machine has stopped; whoever waits for that is told once everything is closed.
     Finish,
 }

@@ -130,12 +130,14 @@ fn settings_by_url_are_those_that_git_matches() {
     let special: String = patterns
         .iter()
         .map(|pattern| format!("[http \"{pattern}\"]key = {pattern}\n"))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let reversed: String = patterns
         .iter()
         .rev()
         .map(|pattern| format!("[http \"{pattern}\"]Key = {pattern}\n"))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let mut count = 0;
     for content in [
         format!("{general}{special}"),

@@ -1,0 +1,492 @@
+'use strict';
+
+// An EventEmitter over the native binding: error codes, listener rules, and how long the process is held.
+// The public contract is index.d.ts; what happens behind it is in src/.
+
+const { EventEmitter } = require('node:events');
+const native = require('./native.js');
+
+const DEFAULT_TIMEOUT_MS = 30_000;
+
+/** The longest delay that `setTimeout` takes. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+const LOGGER_METHODS = ['debug', 'info', 'warn', 'error'];
+
+/** A running daemon is not garbage: it works until it is stopped, whether or not its handle is kept. */
+const running = new Set();
+
+let checkBeforeExit;
+
+/** One listener for all daemons: Node warns of more than ten. */
+function checkAllBeforeExit() {
+  for (const daemon of running) {
+    checkBeforeExit(daemon);
+  }
+}
+
+class PushError extends Error {
+  constructor(message, { code, kind, reason, hint, retryable, attempt, name, cause }) {
+    super(message, cause === undefined ? undefined : { cause });
+    if (name !== undefined) {
+      this.name = name;
+    }
+    this.code = code;
+    this.kind = kind;
+    this.reason = reason;
+    this.hint = hint;
+    this.retryable = retryable;
+    if (attempt !== undefined) {
+      this.attempt = attempt;
+    }
+  }
+}
+
+Object.defineProperty(PushError.prototype, 'name', {
+  value: 'PushError',
+  writable: true,
+  configurable: true,
+});
+
+function invalid(message) {
+  return Object.assign(new TypeError(message), { code: 'ERR_PUSH_DAEMON_INVALID_OPTION' });
+}
+
+function describe(value) {
+  if (typeof value === 'string') {
+    return `'${value}'`;
+  }
+  return typeof value === 'object' && value !== null ? 'an object' : String(value);
+}
+
+function checkLogger(logger) {
+  if (logger === undefined) {
+    return null;
+  }
+  const missing = LOGGER_METHODS.filter((method) => typeof logger?.[method] !== 'function');
+  if (missing.length > 0) {
+    throw invalid(
+      `option 'logger' is ${describe(logger)} without the method ${missing.join(', ')}; expected a logger such as pino's, with debug, info, warn and error`,
+    );
+  }
+  return logger;
+}
+
+function checkTimeout(options, name) {
+  if (options !== undefined && (typeof options !== 'object' || options === null)) {
+    throw invalid(`${name} was given ${describe(options)}; expected an object of options`);
+  }
+  const timeoutMs = options?.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  if (typeof timeoutMs !== 'number' || !(timeoutMs >= 0)) {
+    throw invalid(
+      `option 'timeoutMs' of ${name} is ${describe(timeoutMs)}; expected a number of milliseconds, 0 or more`,
+    );
+  }
+  return timeoutMs;
+}
+
+function checkSignal(options, name) {
+  const signal = options?.signal;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw invalid(`option 'signal' of ${name} is ${describe(signal)}; expected an AbortSignal`);
+  }
+  return signal;
+}
+
+const iso = (ms) => (ms === undefined ? null : new Date(ms).toISOString());
+
+function pushError(failure, attempt) {
+  return new PushError(failure.message, {
+    ...failure,
+    code: 'ERR_PUSH_DAEMON_PUSH_FAILED',
+    attempt,
+  });
+}
+
+/** What listeners get, from what the binding sends. */
+const EVENTS = {
+  push: ({ commit, durationMs, previous = null, commits, attempt, bytes }) => ({
+    commit,
+    durationMs,
+    previous,
+    commits,
+    attempt,
+    bytes,
+  }),
+  error: ({ commit = null, attempt, failure }) => {
+    const { reason, kind, hint, retryable, remoteCommit } = failure;
+    const event = {
+      commit,
+      err: pushError(failure, attempt),
+      attempt,
+      reason,
+      kind,
+      hint,
+      retryable,
+    };
+    return remoteCommit === undefined ? event : { ...event, remoteCommit };
+  },
+  retry: ({ commit = null, attempt, nextDelayMs, reason, kind }) => ({
+    commit,
+    attempt,
+    nextDelayMs,
+    reason,
+    kind,
+  }),
+  recovered: ({ commit, failedAttempts, downMs }) => ({ commit, failedAttempts, downMs }),
+  preserved: ({ commit, reference }) => ({ commit, ref: reference }),
+};
+
+class PushDaemon extends EventEmitter {
+  #native;
+  #logger;
+  /** What came before listeners could be attached; `null` once they could. */
+  #early = [];
+  #requests = new Map();
+  #nextId = 1;
+  /** A timer that never fires holds the event loop while it exists. */
+  #hold = null;
+  #busy = true;
+  #referenced = false;
+  #lastStatusError = null;
+  #stop = null;
+  #stopped = null;
+  /** The tip that the last look before an exit found, so that each is looked for once. */
+  #exitingWith;
+
+  constructor(options) {
+    super();
+    let logger = null;
+    let rest = options;
+    if (typeof options === 'object' && options !== null && !Array.isArray(options)) {
+      const { logger: given, ...others } = options;
+      logger = checkLogger(given);
+      rest = others;
+    }
+    this.#logger = logger;
+    this.#native = native.NativeDaemon.start(rest, logger !== null, (message) =>
+      this.#receive(message),
+    );
+    if (running.size === 0) {
+      process.on('beforeExit', checkAllBeforeExit);
+    }
+    running.add(this);
+    this.#updateHold();
+    setImmediate(() => {
+      const early = this.#early;
+      this.#early = null;
+      for (const message of early) {
+        this.#handle(message);
+      }
+    });
+  }
+
+  status() {
+    const now = this.#native.status();
+    const { lastError, pushes, commits, failures, bytes } = now;
+    return {
+      running: now.running && this.#stop === null,
+      lastPushAt: iso(now.lastPushAt),
+      lastError:
+        lastError === undefined
+          ? null
+          : {
+              message: lastError.failure.message,
+              at: iso(lastError.at),
+              attempt: lastError.attempt,
+              reason: lastError.failure.reason,
+              kind: lastError.failure.kind,
+              hint: lastError.failure.hint,
+            },
+      pendingCommits: now.pendingCommits,
+      currentBackoffMs: now.currentBackoffMs ?? null,
+      currentAttempt: now.currentAttempt ?? null,
+      state: this.#stop !== null && this.#stopped === null ? 'stopping' : now.state,
+      remote: now.remote,
+      url: now.url,
+      transport: now.transport ?? null,
+      transportReason: now.transportReason ?? null,
+      branch: now.branch,
+      localCommit: now.localCommit ?? null,
+      remoteCommit: now.remoteCommit ?? null,
+      behindCommits: now.behindCommits ?? null,
+      oldestPendingAt: iso(now.oldestPendingAt),
+      lagMs: now.lagMs,
+      consecutiveFailures: now.consecutiveFailures,
+      nextAttemptAt: iso(now.nextAttemptAt),
+      startedAt: iso(now.startedAt),
+      totals: { pushes, commits, failures, bytes },
+    };
+  }
+
+  notifyCommit(_commit) {
+    this.#native.wake();
+  }
+
+  async flush(options) {
+    const timeoutMs = checkTimeout(options, 'flush');
+    const signal = checkSignal(options, 'flush');
+    const { commit = null } = await this.#request('flush', timeoutMs, signal, (id) =>
+      this.#native.flush(id),
+    );
+    return { commit };
+  }
+
+  async waitForPush(commit, options) {
+    const timeoutMs = checkTimeout(options, 'waitForPush');
+    const signal = checkSignal(options, 'waitForPush');
+    if (typeof commit !== 'string' || !/^[0-9a-f]{40}$/i.test(commit)) {
+      throw invalid(
+        `waitForPush was given ${describe(commit)}; expected a commit as 40 hexadecimal digits`,
+      );
+    }
+    const receipt = await this.#request(`waitForPush of ${commit}`, timeoutMs, signal, (id) =>
+      this.#native.waitForPush(id, commit),
+    );
+    return {
+      commit: receipt.commit,
+      remoteCommit: receipt.remoteCommit ?? receipt.commit,
+      pushedAt: iso(receipt.pushedAt),
+    };
+  }
+
+  stop(options) {
+    let timeoutMs;
+    try {
+      timeoutMs = checkTimeout(options, 'stop');
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    if (this.#stop === null) {
+      this.#stop = {};
+      this.#stop.promise = new Promise((resolve) => {
+        this.#stop.resolve = resolve;
+      });
+      this.#updateHold();
+    }
+    if (this.#stopped === null) {
+      // A later call can only shorten the drain.
+      this.#native.stop(Math.min(timeoutMs, MAX_TIMER_MS));
+    }
+    return this.#stop.promise;
+  }
+
+  ref() {
+    this.#referenced = true;
+    this.#updateHold();
+    return this;
+  }
+
+  unref() {
+    this.#referenced = false;
+    this.#updateHold();
+    return this;
+  }
+
+  async [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]() {
+    await this.stop();
+  }
+
+  #request(what, timeoutMs, signal, send) {
+    if (this.#stop !== null) {
+      return Promise.reject(this.#ended(what));
+    }
+    if (signal?.aborted) {
+      return Promise.reject(this.#aborted(what, signal));
+    }
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId;
+      this.#nextId = (this.#nextId % 0xffff_ffff) + 1;
+      const settle = (outcome, value) => {
+        this.#requests.delete(id);
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', onAbort);
+        this.#updateHold();
+        outcome(value);
+      };
+      const giveUp = (error) => {
+        this.#native.abandon(id);
+        settle(reject, error);
+      };
+      const onAbort = () => giveUp(this.#aborted(what, signal));
+      const timer =
+        timeoutMs > MAX_TIMER_MS
+          ? undefined
+          : setTimeout(() => giveUp(this.#timedOut(what, timeoutMs)), timeoutMs);
+      signal?.addEventListener('abort', onAbort, { once: true });
+      this.#requests.set(id, (reply) => {
+        if (reply.failure !== undefined) {
+          settle(reject, pushError(reply.failure));
+        } else if (reply.stopped) {
+          settle(reject, this.#ended(what));
+        } else {
+          settle(resolve, reply);
+        }
+      });
+      this.#updateHold();
+      send(id);
+    });
+  }
+
+  /** An error about a wait, with the kind of what is wrong with pushing, if anything is. */
+  #waitError(message, extra) {
+    const { lastError } = this.status();
+    const {
+      kind = 'unknown',
+      reason = 'unknown',
+      hint = 'Read status() for what the daemon is doing.',
+    } = lastError ?? {};
+    const because = lastError === null ? '' : `; the last attempt failed: ${lastError.message}`;
+    return new PushError(`${message}${because}`, {
+      kind,
+      reason,
+      hint,
+      retryable: kind !== 'non-fast-forward',
+      ...extra,
+    });
+  }
+
+  #ended(what) {
+    return this.#waitError(`${what} cannot be answered: the daemon was stopped`, {
+      code: 'ERR_PUSH_DAEMON_STOPPED',
+    });
+  }
+
+  #timedOut(what, timeoutMs) {
+    return this.#waitError(
+      `${what} was not answered within ${timeoutMs} ms; the commits stay pending and the daemon goes on`,
+      { code: 'ERR_PUSH_DAEMON_WAIT_TIMEOUT' },
+    );
+  }
+
+  #aborted(what, signal) {
+    return this.#waitError(`${what} was aborted`, {
+      code: 'ABORT_ERR',
+      name: 'AbortError',
+      cause: signal.reason,
+    });
+  }
+
+  #receive(message) {
+    if (this.#early === null) {
+      this.#handle(message);
+    } else {
+      this.#early.push(message);
+    }
+  }
+
+  #handle({ event, reply, busy, log, ended }) {
+    if (event !== undefined) {
+      this.#emit(event.name, EVENTS[event.name](event));
+    } else if (reply !== undefined) {
+      this.#requests.get(reply.id)?.(reply);
+    } else if (busy !== undefined) {
+      this.#busy = busy;
+      this.#updateHold();
+    } else if (log !== undefined) {
+      this.#log(log.level, log.fields, log.message);
+    } else {
+      this.#end(ended);
+    }
+  }
+
+  #end({ drained, pendingCommits }) {
+    this.#native.join();
+    running.delete(this);
+    if (running.size === 0) {
+      process.removeListener('beforeExit', checkAllBeforeExit);
+    }
+    this.#stopped = { drained, pendingCommits };
+    if (this.#stop === null) {
+      // It ended by itself, after an `error` event that says why.
+      this.#stop = { promise: Promise.resolve(this.#stopped), resolve() {} };
+    }
+    this.#busy = false;
+    this.#emit('stopped', { ...this.#stopped });
+    this.#stop.resolve(this.#stopped);
+    this.#updateHold();
+  }
+
+  /** A listener that throws is its author's bug: it surfaces as an uncaught exception, and nothing else changes. */
+  #emit(name, payload) {
+    if (name === 'error' && this.listenerCount('error') === 0) {
+      this.#unheard(payload);
+      return;
+    }
+    try {
+      this.emit(name, payload);
+    } catch (error) {
+      process.nextTick(() => {
+        throw error;
+      });
+    }
+  }
+
+  /** An `error` that nobody listens to must neither kill the process nor pass in silence. */
+  #unheard({ commit, attempt, kind, reason, hint, err }) {
+    if (this.#logger !== null) {
+      const level = reason === 'non-fast-forward' ? 'error' : 'warn';
+      this.#log(level, { commit, attempt, kind, reason, hint, err }, `push failed: ${err.message}`);
+    } else if (this.#lastStatusError !== kind) {
+      this.#lastStatusError = kind;
+      process.emitWarning(`push failed (${kind}): ${err.message}`, {
+        type: 'PushDaemonWarning',
+        code: 'PUSH_DAEMON_UNHANDLED_ERROR',
+        detail: `${hint} Listen to the daemon's 'error' event, or pass a logger, to be told of each failure.`,
+      });
+    }
+  }
+
+  #log(level, fields, message) {
+    try {
+      this.#logger[level](fields, message);
+    } catch (error) {
+      process.nextTick(() => {
+        throw error;
+      });
+    }
+  }
+
+  /** Holds the process while a push is under way or somebody waits, or as long as `ref()` asks for. */
+  #updateHold() {
+    const isStopping = this.#stop !== null && this.#stopped === null;
+    const isHeld =
+      this.#stopped === null &&
+      (this.#busy || this.#referenced || isStopping || this.#requests.size > 0);
+    if (isHeld && this.#hold === null) {
+      this.#hold = setInterval(() => {}, MAX_TIMER_MS);
+    } else if (!isHeld && this.#hold !== null) {
+      clearInterval(this.#hold);
+      this.#hold = null;
+    }
+  }
+
+  /**
+   * The loop is empty, but a commit may have landed a moment ago: one more look at the branch, so that its
+   * push is started and holds the process.
+   */
+  #checkBeforeExit() {
+    if (this.#stop !== null || this.#exitingWith === (this.#native.status().localCommit ?? null)) {
+      return;
+    }
+    const look = (id) => this.#native.check(id);
+    this.#request('a last look', DEFAULT_TIMEOUT_MS, undefined, look).then(
+      ({ commit = null }) => {
+        this.#exitingWith = commit;
+      },
+      () => {},
+    );
+  }
+
+  static {
+    checkBeforeExit = (daemon) => daemon.#checkBeforeExit();
+  }
+}
+
+function startPushDaemon(options) {
+  return new PushDaemon(options);
+}
+
+module.exports.startPushDaemon = startPushDaemon;
+module.exports.PushDaemon = PushDaemon;
+module.exports.PushError = PushError;

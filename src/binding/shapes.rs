@@ -1,0 +1,387 @@
+//! The plain objects that cross to JavaScript. `index.js` gives them their public form.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use napi::bindgen_prelude::Either3;
+use napi_derive::napi;
+
+use super::host::Facts;
+use crate::daemon::{Delivery, Ended, Receipt, Refusal, RequestId};
+use crate::event::{Event, Status};
+use crate::failure::Failure;
+use crate::oid::Oid;
+use crate::telemetry::{Record, Value};
+
+/// One thing to tell; exactly one field is set.
+#[napi(object, object_from_js = false)]
+#[derive(Debug, Default)]
+pub struct NativeMessage {
+    /// For the listeners.
+    pub event: Option<NativeEvent>,
+    /// For who asked.
+    pub reply: Option<NativeReply>,
+    /// Whether work is under way.
+    pub busy: Option<bool>,
+    /// For the logger.
+    pub log: Option<NativeLog>,
+    /// The daemon has ended; nothing follows.
+    pub ended: Option<NativeEnded>,
+}
+
+/// An event; which fields are set depends on its name.
+#[napi(object, object_from_js = false)]
+#[derive(Debug, Default)]
+pub struct NativeEvent {
+    /// `push`, `error`, …
+    pub name: String,
+    /// An object id.
+    pub commit: Option<String>,
+    /// From 1; 0 for the first look.
+    pub attempt: Option<u32>,
+    /// Of the attempt, in milliseconds.
+    pub duration_ms: Option<f64>,
+    /// The remote's tip before.
+    pub previous: Option<String>,
+    /// How many were pushed.
+    pub commits: Option<f64>,
+    /// Of the pack.
+    pub bytes: Option<f64>,
+    /// Before the next attempt, in milliseconds.
+    pub next_delay_ms: Option<f64>,
+    /// Of the failure that is retried.
+    pub kind: Option<&'static str>,
+    /// Of the failure that is retried.
+    pub reason: Option<&'static str>,
+    /// Before the recovery.
+    pub failed_attempts: Option<u32>,
+    /// Before the recovery, in milliseconds.
+    pub down_ms: Option<f64>,
+    /// The ref that keeps a diverged tip.
+    pub reference: Option<String>,
+    /// What went wrong.
+    pub failure: Option<NativeFailure>,
+}
+
+/// A failure.
+#[napi(object, object_from_js = false)]
+#[derive(Debug)]
+pub struct NativeFailure {
+    /// What was said.
+    pub message: String,
+    /// One of the ten.
+    pub kind: &'static str,
+    /// One of the two.
+    pub reason: &'static str,
+    /// What to do.
+    pub hint: &'static str,
+    /// Whether waiting can help.
+    pub retryable: bool,
+    /// The evidence of a divergence.
+    pub remote_commit: Option<String>,
+}
+
+/// The answer to a request: a failure, `stopped`, or a receipt.
+#[napi(object, object_from_js = false)]
+#[derive(Debug, Default)]
+pub struct NativeReply {
+    /// Whose.
+    pub id: u32,
+    /// What was asked for.
+    pub commit: Option<String>,
+    /// The remote's tip.
+    pub remote_commit: Option<String>,
+    /// Milliseconds since the epoch.
+    pub pushed_at: Option<f64>,
+    /// Why not.
+    pub failure: Option<NativeFailure>,
+    /// The daemon stopped first.
+    pub stopped: Option<bool>,
+}
+
+/// The end.
+#[napi(object, object_from_js = false)]
+#[derive(Debug)]
+pub struct NativeEnded {
+    /// Whether the remote has everything.
+    pub drained: bool,
+    /// What it does not have.
+    pub pending_commits: f64,
+}
+
+/// A line for the logger.
+#[napi(object, object_from_js = false)]
+#[derive(Debug)]
+pub struct NativeLog {
+    /// `debug`, `info`, `warn` or `error`.
+    pub level: String,
+    /// What it says.
+    pub message: String,
+    /// What about.
+    pub fields: HashMap<String, Either3<String, f64, bool>>,
+}
+
+/// The last failure.
+#[napi(object, object_from_js = false)]
+#[derive(Debug)]
+pub struct NativeLastError {
+    /// What went wrong.
+    pub failure: NativeFailure,
+    /// Milliseconds since the epoch.
+    pub at: f64,
+    /// From 1; 0 for the first look.
+    pub attempt: u32,
+}
+
+/// The status; points in time are milliseconds since the epoch.
+#[napi(object, object_from_js = false)]
+#[derive(Debug)]
+pub struct NativeStatus {
+    pub running: bool,
+    pub state: &'static str,
+    pub remote: String,
+    pub url: String,
+    pub transport: Option<String>,
+    pub transport_reason: Option<String>,
+    pub branch: String,
+    pub local_commit: Option<String>,
+    pub remote_commit: Option<String>,
+    pub pending_commits: f64,
+    pub behind_commits: Option<f64>,
+    pub oldest_pending_at: Option<f64>,
+    pub lag_ms: f64,
+    pub last_push_at: Option<f64>,
+    pub last_error: Option<NativeLastError>,
+    pub consecutive_failures: u32,
+    pub current_attempt: Option<u32>,
+    pub current_backoff_ms: Option<f64>,
+    pub next_attempt_at: Option<f64>,
+    pub started_at: f64,
+    pub pushes: f64,
+    pub commits: f64,
+    pub failures: f64,
+    pub bytes: f64,
+}
+
+impl NativeStatus {
+    pub(super) fn new(status: &Status, facts: &Facts, now: SystemTime) -> Self {
+        let lag = status
+            .oldest_pending_at
+            .map(|oldest| now.duration_since(oldest).unwrap_or_default());
+        let route = facts.route.get();
+        Self {
+            running: status.running,
+            state: status.state.as_str(),
+            remote: facts.remote.clone(),
+            url: facts.url.clone(),
+            transport: route.as_ref().map(|route| route.transport.to_owned()),
+            transport_reason: route.and_then(|route| route.reason),
+            branch: facts.branch.clone(),
+            local_commit: hex(status.local_commit),
+            remote_commit: hex(status.remote_commit),
+            pending_commits: number(status.pending_commits),
+            behind_commits: status.behind_commits.map(number),
+            oldest_pending_at: status.oldest_pending_at.map(epoch_ms),
+            lag_ms: lag.map_or(0.0, whole_ms),
+            last_push_at: status.last_push_at.map(epoch_ms),
+            last_error: status.last_error.as_ref().map(|error| NativeLastError {
+                failure: (&error.failure).into(),
+                at: epoch_ms(error.at),
+                attempt: error.attempt,
+            }),
+            consecutive_failures: status.consecutive_failures,
+            current_attempt: status.current_attempt,
+            current_backoff_ms: status.current_backoff.map(whole_ms),
+            next_attempt_at: status.next_attempt_at.map(epoch_ms),
+            started_at: epoch_ms(status.started_at),
+            pushes: number(status.totals.pushes),
+            commits: number(status.totals.commits),
+            failures: number(status.totals.failures),
+            bytes: number(status.totals.bytes),
+        }
+    }
+}
+
+impl From<Delivery> for NativeMessage {
+    fn from(delivery: Delivery) -> Self {
+        match delivery {
+            Delivery::Event(event) => Self {
+                event: Some(event.into()),
+                ..Self::default()
+            },
+            Delivery::Reply { id, result } => Self {
+                reply: Some(reply(id, result)),
+                ..Self::default()
+            },
+            Delivery::Busy(busy) => Self {
+                busy: Some(busy),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+impl From<Ended> for NativeMessage {
+    fn from(ended: Ended) -> Self {
+        let ended = NativeEnded {
+            drained: ended.drained,
+            pending_commits: number(ended.pending_commits),
+        };
+        Self {
+            ended: Some(ended),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<Record> for NativeMessage {
+    fn from(record: Record) -> Self {
+        let fields = record.fields.into_iter().map(|(name, value)| {
+            let value = match value {
+                Value::String(text) => Either3::A(text),
+                Value::Number(number) => Either3::B(number),
+                Value::Bool(truth) => Either3::C(truth),
+            };
+            (name.to_owned(), value)
+        });
+        let log = NativeLog {
+            level: record.level.as_str().to_ascii_lowercase(),
+            message: record.message,
+            fields: fields.collect(),
+        };
+        Self {
+            log: Some(log),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<Event> for NativeEvent {
+    fn from(event: Event) -> Self {
+        match event {
+            Event::Push {
+                commit,
+                duration,
+                previous,
+                commits,
+                attempt,
+                bytes,
+            } => Self {
+                name: "push".to_owned(),
+                commit: Some(commit.to_string()),
+                duration_ms: Some(ms(duration)),
+                previous: hex(previous),
+                commits: Some(number(commits)),
+                attempt: Some(attempt),
+                bytes: Some(number(bytes)),
+                ..Self::default()
+            },
+            Event::Error {
+                commit,
+                attempt,
+                failure,
+            } => Self {
+                name: "error".to_owned(),
+                commit: hex(commit),
+                attempt: Some(attempt),
+                failure: Some((&failure).into()),
+                ..Self::default()
+            },
+            Event::Retry {
+                commit,
+                attempt,
+                next_delay,
+                kind,
+            } => Self {
+                name: "retry".to_owned(),
+                commit: hex(commit),
+                attempt: Some(attempt),
+                next_delay_ms: Some(whole_ms(next_delay)),
+                kind: Some(kind.as_str()),
+                reason: Some(kind.reason()),
+                ..Self::default()
+            },
+            Event::Recovered {
+                commit,
+                failed_attempts,
+                down,
+            } => Self {
+                name: "recovered".to_owned(),
+                commit: Some(commit.to_string()),
+                failed_attempts: Some(failed_attempts),
+                down_ms: Some(whole_ms(down)),
+                ..Self::default()
+            },
+            Event::Preserved { commit, reference } => Self {
+                name: "preserved".to_owned(),
+                commit: Some(commit.to_string()),
+                reference: Some(reference),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+impl From<&Failure> for NativeFailure {
+    fn from(failure: &Failure) -> Self {
+        let kind = failure.kind();
+        Self {
+            message: failure.message().to_owned(),
+            kind: kind.as_str(),
+            reason: kind.reason(),
+            hint: kind.hint(),
+            retryable: kind.is_retryable(),
+            remote_commit: hex(failure.remote_commit()),
+        }
+    }
+}
+
+fn reply(id: RequestId, result: Result<Receipt, Refusal>) -> NativeReply {
+    match result {
+        Ok(receipt) => NativeReply {
+            id,
+            commit: hex(receipt.commit),
+            remote_commit: hex(receipt.remote_commit),
+            pushed_at: receipt.pushed_at.map(epoch_ms),
+            ..NativeReply::default()
+        },
+        Err(Refusal::Failed(failure)) => NativeReply {
+            id,
+            failure: Some((&failure).into()),
+            ..NativeReply::default()
+        },
+        Err(Refusal::Stopped) => NativeReply {
+            id,
+            stopped: Some(true),
+            ..NativeReply::default()
+        },
+    }
+}
+
+fn hex(commit: Option<Oid>) -> Option<String> {
+    commit.map(|commit| commit.to_string())
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "exact up to 2^53, which no count here reaches"
+)]
+fn number(count: u64) -> f64 {
+    count as f64
+}
+
+/// Milliseconds, with the microseconds behind the point.
+fn ms(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn whole_ms(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e3).round()
+}
+
+fn epoch_ms(time: SystemTime) -> f64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => whole_ms(since),
+        Err(before) => -whole_ms(before.duration()),
+    }
+}
