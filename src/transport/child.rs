@@ -4,7 +4,7 @@
 //! gigabytes of memory takes tens of milliseconds (measured: 70 ms at 2 GB against 0.14 ms).
 
 use std::io;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(super) const KILL_GRACE: Duration = Duration::from_millis(100);
 const GROUP_POLL: Duration = Duration::from_millis(5);
 
 /// How long the last words of a child that has hung up are waited for.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How much of a child's standard error is kept: its end tells what went wrong.
 const STDERR_TAIL: usize = 8 * 1024;
@@ -33,7 +33,8 @@ const STDERR_TAIL: usize = 8 * 1024;
 pub(super) struct Child {
     stderr: Arc<Mutex<Vec<u8>>>,
     stderr_ended: watch::Receiver<bool>,
-    exited: watch::Receiver<bool>,
+    /// The outer `None` is a child that runs, the inner one a child whose status could not be had.
+    exited: watch::Receiver<Option<Option<ExitStatus>>>,
     /// Dropping it tells the supervising task to end the group.
     _alive: oneshot::Sender<()>,
 }
@@ -58,7 +59,7 @@ impl Child {
 
         let stderr = Arc::new(Mutex::new(Vec::new()));
         let (alive, released) = oneshot::channel();
-        let (exit, exited) = watch::channel(false);
+        let (exit, exited) = watch::channel(None);
         let (stderr_end, stderr_ended) = watch::channel(false);
         background.spawn({
             let (stderr, background) = (Arc::clone(&stderr), background.clone());
@@ -82,7 +83,8 @@ impl Child {
                 if must_end {
                     end(&mut child).await;
                 }
-                exit.send_replace(true);
+                // It is reaped by now: this only asks for the status again.
+                exit.send_replace(Some(child.wait().await.ok()));
             }
         });
         Ok((
@@ -104,9 +106,9 @@ impl Child {
         String::from_utf8_lossy(&tail).trim().to_owned()
     }
 
-    /// Returns when the child has exited and was reaped.
-    pub(super) async fn exited(&mut self) {
-        let _ = self.exited.wait_for(|&exited| exited).await;
+    /// Returns when the child has exited and was reaped, with its status unless that could not be had.
+    pub(super) async fn exited(&mut self) -> Option<ExitStatus> {
+        *self.exited.wait_for(Option::is_some).await.ok()?.as_ref()?
     }
 }
 
