@@ -28,13 +28,26 @@ pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How much of a child's standard error is kept: its end tells what went wrong.
 const STDERR_TAIL: usize = 8 * 1024;
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    NotYet,
+    /// With its status, unless that could not be had.
+    Reaped(Option<ExitStatus>),
+}
+
+impl Exit {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as `wait_for` passes it")]
+    const fn is_reaped(&self) -> bool {
+        matches!(self, Self::Reaped(_))
+    }
+}
+
 /// A running child. Dropping it ends the whole process group.
 #[derive(Debug)]
 pub(super) struct Child {
     stderr: Arc<Mutex<Vec<u8>>>,
     stderr_ended: watch::Receiver<bool>,
-    /// The outer `None` is a child that runs, the inner one a child whose status could not be had.
-    exited: watch::Receiver<Option<Option<ExitStatus>>>,
+    exit: watch::Receiver<Exit>,
     /// Dropping it tells the supervising task to end the group.
     _alive: oneshot::Sender<()>,
 }
@@ -59,14 +72,20 @@ impl Child {
 
         let stderr = Arc::new(Mutex::new(Vec::new()));
         let (alive, released) = oneshot::channel();
-        let (exit, exited) = watch::channel(None);
+        let (reaped, exit) = watch::channel(Exit::NotYet);
         let (stderr_end, stderr_ended) = watch::channel(false);
         background.spawn({
             let (stderr, background) = (Arc::clone(&stderr), background.clone());
+            let mut exit = exit.clone();
             async move {
                 // A hook may leave a process behind that keeps the pipe open: the exit of the child ends this too.
+                let exited = async {
+                    let _ = exit.wait_for(Exit::is_reaped).await;
+                    sleep(LAST_WORDS).await;
+                };
                 tokio::select! {
                     () = keep_tail(stderr_pipe, &stderr) => {}
+                    () = exited => {}
                     () = background.ended() => {}
                 }
                 stderr_end.send_replace(true);
@@ -84,14 +103,14 @@ impl Child {
                     end(&mut child).await;
                 }
                 // It is reaped by now: this only asks for the status again.
-                exit.send_replace(Some(child.wait().await.ok()));
+                reaped.send_replace(Exit::Reaped(child.wait().await.ok()));
             }
         });
         Ok((
             Self {
                 stderr,
                 stderr_ended,
-                exited,
+                exit,
                 _alive: alive,
             },
             stdin,
@@ -108,7 +127,10 @@ impl Child {
 
     /// Returns when the child has exited and was reaped, with its status unless that could not be had.
     pub(super) async fn exited(&mut self) -> Option<ExitStatus> {
-        *self.exited.wait_for(Option::is_some).await.ok()?.as_ref()?
+        match *self.exit.wait_for(Exit::is_reaped).await.ok()? {
+            Exit::Reaped(status) => status,
+            Exit::NotYet => None,
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::transport::Source;
 use crate::transport::choice::is_executable;
 use crate::url::Remote;
 
-/// Stands for a URL. The slash keeps it from being taken for the name of a remote by mistake.
+/// Stands for a URL; a name that nobody gives to a remote.
 const PLACEHOLDER: &str = "git-push-daemon/destination";
 
 /// Settings of a named remote that also apply to reading from one of its push URLs.

@@ -18,7 +18,7 @@ use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
 use self::command::{Destination, Git};
-use self::porcelain::{Porcelain, RefList, Verdict};
+use self::porcelain::{Porcelain, RefList, Verdict, is_non_fast_forward};
 use super::activity::{Activity, Watched};
 use super::child::{Child, LAST_WORDS};
 use super::session::{ADVERTISING, silence};
@@ -112,10 +112,6 @@ impl Ended {
     fn is_success(&self) -> bool {
         self.status.is_some_and(|status| status.success())
     }
-
-    fn code(&self) -> Option<i32> {
-        self.status?.code()
-    }
 }
 
 impl Inner {
@@ -180,7 +176,7 @@ impl Inner {
         {
             let mut stdout = Watched::new(stdout, activity);
             let mut reading = pin!(async {
-                let mut chunk = [0; 8192];
+                let mut chunk = vec![0; 8192];
                 while let Ok(length @ 1..) = stdout.read(&mut chunk).await {
                     take(&chunk[..length]);
                 }
@@ -271,9 +267,8 @@ impl CliSession {
             // git can still fail after the remote has said yes, and that the remote said no to another URL.
             None if !verdicts.is_empty() && verdicts.len() >= inner.to_read.len() => Ok(report(Ok(()))),
             None => Err(self.unreported(&ended, &printed)),
-            Some(verdict) if verdict.is_non_fast_forward() => {
-                let reason = self.reason_now(verdict, refname).await;
-                Ok(report(Err(reason)))
+            Some(Verdict::Rejected(reason)) if is_non_fast_forward(reason) => {
+                Ok(report(Err(self.decided_on(reason, refname).await)))
             }
             Some(Verdict::Rejected(reason) | Verdict::RemoteRejected(reason)) => {
                 Ok(report(Err(reason.clone())))
@@ -290,42 +285,41 @@ impl CliSession {
 
     /// git compares with what the remote has at that moment. If this is not what was looked at here, the race
     /// is lost and must be decided again; if it is, git's judgement stands.
-    async fn reason_now(&self, verdict: &Verdict, refname: &str) -> String {
-        let (Verdict::Rejected(reason) | Verdict::RemoteRejected(reason) | Verdict::Unreported(reason)) =
-            verdict
-        else {
-            return String::new();
-        };
+    async fn decided_on(&self, reason: &str, refname: &str) -> String {
         let now = self.inner.read_refs().await;
         let has_moved = now
             .is_ok_and(|refs| Advertisement::from_refs(refs).tip(refname) != self.advertisement.tip(refname));
         if has_moved {
             format!("failed to update ref: it has moved ({reason})")
         } else {
-            reason.clone()
+            reason.to_owned()
         }
     }
 
     /// Tells a push that got no verdict by how git ended and what was said.
     fn unreported(&self, ended: &Ended, printed: &str) -> PushFailure {
-        // Before it has sent anything git gives up with 1, or with 129 for what it takes for misuse. All that
-        // happens later ends with 128, or by a signal.
-        let sent = !matches!(ended.code(), Some(1 | 129));
-        let failure = match &self.inner.pre_push_hook {
-            Some(hook) if ended.code() == Some(1) && !ended.said.contains("src refspec") => Failure::new(
-                Kind::Rejected,
-                format!(
-                    "the pre-push hook {} declined the push\n{printed}\n{}",
-                    hook.display(),
-                    ended.said
-                ),
-            ),
-            _ if ended.code().is_none() => Failure::new(
-                Kind::Local,
-                format!("git push was killed before it had ended\n{}", ended.said),
-            ),
-            _ => Failure::from_git("git push", &ended.said),
+        let said = &ended.said;
+        let Some(code) = ended.status.and_then(|status| status.code()) else {
+            return PushFailure {
+                failure: Failure::new(Kind::Local, format!("git push was killed\n{said}")),
+                sent: true,
+            };
         };
+        // git says nothing of its own when the hook declines, and ends with 1. It does so as well where it finds
+        // nothing to push by the given name.
+        if let Some(hook) = &self.inner.pre_push_hook
+            && code == 1
+            && !said.contains("src refspec")
+        {
+            let declined = format!("the pre-push hook {} declined the push", hook.display());
+            return PushFailure {
+                failure: Failure::new(Kind::Rejected, format!("{declined}\n{printed}\n{said}")),
+                sent: false,
+            };
+        }
+        let failure = Failure::from_git("git push", said);
+        // What fails on this side fails before anything is sent.
+        let sent = failure.kind() != Kind::Local;
         PushFailure { failure, sent }
     }
 }
