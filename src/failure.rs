@@ -205,6 +205,21 @@ impl Failure {
         }
     }
 
+    /// A git command failed; what it said on its standard error tells why.
+    #[must_use]
+    pub fn from_git(command: &str, stderr: &str) -> Self {
+        let said = stderr.trim();
+        let kind = find_words(&GIT_WORDS, said)
+            .or_else(|| kind_of_stderr(said))
+            .or_else(|| find_words(&GIT_LAST_RESORT, said))
+            .unwrap_or(Kind::Unknown);
+        if said.is_empty() {
+            Self::new(kind, format!("{command} failed and did not say why"))
+        } else {
+            Self::new(kind, format!("{command} failed: {said}"))
+        }
+    }
+
     /// The server asked us, in seconds, to wait at least this long.
     #[must_use]
     pub fn with_retry_after(self, delay: Duration) -> Self {
@@ -325,11 +340,45 @@ const STDERR_WORDS: [(&str, Kind); 28] = [
 ];
 
 fn kind_of_stderr(stderr: &str) -> Option<Kind> {
-    STDERR_WORDS
+    find_words(&STDERR_WORDS, stderr)
+}
+
+fn find_words(table: &[(&str, Kind)], text: &str) -> Option<Kind> {
+    table
         .iter()
-        .find(|(words, _)| stderr.contains(words))
+        .find(|(words, _)| text.contains(words))
         .map(|&(_, kind)| kind)
 }
+
+/// Wordings of the git command itself in the C locale, which say more than what it repeats of others.
+const GIT_WORDS: [(&str, Kind); 19] = [
+    ("is not a git command", Kind::Local),
+    ("Unable to find remote helper", Kind::Local),
+    ("unknown option", Kind::Local),
+    ("bad config", Kind::Local),
+    ("src refspec", Kind::Local),
+    ("uses plaintext credentials", Kind::Local),
+    ("' not allowed", Kind::Local),
+    ("failed to sign the push certificate", Kind::Local),
+    ("does not support --signed push", Kind::Rejected),
+    ("does not support push options", Kind::Rejected),
+    ("terminal prompts disabled", Kind::Auth),
+    ("returned error: 401", Kind::Auth),
+    ("returned error: 403", Kind::Auth),
+    ("returned error: 407", Kind::Auth),
+    ("returned error: 413", Kind::Rejected),
+    ("returned error: 4", Kind::RemoteError),
+    ("returned error: 5", Kind::RemoteError),
+    ("SSL certificate problem", Kind::Network),
+    ("server certificate verification failed", Kind::Network),
+];
+
+/// What git says in the end of nearly every failure to talk to a remote.
+const GIT_LAST_RESORT: [(&str, Kind); 3] = [
+    ("early EOF", Kind::Network),
+    ("the remote end hung up", Kind::Network),
+    ("Could not read from remote repository", Kind::Network),
+];
 
 /// Removes user names and passwords from every URL in a text: `https://user:token@host/` becomes
 /// `https://***@host/`. The user of an ssh URL is an account name, not a secret, and stays without its password.
@@ -441,6 +490,44 @@ mod tests {
                 kind,
                 "{stderr}"
             );
+        }
+    }
+
+    #[test]
+    fn a_failed_git_command_is_told_by_its_own_words_before_those_of_others() {
+        for (stderr, kind) in [
+            (
+                "git: 'remote-x' is not a git command. See 'git --help'.\nfatal: remote helper 'x' aborted session",
+                Kind::Local,
+            ),
+            ("error: unknown option `porcelain'", Kind::Local),
+            ("error: src refspec 12 does not match any", Kind::Local),
+            ("fatal: transport 'ext' not allowed", Kind::Local),
+            (
+                "fatal: could not read Username for 'https://h': terminal prompts disabled",
+                Kind::Auth,
+            ),
+            (
+                "fatal: unable to access 'https://h/r/': The requested URL returned error: 403",
+                Kind::Auth,
+            ),
+            (
+                "fatal: unable to access 'https://h/r/': The requested URL returned error: 503",
+                Kind::RemoteError,
+            ),
+            (
+                "fatal: unable to access 'https://h/r/': Failed to connect to h port 1",
+                Kind::Network,
+            ),
+            (
+                "git@h: Permission denied (publickey).\nfatal: Could not read from remote repository.",
+                Kind::Auth,
+            ),
+            ("fatal: the remote end hung up unexpectedly", Kind::Network),
+            ("fatal: something else", Kind::Unknown),
+            ("", Kind::Unknown),
+        ] {
+            assert_eq!(Failure::from_git("git push", stderr).kind(), kind, "{stderr}");
         }
     }
 

@@ -13,7 +13,7 @@ use crate::pkt_line::{self, PacketReader};
 use crate::send_pack::{self, Advertisement, Command, PackReceiver, Report, WireError};
 
 /// What is awaited, for the messages of failures.
-const ADVERTISING: &str = "before the remote had said what it has";
+pub(super) const ADVERTISING: &str = "before the remote had said what it has";
 const PUSHING: &str = "before the remote had confirmed the push";
 
 pub(super) struct StreamSession<R, W> {
@@ -63,7 +63,7 @@ where
     }
 }
 
-fn silence(limit: Option<Duration>, context: &str) -> Failure {
+pub(super) fn silence(limit: Option<Duration>, context: &str) -> Failure {
     let seconds = limit.unwrap_or_default().as_secs_f64();
     Failure::new(
         Kind::Timeout,
