@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use git_push_daemon::attempt::{RemotePusher, Route};
+use git_push_daemon::attempt::{RemotePusher, Route, TransportNote};
 use git_push_daemon::branch::{SharedSide, Target};
 use git_push_daemon::config::{Config, Environment};
 use git_push_daemon::daemon::Pusher;
@@ -150,7 +150,7 @@ impl Sandbox {
                 attempt: Some(PATIENCE),
             },
         };
-        RemotePusher::new(side, route)
+        RemotePusher::new(side, route, TransportNote::default())
     }
 
     /// Makes one attempt and ends whatever it has left behind.
