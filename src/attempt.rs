@@ -155,8 +155,9 @@ impl RemotePusher {
             environment: self.route.environment.clone(),
             background: self.background.clone(),
         };
-        let remote = self.resolve()?;
-        let transport = transport::for_remote(&remote, &self.route.root, self.route.transport, settings)?;
+        let (remote, config) = self.resolve()?;
+        let route = &self.route;
+        let transport = transport::for_remote(&remote, &config, &route.root, route.transport, settings)?;
         tracing::debug!(transport = transport.name(), remote = %remote.parsed, "connecting");
         match self.route.timeouts.connect {
             None => transport.connect().await,
@@ -166,12 +167,13 @@ impl RemotePusher {
         }
     }
 
-    /// The remote as the configuration of this moment has it.
-    fn resolve(&self) -> Result<Remote, Failure> {
+    /// The remote as the configuration of this moment has it, and that configuration.
+    fn resolve(&self) -> Result<(Remote, Config), Failure> {
         let route = &self.route;
         let config = Config::load(&route.environment, &route.common_dir, &self.side.target().git_dir)?;
-        Remote::resolve(&config, &route.remote, &route.root)
-            .map_err(|error| Failure::new(Kind::Local, error.to_string()))
+        let remote = Remote::resolve(&config, &route.remote, &route.root)
+            .map_err(|error| Failure::new(Kind::Local, error.to_string()))?;
+        Ok((remote, config))
     }
 
     /// Compares the local tip of this moment with what the remote advertises.

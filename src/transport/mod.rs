@@ -9,6 +9,7 @@ mod background;
 mod child;
 mod git;
 mod local;
+mod protocol;
 mod session;
 
 use std::future::Future;
@@ -20,7 +21,7 @@ pub use background::Background;
 pub use git::GitTransport;
 pub use local::LocalTransport;
 
-use crate::config::Environment;
+use crate::config::{Config, Environment};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::options::TransportChoice;
@@ -82,14 +83,17 @@ pub struct Settings {
 ///
 /// # Errors
 ///
-/// When none of ours reaches it; the message names the scheme.
+/// When none of ours reaches it; the message names the scheme. When git's settings do not allow it, or are
+/// malformed.
 pub fn for_remote(
     remote: &Remote,
+    config: &Config,
     root: &Path,
     choice: TransportChoice,
     settings: Settings,
 ) -> Result<Box<dyn Transport>, Failure> {
     let _ = choice;
+    protocol::check(&remote.parsed, config, &settings.environment)?;
     match &remote.parsed {
         RemoteUrl::Local(path) | RemoteUrl::File(path) => Ok(Box::new(LocalTransport::new(
             path,
