@@ -33,7 +33,8 @@ const STDERR_TAIL: usize = 8 * 1024;
 pub(super) struct Child {
     stderr: Arc<Mutex<Vec<u8>>>,
     stderr_ended: watch::Receiver<bool>,
-    exited: watch::Receiver<bool>,
+    /// Whether it succeeded, once it has exited.
+    exited: watch::Receiver<Option<bool>>,
     /// Dropping it tells the supervising task to end the group.
     _alive: oneshot::Sender<()>,
 }
@@ -58,7 +59,7 @@ impl Child {
 
         let stderr = Arc::new(Mutex::new(Vec::new()));
         let (alive, released) = oneshot::channel();
-        let (exit, exited) = watch::channel(false);
+        let (exit, exited) = watch::channel(None);
         let (stderr_end, stderr_ended) = watch::channel(false);
         background.spawn({
             let (stderr, background) = (Arc::clone(&stderr), background.clone());
@@ -74,15 +75,15 @@ impl Child {
         background.spawn({
             let background = background.clone();
             async move {
-                let must_end = tokio::select! {
-                    _ = child.wait() => false,
-                    _ = released => true,
-                    () = background.ended() => true,
+                let ended_by_itself = tokio::select! {
+                    status = child.wait() => Some(status.is_ok_and(|status| status.success())),
+                    _ = released => None,
+                    () = background.ended() => None,
                 };
-                if must_end {
+                if ended_by_itself.is_none() {
                     end(&mut child).await;
                 }
-                exit.send_replace(true);
+                exit.send_replace(Some(ended_by_itself.unwrap_or(false)));
             }
         });
         Ok((
@@ -104,9 +105,10 @@ impl Child {
         String::from_utf8_lossy(&tail).trim().to_owned()
     }
 
-    /// Returns when the child has exited and was reaped.
-    pub(super) async fn exited(&mut self) {
-        let _ = self.exited.wait_for(|&exited| exited).await;
+    /// Returns when the child has exited and was reaped: whether it succeeded.
+    pub(super) async fn exited(&mut self) -> bool {
+        let exited = self.exited.wait_for(Option::is_some).await;
+        exited.is_ok_and(|succeeded| *succeeded == Some(true))
     }
 }
 

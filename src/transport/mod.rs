@@ -9,8 +9,10 @@ mod background;
 mod child;
 mod git;
 mod local;
+mod program;
 mod protocol;
 mod session;
+mod ssh;
 
 use std::future::Future;
 use std::path::Path;
@@ -20,6 +22,7 @@ use std::time::Duration;
 pub use background::Background;
 pub use git::GitTransport;
 pub use local::LocalTransport;
+pub use ssh::{SshAddress, SshTransport};
 
 use crate::config::{Config, Environment};
 use crate::failure::{Failure, Kind};
@@ -109,6 +112,21 @@ pub fn for_remote(
         } => Ok(Box::new(GitTransport::new(
             authority, host, *port, path, settings,
         ))),
+        RemoteUrl::Ssh {
+            user,
+            host,
+            port,
+            path,
+        } => {
+            let address = SshAddress {
+                user: user.as_deref(),
+                host,
+                port: *port,
+                path,
+                receive_pack: remote.receive_pack.as_deref(),
+            };
+            Ok(Box::new(SshTransport::new(address, config, root, settings)?))
+        }
         other => Err(Failure::new(Kind::Local, format!("no transport reaches {other}"))),
     }
 }
