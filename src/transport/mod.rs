@@ -11,7 +11,10 @@ mod choice;
 mod cli;
 mod git;
 mod local;
+mod program;
+mod protocol;
 mod session;
+mod ssh;
 
 use std::future::Future;
 use std::path::Path;
@@ -23,6 +26,7 @@ pub use choice::{Choice, ChoiceKind};
 pub use cli::CliTransport;
 pub use git::GitTransport;
 pub use local::LocalTransport;
+pub use ssh::{SshAddress, SshTransport};
 
 use crate::config::{Config, Environment};
 use crate::failure::{Failure, Kind};
@@ -125,6 +129,7 @@ pub fn for_remote(
         return Ok(Box::new(transport));
     }
     let root = source.root;
+    protocol::check(&remote.parsed, source.config, &settings.environment)?;
     match &remote.parsed {
         RemoteUrl::Local(path) | RemoteUrl::File(path) => Ok(Box::new(LocalTransport::new(
             path,
@@ -140,6 +145,26 @@ pub fn for_remote(
         } => Ok(Box::new(GitTransport::new(
             authority, host, *port, path, settings,
         ))),
+        RemoteUrl::Ssh {
+            user,
+            host,
+            port,
+            path,
+        } => {
+            let address = SshAddress {
+                user: user.as_deref(),
+                host,
+                port: *port,
+                path,
+                receive_pack: remote.receive_pack.as_deref(),
+            };
+            Ok(Box::new(SshTransport::new(
+                address,
+                source.config,
+                root,
+                settings,
+            )?))
+        }
         other => Err(Failure::new(Kind::Local, format!("no transport reaches {other}"))),
     }
 }

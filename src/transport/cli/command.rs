@@ -6,13 +6,14 @@
 //! later). As the whole placeholder is the longest prefix that `insteadOf` can match, the URL is also not
 //! rewritten a second time.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Command;
 
 use crate::config::{Config, Environment};
 use crate::oid::Oid;
 use crate::transport::Source;
-use crate::transport::choice::is_executable;
+use crate::transport::program;
 use crate::url::Remote;
 
 /// Stands for a URL; a name that nobody gives to a remote.
@@ -129,12 +130,7 @@ impl Git {
     ///
     /// The standard library would look it up as well, but would have to fork this process for that.
     pub(super) fn find(source: &Source<'_>, environment: &Environment) -> Option<Self> {
-        let path = environment.get_os("PATH")?;
-        let name = format!("git{}", std::env::consts::EXE_SUFFIX);
-        let program = std::env::split_paths(path)
-            .filter(|directory| directory.is_absolute())
-            .map(|directory| directory.join(&name))
-            .find(|program| program.is_file() && is_executable(program))?;
+        let program = program::find(OsStr::new("git"), source.root, environment).ok()?;
         let mut environment = REPOSITORY_VARIABLES
             .iter()
             .fold(environment.clone(), Environment::without)
