@@ -21,7 +21,7 @@ use crate::pack::{self, PackRequest, PackStats};
 use crate::repository::Relation;
 use crate::send_pack::{Command, Report};
 use crate::state::{Outcome, RemoteTip, Survey, Unconfirmed};
-use crate::transport::{self, Background, PushFailure, Session, Settings};
+use crate::transport::{self, Background, PushFailure, Session, Settings, SharedClient};
 use crate::url::Remote;
 
 /// Pieces of the pack that are ready before the remote takes them: the back-pressure on its generation.
@@ -53,6 +53,7 @@ pub struct RemotePusher {
     side: SharedSide,
     route: Route,
     background: Background,
+    http: SharedClient,
 }
 
 /// How far an attempt has come, so that one that is cut off can still be told about.
@@ -88,6 +89,7 @@ impl RemotePusher {
             side,
             route,
             background: Background::default(),
+            http: SharedClient::default(),
         }
     }
 
@@ -150,12 +152,14 @@ impl RemotePusher {
     }
 
     async fn connect(&self) -> Result<Box<dyn Session>, Failure> {
+        let (config, remote) = self.resolve()?;
         let settings = Settings {
             idle_timeout: self.route.timeouts.idle,
             environment: self.route.environment.clone(),
             background: self.background.clone(),
+            config,
+            http: self.http.clone(),
         };
-        let remote = self.resolve()?;
         let transport = transport::for_remote(&remote, &self.route.root, self.route.transport, settings)?;
         tracing::debug!(transport = transport.name(), remote = %remote.parsed, "connecting");
         match self.route.timeouts.connect {
@@ -166,12 +170,13 @@ impl RemotePusher {
         }
     }
 
-    /// The remote as the configuration of this moment has it.
-    fn resolve(&self) -> Result<Remote, Failure> {
+    /// The configuration of this moment, and the remote as it has it.
+    fn resolve(&self) -> Result<(Config, Remote), Failure> {
         let route = &self.route;
         let config = Config::load(&route.environment, &route.common_dir, &self.side.target().git_dir)?;
-        Remote::resolve(&config, &route.remote, &route.root)
-            .map_err(|error| Failure::new(Kind::Local, error.to_string()))
+        let remote = Remote::resolve(&config, &route.remote, &route.root)
+            .map_err(|error| Failure::new(Kind::Local, error.to_string()))?;
+        Ok((config, remote))
     }
 
     /// Compares the local tip of this moment with what the remote advertises.

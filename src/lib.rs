@@ -7,6 +7,7 @@ pub mod attempt;
 pub mod backoff;
 pub mod branch;
 pub mod config;
+pub mod credential;
 pub mod daemon;
 pub mod event;
 pub mod failure;

@@ -77,8 +77,8 @@ impl Transport for GitTransport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Environment;
-    use crate::transport::Background;
+    use crate::config::{Config, Environment};
+    use crate::transport::{Background, SharedClient};
 
     #[test]
     fn the_request_names_the_path_and_the_host_as_it_was_written() {
@@ -86,6 +86,8 @@ mod tests {
             idle_timeout: None,
             environment: Environment::default(),
             background: Background::default(),
+            config: Config::default(),
+            http: SharedClient::default(),
         };
         let request = GitTransport::new("h:1234", "h", 1234, "/data.git", settings).request();
         assert_eq!(request, b"002bgit-receive-pack /data.git\0host=h:1234\0");

@@ -8,6 +8,7 @@ mod activity;
 mod background;
 mod child;
 mod git;
+mod http;
 mod local;
 mod session;
 
@@ -17,10 +18,12 @@ use std::pin::Pin;
 use std::time::Duration;
 
 pub use background::Background;
+pub(crate) use child::converse;
 pub use git::GitTransport;
+pub use http::{HttpTransport, SharedClient, unsupported_settings};
 pub use local::LocalTransport;
 
-use crate::config::Environment;
+use crate::config::{Config, Environment};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::options::TransportChoice;
@@ -76,6 +79,10 @@ pub struct Settings {
     pub environment: Environment,
     /// Whose children and tasks they are.
     pub background: Background,
+    /// git's configuration of this moment.
+    pub config: Config,
+    /// What outlives the attempts.
+    pub http: SharedClient,
 }
 
 /// Chooses the transport for a remote.
@@ -105,6 +112,14 @@ pub fn for_remote(
         } => Ok(Box::new(GitTransport::new(
             authority, host, *port, path, settings,
         ))),
-        other => Err(Failure::new(Kind::Local, format!("no transport reaches {other}"))),
+        RemoteUrl::Http(url) => Ok(Box::new(HttpTransport::new(
+            url.clone(),
+            remote.clone(),
+            root.to_owned(),
+            settings,
+        ))),
+        other @ (RemoteUrl::Ssh { .. } | RemoteUrl::Helper { .. }) => {
+            Err(Failure::new(Kind::Local, format!("no transport reaches {other}")))
+        }
     }
 }
