@@ -4,6 +4,7 @@
 //! again is `state`'s business. It never forces: the command carries the old value that was looked at, and
 //! the remote compares.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -30,8 +31,8 @@ const PACK_PIECES: usize = 8;
 /// How often a lost race is decided again within one attempt.
 const ROUNDS: usize = 3;
 
-/// Where the pushes go and how.
-#[derive(Debug, Clone)]
+/// Where the pushes go and how. Its `Debug` leaves the remote out: as a URL it may hold a secret.
+#[derive(Clone)]
 pub struct Route {
     /// The remote, as the caller named it; resolved anew at each attempt.
     pub remote: String,
@@ -45,6 +46,18 @@ pub struct Route {
     pub transport: TransportChoice,
     /// The limits of one attempt.
     pub timeouts: Timeouts,
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Route")
+            .field("root", &self.root)
+            .field("common_dir", &self.common_dir)
+            .field("transport", &self.transport)
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Pushes over a [`transport`].
@@ -152,15 +165,15 @@ impl RemotePusher {
     }
 
     async fn connect(&self) -> Result<Box<dyn Session>, Failure> {
-        let (config, remote) = self.resolve()?;
         let settings = Settings {
             idle_timeout: self.route.timeouts.idle,
             environment: self.route.environment.clone(),
             background: self.background.clone(),
-            config,
             http: self.http.clone(),
         };
-        let transport = transport::for_remote(&remote, &self.route.root, self.route.transport, settings)?;
+        let (remote, config) = self.resolve()?;
+        let route = &self.route;
+        let transport = transport::for_remote(&remote, &config, &route.root, route.transport, settings)?;
         tracing::debug!(transport = transport.name(), remote = %remote.parsed, "connecting");
         match self.route.timeouts.connect {
             None => transport.connect().await,
@@ -170,13 +183,13 @@ impl RemotePusher {
         }
     }
 
-    /// The configuration of this moment, and the remote as it has it.
-    fn resolve(&self) -> Result<(Config, Remote), Failure> {
+    /// The remote as the configuration of this moment has it, and that configuration.
+    fn resolve(&self) -> Result<(Remote, Config), Failure> {
         let route = &self.route;
         let config = Config::load(&route.environment, &route.common_dir, &self.side.target().git_dir)?;
         let remote = Remote::resolve(&config, &route.remote, &route.root)
             .map_err(|error| Failure::new(Kind::Local, error.to_string()))?;
-        Ok((config, remote))
+        Ok((remote, config))
     }
 
     /// Compares the local tip of this moment with what the remote advertises.

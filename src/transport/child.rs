@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
@@ -27,45 +27,6 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How much of a child's standard error is kept: its end tells what went wrong.
 const STDERR_TAIL: usize = 8 * 1024;
-
-/// How much of a child's answer is read: far more than any has to say.
-const ANSWER_LIMIT: u64 = 1024 * 1024;
-
-/// What a child said before it exited.
-#[derive(Debug)]
-pub(crate) struct Said {
-    /// Its standard output.
-    pub(crate) output: Vec<u8>,
-    /// The end of its standard error.
-    pub(crate) words: String,
-}
-
-/// Gives a child its input, and reads its answer until it exits. Dropping the future ends its group.
-pub(crate) async fn converse(
-    command: std::process::Command,
-    input: Vec<u8>,
-    background: &Background,
-) -> io::Result<Said> {
-    let (mut child, mut stdin, stdout) = Child::spawn(command, background)?;
-    let mut output = Vec::new();
-    let mut answer = stdout.take(ANSWER_LIMIT);
-    let asking = async {
-        // A child may exit without having read it all.
-        let _ = stdin.write_all(&input).await;
-        drop(stdin);
-    };
-    let ((), read) = tokio::join!(asking, answer.read_to_end(&mut output));
-    read?;
-    drop(answer);
-    child.exited().await;
-    // Whoever answered needs no last words, and may have left a daemon behind that keeps the pipe open.
-    let words = if output.is_empty() {
-        child.last_words().await
-    } else {
-        String::new()
-    };
-    Ok(Said { output, words })
-}
 
 /// A running child. Dropping it ends the whole process group.
 #[derive(Debug)]

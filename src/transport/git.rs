@@ -77,7 +77,7 @@ impl Transport for GitTransport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Environment};
+    use crate::config::Environment;
     use crate::transport::{Background, SharedClient};
 
     #[test]
@@ -86,7 +86,6 @@ mod tests {
             idle_timeout: None,
             environment: Environment::default(),
             background: Background::default(),
-            config: Config::default(),
             http: SharedClient::default(),
         };
         let request = GitTransport::new("h:1234", "h", 1234, "/data.git", settings).request();

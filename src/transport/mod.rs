@@ -7,6 +7,7 @@
 mod activity;
 mod background;
 mod child;
+mod converse;
 mod git;
 mod http;
 mod local;
@@ -18,7 +19,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 pub use background::Background;
-pub(crate) use child::converse;
+pub(crate) use converse::converse;
 pub use git::GitTransport;
 pub use http::{HttpTransport, SharedClient, unsupported_settings};
 pub use local::LocalTransport;
@@ -79,9 +80,7 @@ pub struct Settings {
     pub environment: Environment,
     /// Whose children and tasks they are.
     pub background: Background,
-    /// git's configuration of this moment.
-    pub config: Config,
-    /// What outlives the attempts.
+    /// The HTTP client, which outlives the attempts.
     pub http: SharedClient,
 }
 
@@ -92,6 +91,7 @@ pub struct Settings {
 /// When none of ours reaches it; the message names the scheme.
 pub fn for_remote(
     remote: &Remote,
+    config: &Config,
     root: &Path,
     choice: TransportChoice,
     settings: Settings,
@@ -115,6 +115,7 @@ pub fn for_remote(
         RemoteUrl::Http(url) => Ok(Box::new(HttpTransport::new(
             url.clone(),
             remote.clone(),
+            config.clone(),
             root.to_owned(),
             settings,
         ))),

@@ -24,8 +24,10 @@ pub use settings::unsupported_settings;
 use super::activity::Activity;
 use super::session::{ADVERTISING, failure_of, silence};
 use super::{LocalFuture, Session, Settings, Transport};
+use crate::config::Config;
 use crate::credential::Helpers;
 use crate::failure::{Failure, Kind};
+use crate::oid::Oid;
 use crate::pkt_line::{Packet, PacketReader};
 use crate::send_pack::{Advertisement, WireError};
 use crate::url::{HttpUrl, Remote};
@@ -42,6 +44,7 @@ const SERVICE: &str = "service=git-receive-pack";
 pub struct HttpTransport {
     url: HttpUrl,
     remote: Remote,
+    config: Config,
     root: PathBuf,
     settings: Settings,
 }
@@ -49,10 +52,17 @@ pub struct HttpTransport {
 impl HttpTransport {
     /// `root` is where git would run, and with it the credential helpers.
     #[must_use]
-    pub const fn new(url: HttpUrl, remote: Remote, root: PathBuf, settings: Settings) -> Self {
+    pub const fn new(
+        url: HttpUrl,
+        remote: Remote,
+        config: Config,
+        root: PathBuf,
+        settings: Settings,
+    ) -> Self {
         Self {
             url,
             remote,
+            config,
             root,
             settings,
         }
@@ -62,7 +72,7 @@ impl HttpTransport {
         let settings = &self.settings;
         self.refuse_unsupported()?;
         let reader = settings::Reader {
-            config: &settings.config,
+            config: &self.config,
             environment: &settings.environment,
             url: &self.remote.url,
             root: &self.root,
@@ -70,7 +80,7 @@ impl HttpTransport {
         let of_client = reader.client(self.remote.proxy.as_deref())?;
         let of_requests = reader.requests()?;
         let helpers = Helpers::new(
-            settings.config.clone(),
+            self.config.clone(),
             settings.environment.clone(),
             self.root.clone(),
             settings.background.clone(),
@@ -104,10 +114,8 @@ impl HttpTransport {
     }
 
     fn refuse_unsupported(&self) -> Result<(), Failure> {
-        let Settings {
-            config, environment, ..
-        } = &self.settings;
-        let unsupported = unsupported_settings(config, environment, &self.remote.url);
+        let environment = &self.settings.environment;
+        let unsupported = unsupported_settings(&self.config, environment, &self.remote.url);
         if unsupported.is_empty() {
             return Ok(());
         }
@@ -248,16 +256,18 @@ fn content_type(headers: &HeaderMap) -> &str {
 }
 
 async fn read_advertisement(
-    response: Response,
+    mut response: Response,
     url: &str,
     activity: &Activity,
 ) -> Result<Advertisement, Failure> {
     const EXPECTED: &str = "application/x-git-receive-pack-advertisement";
     let found = content_type(response.headers());
     if found != EXPECTED {
-        let message = if found == "text/plain" || found == "application/octet-stream" {
+        let found = found.to_owned();
+        let beginning = response.chunk().await.ok().flatten().unwrap_or_default();
+        let message = if is_dumb(&beginning) {
             format!(
-                "{url} answers by the dumb HTTP protocol, which cannot be pushed to here: the server must run git http-backend"
+                "{url} answers by the dumb HTTP protocol, which cannot push: the server must run git http-backend"
             )
         } else {
             format!("{url} is no git server: expected an answer of the type {EXPECTED}, got '{found}'")
@@ -276,6 +286,12 @@ async fn read_advertisement(
         Ok(advertisement) => Ok(advertisement),
         Err(error) => Err(failure_of(error, None, ADVERTISING).await),
     }
+}
+
+/// Whether it is the file `info/refs`: ids with a tab and a name behind each.
+fn is_dumb(beginning: &[u8]) -> bool {
+    let line = beginning.split_at_checked(Oid::HEX_LENGTH);
+    line.is_some_and(|(id, rest)| Oid::from_hex(id).is_some() && rest.starts_with(b"\t"))
 }
 
 /// Reads `# service=git-receive-pack` and the flush packet behind it.

@@ -310,6 +310,10 @@ mod tests {
         })
     }
 
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method itself is not general enough over lifetimes"
+    )]
     fn requests(environment: &Environment) -> Result<RequestSettings, Failure> {
         read(environment, |reader| reader.requests())
     }

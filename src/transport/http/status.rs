@@ -99,7 +99,11 @@ pub(super) fn of_error(context: &str, error: reqwest::Error, through: Option<&st
     let through = through
         .map(|proxy| format!(" through the proxy {proxy}"))
         .unwrap_or_default();
-    let advice = if is_certificate_error(&error) {
+    // Nor this: the proxy's answer to CONNECT was something else than a success.
+    let is_tunnel_refused = cause.contains("tunnel error: unsuccessful");
+    let advice = if is_tunnel_refused {
+        " (the proxy refused: check its rules, and the user and password in its URL)"
+    } else if is_certificate_error(&error) {
         " (the server's certificate was not accepted: set http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE to the authority that signed it, or renew it)"
     } else {
         ""
@@ -114,11 +118,11 @@ pub(super) fn is_certificate_error(error: &reqwest::Error) -> bool {
 
 /// The error of rustls that an error is or wraps. An I/O error hides what it wraps from `source`.
 fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    let wrapped = error
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref)
-        .and_then(|inner| inner.downcast_ref());
-    wrapped.or_else(|| error.downcast_ref())
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    match wrapped {
+        Some(wrapped) => tls_error(wrapped),
+        None => error.downcast_ref(),
+    }
 }
 
 fn is_timeout(error: &reqwest::Error) -> bool {

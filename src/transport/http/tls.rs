@@ -12,8 +12,10 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, ve
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, OtherError,
+    RootCertStore, SignatureScheme,
 };
 
 use crate::failure::{Failure, Kind};
@@ -101,9 +103,19 @@ impl TlsSettings {
                     .map_err(|error| unreadable("http.sslCert", &certificate.path, &error))?;
                 let private = PrivateKeyDer::from_pem_file(&key.path)
                     .map_err(|error| unreadable("http.sslKey", &key.path, &error))?;
-                builder
-                    .with_client_auth_cert(chain, private)
-                    .map_err(|error| unreadable("http.sslCert", &certificate.path, &error))
+                let signer = ring::default_provider()
+                    .key_provider
+                    .load_private_key(private)
+                    .map_err(|error| unreadable("http.sslKey", &key.path, &error))?;
+                let certified = CertifiedKey::new(chain, signer);
+                // Any other error is about a certificate that only the server has to understand, such as one of
+                // version 1.
+                if let Err(error @ Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) =
+                    certified.keys_match()
+                {
+                    return Err(unreadable("http.sslKey", &key.path, &error));
+                }
+                Ok(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified))))
             }
         }
     }
