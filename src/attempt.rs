@@ -4,6 +4,7 @@
 //! again is `state`'s business. It never forces: the command carries the old value that was looked at, and
 //! the remote compares.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -22,7 +23,7 @@ use crate::pack::{self, PackRequest, PackStats};
 use crate::repository::Relation;
 use crate::send_pack::{Command, Report};
 use crate::state::{Outcome, RemoteTip, Survey, Unconfirmed};
-use crate::transport::{self, Background, PushFailure, Session, Settings, Source};
+use crate::transport::{self, Background, PushFailure, Session, Settings, SharedClient, Source};
 use crate::url::Remote;
 
 /// Pieces of the pack that are ready before the remote takes them: the back-pressure on its generation.
@@ -31,8 +32,8 @@ const PACK_PIECES: usize = 8;
 /// How often a lost race is decided again within one attempt.
 const ROUNDS: usize = 3;
 
-/// Where the pushes go and how.
-#[derive(Debug, Clone)]
+/// Where the pushes go and how. Its `Debug` leaves the remote out: as a URL it may hold a secret.
+#[derive(Clone)]
 pub struct Route {
     /// The remote, as the caller named it; resolved anew at each attempt.
     pub remote: String,
@@ -73,6 +74,18 @@ impl TransportNote {
     }
 }
 
+impl fmt::Debug for Route {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Route")
+            .field("root", &self.root)
+            .field("common_dir", &self.common_dir)
+            .field("transport", &self.transport)
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Pushes over a [`transport`].
 #[derive(Debug)]
 pub struct RemotePusher {
@@ -80,6 +93,7 @@ pub struct RemotePusher {
     route: Route,
     note: TransportNote,
     background: Background,
+    http: SharedClient,
 }
 
 /// How far an attempt has come, so that one that is cut off can still be told about.
@@ -116,6 +130,7 @@ impl RemotePusher {
             route,
             note,
             background: Background::default(),
+            http: SharedClient::default(),
         }
     }
 
@@ -182,6 +197,7 @@ impl RemotePusher {
             idle_timeout: self.route.timeouts.idle,
             environment: self.route.environment.clone(),
             background: self.background.clone(),
+            http: self.http.clone(),
         };
         // As the configuration of this moment has it.
         let (route, target) = (&self.route, self.side.target());

@@ -17,7 +17,7 @@ use git_push_daemon::oid::Oid;
 use git_push_daemon::options::{Timeouts, TransportChoice};
 use git_push_daemon::send_pack::{Command as Update, Report};
 use git_push_daemon::state::Outcome;
-use git_push_daemon::transport::{self, Background, Settings, Source, Transport};
+use git_push_daemon::transport::{self, Background, Settings, SharedClient, Source, Transport};
 use git_push_daemon::url::Remote;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe;
@@ -181,6 +181,7 @@ impl Sandbox {
             idle_timeout: Some(PATIENCE),
             environment: self.environment.clone(),
             background: Background::default(),
+            http: SharedClient::default(),
         };
         transport::for_remote(&remote, &source, wanted, settings)
     }

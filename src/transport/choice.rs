@@ -10,7 +10,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Source;
+use super::{Source, unsupported_settings};
 use crate::config::{Config, Environment};
 use crate::failure::{Failure, Kind};
 use crate::options::TransportChoice;
@@ -70,34 +70,6 @@ impl Choice {
         }
     }
 }
-
-/// Settings of `http.*` and `http.<url>.*` that only git's HTTP client knows.
-const HTTP_SETTINGS: [&str; 13] = [
-    "cookieFile",
-    "curloptResolve",
-    "delegation",
-    "emptyAuth",
-    "pinnedPubkey",
-    "proxyAuthMethod",
-    "proxySSLCAInfo",
-    "proxySSLCert",
-    "proxySSLKey",
-    "sslBackend",
-    "sslCertPasswordProtected",
-    "sslCipherList",
-    "sslVersion",
-];
-
-/// The variables that stand for such settings.
-const HTTP_VARIABLES: [&str; 7] = [
-    "GIT_HTTP_PROXY_AUTHMETHOD",
-    "GIT_PROXY_SSL_CAINFO",
-    "GIT_PROXY_SSL_CERT",
-    "GIT_PROXY_SSL_KEY",
-    "GIT_SSL_CERT_PASSWORD_PROTECTED",
-    "GIT_SSL_CIPHER_LIST",
-    "GIT_SSL_VERSION",
-];
 
 /// What only the git command can do here, if there is anything.
 fn need_of_git(
@@ -175,17 +147,8 @@ fn need_of_http(
         return Some("remote.<name>.proxyAuthMethod is set".to_owned());
     }
     let address = url.without_credentials();
-    let setting = HTTP_SETTINGS
-        .iter()
-        .find(|setting| config.url_match("http", setting, &address).is_some())
-        .map(|setting| format!("http.{setting}"));
-    let variable = || {
-        HTTP_VARIABLES
-            .iter()
-            .find(|name| environment.get_os(name).is_some())
-    };
-    setting
-        .or_else(|| variable().map(|name| (*name).to_owned()))
+    unsupported_settings(config, environment, &address)
+        .first()
         .map(|name| format!("{name} is set, which only git's own HTTP client knows"))
 }
 

@@ -9,7 +9,9 @@ mod background;
 mod child;
 mod choice;
 mod cli;
+mod converse;
 mod git;
+mod http;
 mod local;
 mod program;
 mod protocol;
@@ -24,7 +26,9 @@ use std::time::Duration;
 pub use background::Background;
 pub use choice::{Choice, ChoiceKind};
 pub use cli::CliTransport;
+pub(crate) use converse::converse;
 pub use git::GitTransport;
+pub use http::{HttpTransport, SharedClient, unsupported_settings};
 pub use local::LocalTransport;
 pub use ssh::{SshAddress, SshTransport};
 
@@ -94,6 +98,8 @@ pub struct Settings {
     pub environment: Environment,
     /// Whose children and tasks they are.
     pub background: Background,
+    /// The HTTP client, which outlives the attempts.
+    pub http: SharedClient,
 }
 
 /// The local repository, as far as the way to the remote depends on it.
@@ -165,6 +171,15 @@ pub fn for_remote(
                 settings,
             )?))
         }
-        other => Err(Failure::new(Kind::Local, format!("no transport reaches {other}"))),
+        RemoteUrl::Http(url) => Ok(Box::new(HttpTransport::new(
+            url.clone(),
+            remote.clone(),
+            source.config.clone(),
+            root.to_owned(),
+            settings,
+        ))),
+        other @ RemoteUrl::Helper { .. } => {
+            Err(Failure::new(Kind::Local, format!("no transport reaches {other}")))
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::send_pack::{self, Advertisement, Command, PackReceiver, Report, WireE
 
 /// What is awaited, for the messages of failures.
 pub(super) const ADVERTISING: &str = "before the remote had said what it has";
-const PUSHING: &str = "before the remote had confirmed the push";
+pub(super) const PUSHING: &str = "before the remote had confirmed the push";
 
 pub(super) struct StreamSession<R, W> {
     reader: PacketReader<Watched<R>>,
@@ -72,7 +72,7 @@ pub(super) fn silence(limit: Option<Duration>, context: &str) -> Failure {
 }
 
 /// Finds the cause behind an error of the wire: what the remote's process said, if it said anything.
-async fn failure_of(error: WireError, child: Option<&mut Child>, context: &str) -> Failure {
+pub(super) async fn failure_of(error: WireError, child: Option<&mut Child>, context: &str) -> Failure {
     let words = match child {
         Some(child) if matches!(error, WireError::Io(_) | WireError::UnexpectedEof { .. }) => {
             child.last_words().await
