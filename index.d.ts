@@ -201,12 +201,14 @@ export interface PushDaemon extends EventEmitter, AsyncDisposable {
 
   /**
    * Waits until the remote branch contains a commit, and resolves at once if it already does. This is how
-   * a request answers only when its commit is safe. Failed attempts do not end the wait: it lasts until
-   * `timeoutMs` and then rejects with the kind of the last failure.
+   * a request answers only when its commit is safe. A failed attempt that is retried does not end the
+   * wait; one after which nothing follows by itself (the branches have diverged, `maxRetries` is used up)
+   * does.
    *
    * @param commit full object id of a commit on the branch
-   * @throws {PushError} by rejection: `timeoutMs` passed, the daemon stopped, or `signal` aborted; see
-   * {@link PushErrorCode}. The commit exists locally and is still pushed in the background.
+   * @throws {PushError} by rejection: pushing was given up, `timeoutMs` passed, the daemon stopped, or
+   * `signal` aborted; see {@link PushErrorCode}. The commit exists locally in any case, and a wait that
+   * timed out or was aborted does not keep it from being pushed in the background.
    */
   waitForPush(commit: string, options?: WaitOptions): Promise<PushReceipt>;
 
@@ -395,6 +397,8 @@ export interface PushDaemonStatus {
   readonly url: string;
   /** Who speaks to the remote, such as `local` or `ssh`; `null` before that is decided. */
   readonly transport: string | null;
+  /** Why it is that one, where it is not the obvious choice; else `null`. */
+  readonly transportReason: string | null;
   /** The branch, as a short name. */
   readonly branch: string;
   /** The tip of the local branch; `null` while it has none. */
@@ -515,7 +519,9 @@ export type PushDaemonMisuseCode =
   /** `branch` was left out and HEAD is detached or has no commit yet. */
   | 'ERR_PUSH_DAEMON_NO_BRANCH'
   /** This process already runs a daemon for the same repository, remote and branch. */
-  | 'ERR_PUSH_DAEMON_ALREADY_RUNNING';
+  | 'ERR_PUSH_DAEMON_ALREADY_RUNNING'
+  /** The system did not give what a daemon needs: a thread, a readable configuration. */
+  | 'ERR_PUSH_DAEMON_SYSTEM';
 
 /** Options of {@link PushDaemon.flush} and {@link PushDaemon.waitForPush}. */
 export interface WaitOptions {

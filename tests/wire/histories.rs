@@ -4,6 +4,7 @@
 use git_push_daemon::failure::Kind;
 use git_push_daemon::pack::{PackRequest, write_pack};
 use git2::{FileMode, Repository};
+use std::fmt::Write as _;
 
 use crate::bench::{Bench, Dir, MAIN, Node, Unpack, both_ways, git, lines, oid, run};
 
@@ -344,7 +345,7 @@ fn chains_of_deltas_end_at_fifty() {
     let mut content = text(1);
     let mut tip = None;
     for revision in 0..200 {
-        content.push_str(&format!("revision {revision}\n"));
+        writeln!(content, "revision {revision}").expect("a String takes everything");
         files.set("file", bench.file(&content));
         tip = Some(bench.commit(&files, tip.as_slice()));
     }
