@@ -5,6 +5,8 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
+import { atEnd } from './cleanup.mjs';
+
 const SERVER = fileURLToPath(new URL('../../examples/fastify-api/dist/server.js', import.meta.url));
 
 /** However a test goes wrong, its API ends. */
@@ -38,7 +40,7 @@ export class Api {
         for (const check of api.#waiting) check();
       });
     });
-    t.after(() => {
+    atEnd(t, () => {
       api.kill();
       return api.exited;
     });
