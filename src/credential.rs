@@ -4,14 +4,14 @@
 //! Nothing is kept between two attempts, so that a rotated token is found; and nobody is prompted on a terminal.
 //! Secrets travel through pipes, never in arguments, and no `Debug` shows one.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::process::Command;
 
 use crate::config::{Config, Environment};
 use crate::failure::redact;
-use crate::transport::{Background, converse};
+use crate::transport::{self, Background, Said, Settings, command, converse};
 
 /// What a credential is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,19 +189,30 @@ pub struct Helpers {
 }
 
 impl Helpers {
-    /// The helpers that `config` names, run in `root`.
+    /// The helpers that the repository's configuration names.
     #[must_use]
-    pub const fn new(
-        config: Config,
-        environment: Environment,
-        root: PathBuf,
-        background: Background,
-    ) -> Self {
+    pub fn new(source: &transport::Source<'_>, settings: &Settings) -> Self {
+        // Without a terminal to prompt on, and with git looking at the configuration that we look at.
+        let mut environment = settings
+            .environment
+            .clone()
+            .with("GIT_DIR", source.git_dir)
+            .without("GIT_WORK_TREE")
+            .without("GIT_COMMON_DIR")
+            .with("GIT_TERMINAL_PROMPT", "0")
+            // Git Credential Manager opens windows and browsers otherwise.
+            .with("GCM_INTERACTIVE", "never")
+            .without("LANGUAGE")
+            .with("LC_ALL", "C");
+        // They write to the standard error, and what they write may hold what was asked for.
+        for trace in ["GIT_TRACE", "GIT_TRACE_CURL", "GIT_CURL_VERBOSE", "GIT_TRACE2"] {
+            environment = environment.without(trace);
+        }
         Self {
-            config,
+            config: source.config.clone(),
             environment,
-            root,
-            background,
+            root: source.root.to_owned(),
+            background: settings.background.clone(),
         }
     }
 
@@ -216,7 +227,8 @@ impl Helpers {
                 "neither the URL nor a credential helper nor an askpass program gives any: put a token into the URL, or set credential.helper, http.extraHeader or GIT_ASKPASS".to_owned(),
             ));
         }
-        let said = converse(self.command("fill"), request.question(), &self.background)
+        let said = self
+            .ask_git("fill", request.question())
             .await
             .map_err(|error| NoCredential(could_not_start(&error)))?;
         Credential::from_output(&said.output).ok_or_else(|| {
@@ -250,12 +262,7 @@ impl Helpers {
     }
 
     async fn tell(&self, verdict: &'static str, credential: &Credential) {
-        let told = converse(
-            self.command(verdict),
-            encode(&credential.fields),
-            &self.background,
-        );
-        if let Err(error) = told.await {
+        if let Err(error) = self.ask_git(verdict, encode(&credential.fields)).await {
             tracing::debug!(%error, "git credential {verdict} could not be run");
         }
     }
@@ -272,18 +279,10 @@ impl Helpers {
         programs.any(|program| !program.is_empty())
     }
 
-    fn command(&self, action: &str) -> Command {
-        let mut command = Command::new("git");
-        command.args(["credential", action]).current_dir(&self.root);
-        command.env_clear().envs(self.environment.iter());
-        command.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
-        // Git Credential Manager opens windows and browsers otherwise.
-        command.env("GCM_INTERACTIVE", "never");
-        // They write to the standard error, and what they write may hold what was asked for.
-        for trace in ["GIT_TRACE", "GIT_TRACE_CURL", "GIT_CURL_VERBOSE", "GIT_TRACE2"] {
-            command.env_remove(trace);
-        }
-        command
+    async fn ask_git(&self, action: &str, input: Vec<u8>) -> io::Result<Said> {
+        let mut command = command(OsStr::new("git"), &self.root, &self.environment)?;
+        command.args(["credential", action]);
+        converse(command, input, &self.background).await
     }
 }
 
@@ -298,6 +297,7 @@ fn could_not_start(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::SharedClient;
     use std::path::Path;
 
     fn request() -> Request {
@@ -324,7 +324,20 @@ mod tests {
         }
         let nowhere = Path::new("/nonexistent");
         let config = Config::load(&environment, nowhere, nowhere).expect("well-formed");
-        Helpers::new(config, environment, std::env::temp_dir(), Background::default())
+        let source = transport::Source {
+            root: &std::env::temp_dir(),
+            git_dir: nowhere,
+            common_dir: nowhere,
+            refname: "refs/heads/main",
+            config: &config,
+        };
+        let settings = Settings {
+            idle_timeout: None,
+            environment,
+            background: Background::default(),
+            http: SharedClient::default(),
+        };
+        Helpers::new(&source, &settings)
     }
 
     #[test]

@@ -146,8 +146,7 @@ fn need_of_http(
     {
         return Some("remote.<name>.proxyAuthMethod is set".to_owned());
     }
-    let address = url.without_credentials();
-    unsupported_settings(config, environment, &address)
+    unsupported_settings(config, environment, &remote.url)
         .first()
         .map(|name| format!("{name} is set, which only git's own HTTP client knows"))
 }

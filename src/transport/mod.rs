@@ -26,10 +26,11 @@ use std::time::Duration;
 pub use background::Background;
 pub use choice::{Choice, ChoiceKind};
 pub use cli::CliTransport;
-pub(crate) use converse::converse;
+pub(crate) use converse::{Said, converse};
 pub use git::GitTransport;
 pub use http::{HttpTransport, SharedClient, unsupported_settings};
 pub use local::LocalTransport;
+pub(crate) use program::command;
 pub use ssh::{SshAddress, SshTransport};
 
 use crate::config::{Config, Environment};
@@ -174,8 +175,7 @@ pub fn for_remote(
         RemoteUrl::Http(url) => Ok(Box::new(HttpTransport::new(
             url.clone(),
             remote.clone(),
-            source.config.clone(),
-            root.to_owned(),
+            source,
             settings,
         ))),
         other @ RemoteUrl::Helper { .. } => {

@@ -51,7 +51,7 @@ pub(super) fn environment_for_remote(environment: &Environment) -> Environment {
 /// # Errors
 ///
 /// [`io::ErrorKind::NotFound`] where no executable file of that name is in `PATH`.
-pub(super) fn command(program: &OsStr, root: &Path, environment: &Environment) -> io::Result<Command> {
+pub(crate) fn command(program: &OsStr, root: &Path, environment: &Environment) -> io::Result<Command> {
     let program = find(program, root, environment)?;
     Ok(prepared(Command::new(program), root, environment))
 }

@@ -23,7 +23,7 @@ pub use settings::unsupported_settings;
 
 use super::activity::Activity;
 use super::session::{ADVERTISING, failure_of, silence};
-use super::{LocalFuture, Session, Settings, Transport};
+use super::{LocalFuture, Session, Settings, Source, Transport};
 use crate::config::Config;
 use crate::credential::Helpers;
 use crate::failure::{Failure, Kind};
@@ -46,31 +46,26 @@ pub struct HttpTransport {
     remote: Remote,
     config: Config,
     root: PathBuf,
+    helpers: Helpers,
     settings: Settings,
 }
 
 impl HttpTransport {
-    /// `root` is where git would run, and with it the credential helpers.
+    /// `url` is the remote's. What [`unsupported_settings`] names is not heeded.
     #[must_use]
-    pub const fn new(
-        url: HttpUrl,
-        remote: Remote,
-        config: Config,
-        root: PathBuf,
-        settings: Settings,
-    ) -> Self {
+    pub fn new(url: HttpUrl, remote: Remote, source: &Source<'_>, settings: Settings) -> Self {
         Self {
+            helpers: Helpers::new(source, &settings),
             url,
             remote,
-            config,
-            root,
+            config: source.config.clone(),
+            root: source.root.to_owned(),
             settings,
         }
     }
 
     async fn open(&self, activity: &Activity) -> Result<HttpSession, Failure> {
         let settings = &self.settings;
-        self.refuse_unsupported()?;
         let reader = settings::Reader {
             config: &self.config,
             environment: &settings.environment,
@@ -79,18 +74,12 @@ impl HttpTransport {
         };
         let of_client = reader.client(self.remote.proxy.as_deref())?;
         let of_requests = reader.requests()?;
-        let helpers = Helpers::new(
-            self.config.clone(),
-            settings.environment.clone(),
-            self.root.clone(),
-            settings.background.clone(),
-        );
         let mut requester = Requester {
             proxy: of_client.proxy.clone(),
             client: settings.http.get(of_client).await?,
             shared: settings.http.clone(),
             headers: of_requests.headers.clone(),
-            login: Login::new(&self.url, helpers),
+            login: Login::new(&self.url, self.helpers.clone()),
         };
         let asked = self.info_refs()?;
         let (answer, found) = self
@@ -110,21 +99,6 @@ impl HttpTransport {
             of_requests.post_buffer,
             activity.clone(),
             settings,
-        ))
-    }
-
-    fn refuse_unsupported(&self) -> Result<(), Failure> {
-        let environment = &self.settings.environment;
-        let unsupported = unsupported_settings(&self.config, environment, &self.remote.url);
-        if unsupported.is_empty() {
-            return Ok(());
-        }
-        let names = unsupported.join(", ");
-        Err(Failure::new(
-            Kind::Local,
-            format!(
-                "the native HTTP transport does not implement {names}: unset it, or set the option transport to 'git'"
-            ),
         ))
     }
 

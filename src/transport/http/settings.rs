@@ -253,7 +253,7 @@ const UNSUPPORTED: [Unsupported; 21] = [
     ("version", |entry| is_one_of(entry, &["HTTP/1.1", "HTTP/2"])),
 ];
 
-const UNSUPPORTED_VARIABLES: [&str; 11] = [
+const UNSUPPORTED_VARIABLES: [&str; 10] = [
     "GIT_HTTP_PROXY_AUTHMETHOD",
     "GIT_PROXY_SSL_CAINFO",
     "GIT_PROXY_SSL_CERT",
@@ -264,7 +264,6 @@ const UNSUPPORTED_VARIABLES: [&str; 11] = [
     "GIT_SSL_CIPHER_LIST",
     "GIT_SSL_KEY_TYPE",
     "GIT_SSL_VERSION",
-    "SSLKEYLOGFILE",
 ];
 
 fn is_empty(entry: &Entry) -> bool {
