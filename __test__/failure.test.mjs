@@ -117,7 +117,7 @@ describe('a remote that hangs', () => {
     });
     assert.deepEqual(seen.names(), ['stopped']);
     assert.deepEqual(children(), []);
-    assert.deepEqual(daemonThreads(), []);
+    await until('no thread is left', () => daemonThreads().length === 0);
     await ended(hooks);
     assert.deepEqual(remote.locks(), []);
   });

@@ -120,9 +120,11 @@ export class Repository {
     this.git('fsck', '--strict', '--no-progress');
   }
 
-  /** The files of the repository that are locks. */
+  /** The files of the repository that are locks; not that of the maintenance `git commit` leaves running. */
   locks() {
-    return execFileSync('find', [this.path, '-name', '*.lock'], { encoding: 'utf8' })
+    return execFileSync('find', [this.path, '-name', '*.lock', '!', '-name', 'maintenance.lock'], {
+      encoding: 'utf8',
+    })
       .split('\n')
       .filter(Boolean);
   }
