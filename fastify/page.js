@@ -71,7 +71,7 @@ ${isRefreshed && html`<meta http-equiv="refresh" content="${REFRESH_SECONDS}">`}
 <div class="badge"><svg viewBox="0 0 16 16" aria-hidden="true"><path fill-rule="evenodd" d="${ICONS[verdict.tone]}"/></svg>${verdict.label}</div>
 <h1>${verdict.headline}</h1>
 ${verdict.sentences.map((sentence) => html`<p>${sentence}</p>`)}
-${verdict.hint && html`<p class="hint"><strong>What to do:</strong> ${verdict.hint}</p>`}
+${verdict.hint && html`<p class="hint"><strong>Why, and what to do:</strong> ${verdict.hint}</p>`}
 </section>
 ${status !== null && [tiles(status, now), failure(status, history, now), recent(history, now), facts(status, now)]}
 </main>
