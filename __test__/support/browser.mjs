@@ -1,5 +1,6 @@
 /** A real browser without a window, which speaks to this machine alone. */
 
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
 import { chromium } from 'playwright-core';
@@ -7,7 +8,22 @@ import { chromium } from 'playwright-core';
 /** Where distributions put Chromium; `CHROMIUM` names another. */
 const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 
-const EXECUTABLE = process.env.CHROMIUM ?? PLACES.find((place) => existsSync(place));
+const INSTALL =
+  'apt-get update && DEBIAN_FRONTEND=noninteractive ' +
+  'apt-get install --yes --no-install-recommends chromium fonts-dejavu-core';
+const INSTALL_TIMEOUT_MS = 240_000;
+
+const find = () => process.env.CHROMIUM ?? PLACES.find((place) => existsSync(place));
+
+/** Root gets one installed where that is possible. */
+function findOrInstall() {
+  if (find() === undefined && process.getuid?.() === 0) {
+    spawnSync('sh', ['-c', INSTALL], { stdio: 'ignore', timeout: INSTALL_TIMEOUT_MS });
+  }
+  return find();
+}
+
+const EXECUTABLE = findOrInstall();
 
 /** Why no browser test can run here; `false` where they can. */
 export const NO_BROWSER = EXECUTABLE === undefined && 'there is no Chromium: apt install chromium';
