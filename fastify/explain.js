@@ -90,10 +90,10 @@ function since({ pendingCommits, oldestPendingAt, lagMs }) {
 
 function why({ lastError, consecutiveFailures }, { failingSince }) {
   if (lastError === null) return null;
-  const since = failingSince === null ? '' : ` since ${utc(failingSince)}`;
+  const first = failingSince === null ? '' : `, the first at ${utc(failingSince)}`;
   return consecutiveFailures === 1
     ? `The last attempt failed (${lastError.kind}).`
-    : `${consecutiveFailures} attempts failed in a row${since}, the last one for this reason: ${lastError.kind}.`;
+    : `${consecutiveFailures} attempts failed in a row (${lastError.kind})${first}.`;
 }
 
 function next({ state, lastError, nextAttemptAt }, now) {
