@@ -65,7 +65,7 @@ describe('the boot path', () => {
   test('starts the daemon when CFP_DATA_REMOTE is set, for origin and main', async (t) => {
     const { env } = makePod(t);
     const api = await Api.start(t, env);
-    assert.deepEqual(api.lines('CFP_DATA_REMOTE is not set'), []);
+    assert.deepEqual(api.lines('no remote is set'), []);
     const { running, remote, branch, url } = await statusOf(api);
     assert.deepEqual([running, remote, branch, url], [true, 'origin', 'main', env.CFP_DATA_REMOTE]);
     assert.ok(daemonThreads(api.pid).length > 0);
@@ -80,7 +80,7 @@ describe('the boot path', () => {
       const connections = countConnections(t, repo);
       const { CFP_DATA_REMOTE: _, ...rest } = env;
       const api = await Api.start(t, { ...rest, ...value });
-      assert.equal(api.lines('CFP_DATA_REMOTE is not set').length, 1);
+      assert.equal(api.lines('no remote is set').length, 1);
       const before = remote.tip();
       const commit = await api.put('kept-here');
       assert.equal(repo.tip(), commit);
@@ -252,15 +252,18 @@ describe('a non-fast-forward rejection', () => {
     );
     // Requests go on; each new commit is refused once, and nothing connects in between.
     for (const slug of ['refused-2', 'refused-3']) {
-      const commit = await api.put(slug);
-      refused.push(commit);
-      await api.logged('push refused', (entry) => entry.commit === commit);
+      refused.push(await api.put(slug));
+      await until(`${refused.length} refusals`, async () => {
+        const { totals } = await statusOf(api);
+        return totals.failures === refused.length;
+      });
     }
     api.signal('SIGTERM');
     await exitsCleanly(api);
     assert.deepEqual(
       api.lines('push refused').map(({ commit }) => commit),
-      refused,
+      [refused[0]],
+      'the log is not flooded',
     );
     assert.deepEqual(api.lines('push retry'), []);
     // The first look, and one for each tip.
@@ -323,7 +326,7 @@ describe('fastify.pushDaemon.status()', () => {
       ['no token', 'Bearer'],
       ['a blank token', 'Bearer  '],
       ['the token alone', TOKEN],
-      ['another scheme', `Basic ${Buffer.from(`admin:${TOKEN}`).toString('base64')}`],
+      ['another scheme', `Digest ${TOKEN}`],
       ['no space', `Bearer${TOKEN}`],
       ['two schemes', `Basic Bearer ${TOKEN}`],
       ['no ASCII', bearer('t\u00f6ken')],

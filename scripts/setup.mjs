@@ -166,6 +166,7 @@ async function buildExample() {
   const stamp = path.join(folder, '.built-from');
   const sources = hashOf([
     path.join(ROOT, 'index.d.ts'),
+    path.join(ROOT, 'fastify.d.ts'),
     path.join(EXAMPLE, 'package-lock.json'),
     path.join(EXAMPLE, 'tsconfig.json'),
     path.join(EXAMPLE, 'src'),

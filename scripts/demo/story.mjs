@@ -86,15 +86,22 @@ async function outageHeals({ narrator, api, place }) {
   narrator.log(failed, 'kind', 'attempt');
   narrator.check(failed.reason === 'unknown', 'the failure is one that heals', failed);
 
+  narrator.log(await api.logged('push retry'), 'attempt', 'nextDelayMs');
   const delays = [];
   while (delays.length < 3) {
-    const retry = await api.logged('push retry');
-    narrator.log(retry, 'attempt', 'nextDelayMs');
-    delays.push(retry.nextDelayMs);
+    const { currentBackoffMs } = await api.statusOnce(
+      'the next attempt failed too',
+      (status) => status.currentBackoffMs !== null && status.currentBackoffMs !== delays.at(-1),
+    );
+    delays.push(currentBackoffMs);
   }
   narrator.check(
     delays.every((delay, index) => index === 0 || delay > delays[index - 1]),
-    `each delay is longer than the one before: ${delays.join(', ')} ms`,
+    `the status says that each delay is longer than the one before: ${delays.join(', ')} ms`,
+  );
+  narrator.check(
+    api.count('push failed') === 1 && api.count('push retry') === 1,
+    'the log says so once: an outage does not flood it',
   );
   const isWaiting = ({ state, pendingCommits }) => state === 'backing-off' && pendingCommits === 1;
   await api.statusOnce('the status says that it waits with 1 pending commit', isWaiting);

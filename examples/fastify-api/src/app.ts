@@ -1,33 +1,23 @@
 /** The application without a socket: what `server.ts` listens with, and what a test injects into. */
 
+import swagger from '@fastify/swagger';
 import fastify, { type FastifyInstance } from 'fastify';
-import type { PushDaemon } from 'git-push-daemon';
 
 import type { Env } from './env.js';
-import { adminRoutes } from './routes/admin.js';
 import { proposalRoutes } from './routes/proposals.js';
 import { bootStore } from './store/boot.js';
 import { Proposals } from './store/proposals.js';
-
-declare module 'fastify' {
-  interface FastifyInstance {
-    /** `null` where no remote is configured. */
-    pushDaemon: PushDaemon | null;
-  }
-}
+import { confirmWith } from './store/pushed.js';
 
 export async function buildApp(env: Env): Promise<FastifyInstance> {
   const app = fastify({ logger: { level: env.LOG_LEVEL } });
+  await app.register(swagger, { openapi: { info: { title: 'Talk proposals', version: '1.0.0' } } });
 
-  const { store, pushDaemon } = bootStore(env, app.log);
-  app.decorate('pushDaemon', pushDaemon);
-  // Runs once the server takes no more requests, so that the last write is pushed too.
-  app.addHook('onClose', async () => {
-    await pushDaemon?.stop({ timeoutMs: env.CFP_DATA_STOP_TIMEOUT_MS });
-  });
+  const store = await bootStore(app, env);
+  const confirm = confirmWith(app.pushDaemon, env);
 
   app.get('/healthz', async () => ({ status: 'ok' }));
-  await app.register(proposalRoutes(new Proposals(store)));
-  await app.register(adminRoutes(env.ADMIN_TOKEN));
+  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+  await app.register(proposalRoutes(new Proposals(store), confirm));
   return app;
 }

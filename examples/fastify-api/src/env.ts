@@ -20,6 +20,12 @@ const EnvSchema = Type.Object({
   CFP_DATA_BACKOFF: Type.String({ default: 'exponential' }),
   /** How long a shutdown goes on pushing, in milliseconds. */
   CFP_DATA_STOP_TIMEOUT_MS: Type.Integer({ default: 20_000, minimum: 0 }),
+  /** `sync` answers a write once its commit is on the remote; `background` once it is committed. */
+  CFP_DATA_PUSH_MODE: Type.Enum(['background', 'sync'], { default: 'background' }),
+  /** How long such a write waits before it is answered with 202, in milliseconds. */
+  CFP_DATA_PUSH_TIMEOUT_MS: Type.Integer({ default: 5_000, minimum: 0 }),
+  /** How old an unpushed commit may grow before `/healthz/push` answers 503, in milliseconds. */
+  CFP_DATA_MAX_LAG_MS: Type.Integer({ default: 300_000, minimum: 0 }),
   /** The bearer token of the admin routes. Without it they answer 503. */
   ADMIN_TOKEN: Type.Optional(Type.String()),
 });
@@ -35,6 +41,11 @@ export type Env = Omit<Static<typeof EnvSchema>, 'CFP_DATA_BACKOFF'> & {
  */
 export function readEnv(variables: NodeJS.ProcessEnv = process.env): Env {
   const env = envSchema<Static<typeof EnvSchema>>({ schema: EnvSchema, data: variables });
+  if (env.CFP_DATA_PUSH_MODE === 'sync' && !env.CFP_DATA_REMOTE) {
+    throw new Error(
+      'CFP_DATA_PUSH_MODE is sync, which waits for a remote, but CFP_DATA_REMOTE is not set',
+    );
+  }
   return { ...env, CFP_DATA_BACKOFF: parseBackoff(env.CFP_DATA_BACKOFF) };
 }
 

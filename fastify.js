@@ -1,0 +1,64 @@
+'use strict';
+
+// The Fastify plugin: starts the daemon with the application, tells its log of what happens, and drains
+// on close. What it takes and promises is fastify.d.ts; its parts are in fastify/.
+
+const fastifyPlugin = require('fastify-plugin');
+const { startPushDaemon } = require('./index.js');
+const { History } = require('./fastify/history.js');
+const { logEvents } = require('./fastify/log.js');
+const { misuse } = require('./fastify/misuse.js');
+const { addRoutes, checkRoutes } = require('./fastify/routes.js');
+
+const PLUGIN_NAME = 'git-push-daemon';
+
+async function pushDaemon(fastify, options) {
+  const {
+    name = 'pushDaemon',
+    dependencies = [],
+    routes,
+    stopTimeoutMs = 30_000,
+    ...daemonOptions
+  } = options;
+  checkDependencies(fastify, dependencies);
+  const checkedRoutes = routes === undefined ? undefined : checkRoutes(routes);
+  const log = daemonOptions.logger ?? fastify.log.child({ component: name });
+
+  // Decorated first: a name that is taken is an error before anything runs.
+  fastify.decorate(name, null);
+  const history = new History();
+  if (!daemonOptions.remote) {
+    log.info('no remote is set: commits stay in this repository, and nothing is pushed');
+  } else {
+    const daemon = startPushDaemon({ ...daemonOptions, logger: log });
+    fastify[name] = daemon;
+    logEvents(daemon, log);
+    history.follow(daemon);
+    // It runs once the requests in flight are answered, so that the last write is pushed too.
+    fastify.addHook('onClose', async () => {
+      await daemon.stop({ timeoutMs: stopTimeoutMs });
+    });
+  }
+  if (checkedRoutes !== undefined) {
+    addRoutes(fastify, { routes: checkedRoutes, daemon: fastify[name], history, log });
+  }
+}
+
+/** Fastify checks what is written on a plugin; these are told by whoever registers it. */
+function checkDependencies(fastify, dependencies) {
+  if (!Array.isArray(dependencies)) {
+    throw misuse(`option 'dependencies' must be an array of plugin names`);
+  }
+  const missing = dependencies.filter((dependency) => !fastify.hasPlugin(dependency));
+  if (missing.length > 0) {
+    throw misuse(
+      `${PLUGIN_NAME} depends on the plugin ${missing.join(', ')}, which is not registered: register it first`,
+    );
+  }
+}
+
+const plugin = fastifyPlugin(pushDaemon, { name: PLUGIN_NAME, fastify: '5.x' });
+
+module.exports = plugin;
+module.exports.default = plugin;
+module.exports.pushDaemon = plugin;

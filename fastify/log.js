@@ -1,0 +1,95 @@
+'use strict';
+
+// The daemon's events as log lines that can stand alone: what failed, what is at risk, since when, and
+// what to do. An outage is a few lines, however often is tried: per kind of failure the first at once,
+// then one a minute, then that it is over.
+
+const SUMMARY_EVERY_MS = 60_000;
+
+/** Writes a line for each event; `preserved` has one of the daemon's own, which the same logger gets. */
+function logEvents(daemon, log, now = () => performance.now()) {
+  const failures = new Map();
+  let isRetryNews = false;
+
+  daemon.on('push', ({ commit, durationMs, commits, attempt, bytes }) => {
+    log.info({ commit, durationMs, commits, attempt, bytes }, 'pushed');
+  });
+
+  daemon.on('error', (event) => {
+    const status = daemon.status();
+    const key = `${event.kind} ${status.state === 'gave-up'}`;
+    const known = failures.get(key);
+    isRetryNews = known === undefined || now() - known.loggedAt >= SUMMARY_EVERY_MS;
+    if (!isRetryNews) {
+      known.unlogged += 1;
+      return;
+    }
+    failures.set(key, { loggedAt: now(), unlogged: 0 });
+    logFailure(log, event, status, known?.unlogged ?? 0);
+  });
+
+  daemon.on('retry', ({ commit, attempt, nextDelayMs, kind }) => {
+    if (isRetryNews) log.info({ commit, attempt, nextDelayMs, kind }, 'push retry');
+  });
+
+  daemon.on('recovered', ({ commit, failedAttempts, downMs }) => {
+    failures.clear();
+    log.info({ commit, failedAttempts, downMs }, 'push recovered');
+  });
+
+  daemon.on('stopped', ({ drained, pendingCommits }) => {
+    if (drained) log.info('push daemon stopped: the remote has every commit');
+    else {
+      log.error(
+        { pendingCommits },
+        'push daemon stopped with commits that the remote lacks; the next start pushes them',
+      );
+    }
+  });
+}
+
+function logFailure(log, event, status, unlogged) {
+  const { commit, err, attempt, reason, kind, hint, remoteCommit } = event;
+  const { pendingCommits, lagMs, oldestPendingAt, consecutiveFailures } = status;
+  const fields = {
+    commit,
+    err,
+    attempt,
+    reason,
+    kind,
+    hint,
+    pendingCommits,
+    lagMs,
+    oldestPendingAt,
+    consecutiveFailures,
+    ...(remoteCommit === undefined ? {} : { remoteCommit }),
+    ...(unlogged === 0 ? {} : { unlogged }),
+  };
+  const again = unlogged === 0 ? '' : `, as ${unlogged} more attempts since the last such line`;
+  const risk = atRisk(status);
+  if (reason === 'non-fast-forward') {
+    log.error(
+      fields,
+      `push refused${again}: the remote has commits that this repository lacks, and ${risk}. ` +
+        'An operator must reconcile them (fetch, then merge or rebase); pushing then resumes by itself',
+    );
+  } else if (status.state === 'gave-up') {
+    log.error(
+      fields,
+      `push given up (${kind})${again}: ${risk}, and stays so until the next commit or a flush. ${hint}`,
+    );
+  } else {
+    log.warn(fields, `push failed (${kind})${again}: ${risk}; it is tried again. ${hint}`);
+  }
+}
+
+/** What would be lost with this machine, as a clause. */
+function atRisk({ pendingCommits, oldestPendingAt }) {
+  if (pendingCommits === 0) return 'no commit is known to be missing there';
+  const since = oldestPendingAt === null ? '' : `, the oldest of ${oldestPendingAt}`;
+  return pendingCommits === 1
+    ? `1 commit is not there${since.replace('the oldest of', 'made at')}`
+    : `${pendingCommits} commits are not there${since}`;
+}
+
+module.exports = { logEvents, SUMMARY_EVERY_MS };
