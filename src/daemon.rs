@@ -431,15 +431,14 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
                     .tip()
                     .filter(|_| self.state.is_in_sync())
                     .or(self.state.remote());
-                match settled {
-                    Some(settled) if self.has(commit, settled).await => {
-                        self.deliver(Delivery::Reply {
-                            id,
-                            result: Ok(self.receipt(Some(commit))),
-                        });
-                    }
-                    _ => self.waiters.add(waiter),
-                }
+                let refused = self.state.refusal().map(|(tip, failure)| (tip, failure.clone()));
+                let result = match (settled, refused) {
+                    (Some(settled), _) if self.has(commit, settled).await => Ok(self.receipt(Some(commit))),
+                    // Nothing that follows by itself would bring it there.
+                    (_, Some((tip, failure))) if self.has(commit, tip).await => Err(Refusal::Failed(failure)),
+                    _ => return self.waiters.add(waiter),
+                };
+                self.deliver(Delivery::Reply { id, result });
             }
             Request::Stop { .. } => {
                 let timeout = self

@@ -160,6 +160,10 @@ struct Rig {
 
 impl Rig {
     fn start(world: World) -> Self {
+        Self::start_with(world, None)
+    }
+
+    fn start_with(world: World, max_retries: Option<u32>) -> Self {
         let policy = Policy {
             backoff: BackoffConfig {
                 base: MS(1000),
@@ -168,7 +172,7 @@ impl Rig {
                 jitter: 0.0,
             },
             seed: 0,
-            max_retries: None,
+            max_retries,
             debounce: Duration::ZERO,
             diverged_probe: None,
             preserve: false,
@@ -491,5 +495,26 @@ fn a_vanished_handle_ends_the_daemon() {
         let rig = Rig::start(world(1, 1));
         drop(rig.requests);
         assert!(rig.ended.await.expect("ends").aborted);
+    });
+}
+
+#[test]
+fn waiting_for_a_commit_that_was_given_up_is_refused_at_once() {
+    paused(async {
+        let world = world(2, 1);
+        world
+            .failures
+            .borrow_mut()
+            .push_back(Failure::new(Kind::Auth, "no"));
+        let mut rig = Rig::start_with(world, Some(0));
+        assert!(matches!(rig.event().await, Event::Error { .. }));
+        rig.request(Request::WaitForPush {
+            id: 1,
+            commit: oid(2),
+        });
+        let (id, result) = rig.reply().await;
+        assert_eq!(id, 1);
+        assert!(matches!(result, Err(Refusal::Failed(failure)) if failure.kind() == Kind::Auth));
+        rig.stop(MS(1000)).await;
     });
 }

@@ -199,6 +199,14 @@ impl State {
         self.survey.tip.is_none() || self.settled == self.survey.tip
     }
 
+    /// The local tip that is not tried again by itself, and why, while that is so.
+    #[must_use]
+    pub fn refusal(&self) -> Option<(Oid, &Failure)> {
+        let rests = matches!(self.phase, Phase::Diverged(_) | Phase::Probing | Phase::GaveUp);
+        let error = self.last_error.as_ref().filter(|_| rests)?;
+        Some((self.refused?, &error.failure))
+    }
+
     /// Whether a commit waits that no attempt has ended for: the process should not exit now.
     #[must_use]
     pub const fn is_busy(&self) -> bool {
