@@ -1,0 +1,141 @@
+/** Scripts in a Node process of their own, which is always ended. */
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+import './git.mjs';
+
+/** The root of the package. */
+export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+
+/** How long a script may run before it is killed. */
+export const SCRIPT_LIMIT_MS = 60_000;
+
+/** What each script may use without importing it. */
+const PRELUDE = `
+import { createRequire } from 'node:module';
+import { writeSync } from 'node:fs';
+const require = createRequire(${JSON.stringify(pathToFileURL(path.join(ROOT, 'package.json')).href)});
+const { startPushDaemon, PushDaemon, PushError } = require('./index.js');
+const input = JSON.parse(process.env.TEST_INPUT);
+/** Tells the test something, one JSON line each, at once. */
+const tell = (value) => writeSync(1, JSON.stringify(value) + '\\n');
+`;
+
+/** A script that runs. */
+class Script {
+  /** What it told, in order. */
+  told = [];
+  stdout = '';
+  stderr = '';
+  #waiting = new Set();
+
+  constructor(child, limitMs, remove) {
+    this.child = child;
+    this.pid = child.pid;
+    child.stdout.setEncoding('utf8').on('data', (text) => this.#read(text));
+    child.stderr.setEncoding('utf8').on('data', (text) => {
+      this.stderr += text;
+    });
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      child.kill('SIGKILL');
+    }, limitMs);
+    /** How it ended, once its output is read: never rejects but for a hang. */
+    this.ended = new Promise((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', (code, signal) => {
+        clearTimeout(timer);
+        remove();
+        const { told, stdout, stderr } = this;
+        if (isLate) {
+          reject(
+            new Error(`the script ran for more than ${limitMs} ms; it said\n${stdout}${stderr}`),
+          );
+        } else {
+          resolve({ code, signal, told, stdout, stderr });
+        }
+        for (const look of this.#waiting) look();
+      });
+    });
+    this.ended.catch(() => {});
+  }
+
+  #read(text) {
+    this.stdout += text;
+    const lines = this.stdout.split('\n').slice(0, -1);
+    this.told = lines.filter((line) => /^["{[\dtfn]/.test(line)).flatMap(parse);
+    for (const look of this.#waiting) look();
+  }
+
+  /** The first thing it tells that `accepts` takes. Rejects if it ends without. */
+  async untilTold(accepts) {
+    let look;
+    const found = new Promise((resolve) => {
+      look = () => {
+        const index = this.told.findIndex((value) => accepts(value));
+        if (index >= 0) resolve(this.told[index]);
+      };
+    });
+    this.#waiting.add(look);
+    look();
+    const ended = this.ended.then(async ({ code, signal, stdout, stderr }) => {
+      throw new Error(
+        `the script ended with ${code ?? signal} before it told; it said\n${stdout}${stderr}`,
+      );
+    });
+    return Promise.race([found, ended]).finally(() => this.#waiting.delete(look));
+  }
+
+  kill(signal = 'SIGKILL') {
+    this.child.kill(signal);
+  }
+}
+
+function parse(line) {
+  try {
+    return [JSON.parse(line)];
+  } catch {
+    return [];
+  }
+}
+
+/**
+ * Starts a module in a Node process of its own. It has `startPushDaemon`, `PushDaemon`, `PushError`,
+ * `require` (from the package's root), `input` (what the test gave) and `tell(value)`.
+ *
+ * @param {string} source
+ * @param {{input?: unknown, env?: object, cwd?: string, nodeArguments?: string[], limitMs?: number}} [options]
+ */
+export function startScript(source, options = {}) {
+  const {
+    input = null,
+    env = {},
+    cwd = ROOT,
+    nodeArguments = [],
+    limitMs = SCRIPT_LIMIT_MS,
+  } = options;
+  const directory = mkdtempSync(path.join(tmpdir(), 'git-push-daemon-script-'));
+  const file = path.join(directory, 'script.mjs');
+  writeFileSync(file, `${PRELUDE}${source}`);
+  const child = spawn(process.execPath, [...nodeArguments, file], {
+    cwd,
+    env: {
+      ...process.env,
+      NODE_TEST_CONTEXT: undefined,
+      TEST_INPUT: JSON.stringify(input),
+      ...env,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  return new Script(child, limitMs, () => rmSync(directory, { recursive: true, force: true }));
+}
+
+/** Runs such a module to its end. */
+export function runScript(source, options = {}) {
+  return startScript(source, options).ended;
+}

@@ -1,0 +1,126 @@
+/** Daemons under test, and waiting for what they do: for events, with limits that only a hang reaches. */
+
+import { createRequire } from 'node:module';
+
+import { atEnd } from './cleanup.mjs';
+
+/** How long an event may take on a busy machine before the test counts it as missing. */
+export const LIMIT_MS = 30_000;
+
+const require = createRequire(import.meta.url);
+
+/** The package as a user's `require` gives it. */
+export const { startPushDaemon, PushDaemon, PushError } = require('../../index.js');
+
+/** Delays between attempts that a test does not notice. */
+export const FAST_BACKOFF = { base: 5, multiplier: 1, cap: 5 };
+
+/** Delays between attempts that no test sees the end of. */
+export const ENDLESS_BACKOFF = { base: 3_600_000, multiplier: 1, cap: 3_600_000 };
+
+/** Starts a daemon that is stopped, without a drain, when the test ends. */
+export function start(t, options) {
+  const daemon = startPushDaemon(options);
+  atEnd(t, () => daemon.stop({ timeoutMs: 0 }));
+  return daemon;
+}
+
+/**
+ * Rejects unless `promise` settles within the limit.
+ *
+ * @template T
+ * @param {Promise<T>} promise
+ * @param {string} what names it in the error
+ * @returns {Promise<T>}
+ */
+export function within(promise, what, limitMs = LIMIT_MS) {
+  let timer;
+  const limit = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: nothing for ${limitMs} ms`)), limitMs);
+  });
+  return Promise.race([promise, limit]).finally(() => clearTimeout(timer));
+}
+
+/**
+ * The payload of the next event of this name that `accepts` takes. Unlike `once` of `node:events`, it does
+ * not take an `error` event for a failure.
+ */
+export function once(daemon, name, accepts = () => true) {
+  let listener;
+  const next = new Promise((resolve) => {
+    listener = (payload) => {
+      if (accepts(payload)) resolve(payload);
+    };
+    daemon.on(name, listener);
+  });
+  return within(next, `event '${name}'`)
+    .catch((error) => {
+      error.message += ` (status: ${JSON.stringify(daemon.status())})`;
+      throw error;
+    })
+    .finally(() => daemon.off(name, listener));
+}
+
+/** The names of all events. */
+export const EVENT_NAMES = ['push', 'error', 'retry', 'recovered', 'preserved', 'stopped'];
+
+/**
+ * Records every event from now on.
+ *
+ * @returns {{events: {name: string, payload: object, status: object}[], names: () => string[],
+ * of: (name: string) => object[]}} the events in order, each with the status inside its listener
+ */
+export function collect(daemon) {
+  const events = [];
+  for (const name of EVENT_NAMES) {
+    daemon.on(name, (payload) => events.push({ name, payload, status: daemon.status() }));
+  }
+  return {
+    events,
+    names: () => events.map((event) => event.name),
+    of: (name) => events.filter((event) => event.name === name).map((event) => event.payload),
+  };
+}
+
+/** Waits for what no event tells of: looks again and again until `look` returns something true. */
+export async function until(what, look, limitMs = LIMIT_MS) {
+  const giveUpAt = performance.now() + limitMs;
+  for (;;) {
+    const found = await look();
+    if (found) return found;
+    if (performance.now() > giveUpAt) throw new Error(`${what}: not so after ${limitMs} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** The status once it has this state. */
+export function untilState(daemon, state) {
+  return until(`state '${state}' (it is '${daemon.status().state}')`, () => {
+    const status = daemon.status();
+    return status.state === state && status;
+  });
+}
+
+/** A daemon that has had its first look at the remote and found it to have everything. */
+export async function startInSync(t, options) {
+  const daemon = start(t, options);
+  await untilState(daemon, 'in-sync');
+  return daemon;
+}
+
+/** Lets everything that is due on the event loop happen: timers of 0 ms, immediates, ticks. */
+export function macrotask() {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** What a call throws; fails if it does not. */
+export function thrownBy(call) {
+  let result;
+  try {
+    result = call();
+  } catch (error) {
+    return error;
+  }
+  if (typeof result?.stop === 'function') result.stop({ timeoutMs: 0 });
+  throw new Error('nothing was thrown');
+}

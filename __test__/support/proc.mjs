@@ -1,0 +1,76 @@
+/** What a process holds, read from /proc: threads, descriptors, children. Linux only. */
+
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+
+/** The name under which the daemon's threads show; the kernel keeps 15 characters of it. */
+export const THREAD_NAME = 'git-push-daemon';
+
+function list(directory) {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+function read(file) {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** The names of a process's threads. */
+export function threads(pid = process.pid) {
+  return list(`/proc/${pid}/task`)
+    .map((id) => read(`/proc/${pid}/task/${id}/comm`).trim())
+    .filter(Boolean);
+}
+
+/** The threads of ours: the daemon's own, and notify's. */
+export function daemonThreads(pid = process.pid) {
+  return threads(pid).filter(
+    (name) => name.startsWith(THREAD_NAME) || name.startsWith('notify-rs'),
+  );
+}
+
+/** What a process's open descriptors lead to, such as `anon_inode:inotify` or a path. */
+export function descriptors(pid = process.pid) {
+  return list(`/proc/${pid}/fd`).flatMap((descriptor) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/fd/${descriptor}`)];
+    } catch {
+      return [];
+    }
+  });
+}
+
+/** The descriptors that watch files. */
+export function inotifyDescriptors(pid = process.pid) {
+  return descriptors(pid).filter((target) => target.includes('inotify'));
+}
+
+/** The process ids of a process's children, those that nobody has waited for included. */
+export function children(pid = process.pid) {
+  return list(`/proc/${pid}/task`).flatMap((id) =>
+    read(`/proc/${pid}/task/${id}/children`).split(' ').filter(Boolean).map(Number),
+  );
+}
+
+/** The command lines of all processes that mention `text`, such as a repository's path. */
+export function processesOf(text) {
+  return list('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .map((pid) => ({
+      pid: Number(pid),
+      command: read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim(),
+    }))
+    .filter(({ command }) => command.includes(text));
+}
+
+/** Resident memory, in bytes. */
+export function residentBytes(pid = process.pid) {
+  const [, kilobytes] = read(`/proc/${pid}/status`).match(/^VmRSS:\s+(\d+) kB$/m) ?? [];
+  return Number(kilobytes) * 1024;
+}
