@@ -421,6 +421,7 @@ impl State {
                         actions.push(Action::Emit(Event::Error {
                             commit: Some(tip),
                             attempt: self.attempt,
+                            duration: None,
                             failure,
                         }));
                     }
@@ -567,6 +568,7 @@ impl State {
         actions.push(Action::Emit(Event::Error {
             commit,
             attempt,
+            duration: self.attempt_started.map(|started| now.instant - started),
             failure,
         }));
     }
