@@ -52,9 +52,13 @@ function invalid(message) {
   return Object.assign(new TypeError(message), { code: 'ERR_PUSH_DAEMON_INVALID_OPTION' });
 }
 
+/** A value in a message: in full where it is short and no secret can be in it. */
 function describe(value) {
   if (typeof value === 'string') {
-    return `'${value}'`;
+    return value.includes('://') ? 'a URL' : `'${value}'`;
+  }
+  if (typeof value === 'function') {
+    return 'a function';
   }
   return typeof value === 'object' && value !== null ? 'an object' : String(value);
 }

@@ -331,8 +331,8 @@ fn kind_of_stderr(stderr: &str) -> Option<Kind> {
         .map(|&(_, kind)| kind)
 }
 
-/// Removes user names and passwords from every URL in a text: `https://user:token@host/` becomes
-/// `https://***@host/`. The user of an ssh URL is an account name, not a secret, and stays without its password.
+/// Removes user names, passwords and queries from every URL in a text: `https://user:token@host/path?token=x` becomes
+/// `https://***@host/path?***`. The user of an ssh URL is an account name, not a secret, and stays without its password.
 #[must_use]
 pub fn redact(text: &str) -> Cow<'_, str> {
     let mut redacted = String::new();
@@ -340,10 +340,12 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     while let Some(at) = rest.find("://") {
         let (before, after) = rest.split_at(at + 3);
         redacted.push_str(before);
-        let authority_end = after
-            .find(|c: char| c == '/' || c == '?' || c == '#' || c.is_whitespace() || "'\"<>|`".contains(c));
-        let authority = &after[..authority_end.unwrap_or(after.len())];
-        if let Some((userinfo, _)) = authority.rsplit_once('@') {
+        let url_end = after
+            .find(|c: char| c.is_whitespace() || "'\"<>|`".contains(c))
+            .unwrap_or(after.len());
+        let (url, behind) = after.split_at(url_end);
+        let (authority, path) = url.split_at(url.find(['/', '?', '#']).unwrap_or(url.len()));
+        if let Some((userinfo, host)) = authority.rsplit_once('@') {
             let is_ssh = before.trim_end_matches("://").ends_with("ssh");
             match userinfo.split_once(':') {
                 Some((user, _)) if is_ssh => {
@@ -353,9 +355,19 @@ pub fn redact(text: &str) -> Cow<'_, str> {
                 None if is_ssh => redacted.push_str(userinfo),
                 _ => redacted.push_str("***"),
             }
-            rest = &after[userinfo.len()..];
+            redacted.push('@');
+            redacted.push_str(host);
         } else {
-            rest = after;
+            redacted.push_str(authority);
+        }
+        match path.split_once('?') {
+            Some((path, query)) if !query.is_empty() => {
+                redacted.push_str(path);
+                redacted.push_str("?***");
+                rest = behind;
+            }
+            // Another URL may follow in it: `https://proxy/https://user:token@host`.
+            _ => rest = &after[authority.len()..],
         }
     }
     if redacted.is_empty() {
@@ -452,7 +464,11 @@ mod tests {
             ("https://tok@github.com/o/r", "https://***@github.com/o/r"),
             (
                 "fatal: 'https://u:p@h/r' and http://a:b@c:8080?x",
-                "fatal: 'https://***@h/r' and http://***@c:8080?x",
+                "fatal: 'https://***@h/r' and http://***@c:8080?***",
+            ),
+            (
+                "is 'https://h/r?token=t': is it https://h/r? or https://h/https://u:p@g",
+                "is 'https://h/r?***': is it https://h/r? or https://h/https://***@g",
             ),
             ("https://u:p@ss@h/r", "https://***@h/r"),
             ("ssh://git@h/r", "ssh://git@h/r"),

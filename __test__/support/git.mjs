@@ -30,6 +30,9 @@ export const GIT_ENV = {
 
 Object.assign(process.env, GIT_ENV);
 
+/** The environment of the commands of git, which a test that changes this process's own does not reach. */
+const ENVIRONMENT = { ...process.env };
+
 /** Runs git in a directory; its trimmed standard output. Throws with what git said. */
 export function git(directory, ...args) {
   return gitWith({}, directory, ...args);
@@ -40,7 +43,7 @@ export function gitWith({ input = '', env = {} }, directory, ...args) {
   return execFileSync('git', args, {
     cwd: directory,
     encoding: 'utf8',
-    env: { ...process.env, ...env },
+    env: { ...ENVIRONMENT, ...env },
     input,
     maxBuffer: 64 * 1024 * 1024,
     stdio: 'pipe',

@@ -89,7 +89,8 @@ impl Registration {
         running
             .get_or_insert_default()
             .insert(identity.clone())
-            .then_some(Self(identity))
+            // Not before it is known to be new: dropping one takes the lock, and the first one's entry.
+            .then(|| Self(identity))
     }
 }
 
@@ -134,7 +135,7 @@ impl Host {
             None => branch_of_head(&repository)?,
         };
         let git_config = GitConfig::load(&environment, repository.common_dir(), repository.git_dir())
-            .map_err(|failure| Misuse::System.error(failure.message()))?;
+            .map_err(|failure| system(&failure))?;
         let remote = Remote::resolve(&git_config, &config.remote, repository.root())
             .map_err(|error| Misuse::RemoteNotFound.error(error.to_string()))?;
         let absolute = |path: &std::path::Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -314,10 +315,7 @@ fn policy(config: &Config) -> Policy {
 fn branch_of_head(repository: &Repository) -> Result<String, Error<Misuse>> {
     const ADVICE: &str = "name one with the option 'branch', such as 'main'";
     let place = repository.git_dir().display();
-    match repository
-        .head_branch()
-        .map_err(|failure| Misuse::NoBranch.error(failure.message()))?
-    {
+    match repository.head_branch().map_err(|failure| system(&failure))? {
         Head::Branch(short) => Ok(format!("refs/heads/{short}")),
         Head::Unborn(short) => Err(Misuse::NoBranch.error(format!(
             "HEAD of {place} is on the branch '{short}', which has no commit yet; {ADVICE}"
@@ -328,12 +326,17 @@ fn branch_of_head(repository: &Repository) -> Result<String, Error<Misuse>> {
     }
 }
 
+/// What is there cannot be used, which is nobody's misuse but has to be told at the start all the same.
+fn system(failure: &Failure) -> Error<Misuse> {
+    Misuse::System.error(format!("{}. {}", failure.message(), failure.kind().hint()))
+}
+
 fn misuse_of(error: &OpenError) -> Error<Misuse> {
     let code = match error {
         OpenError::NotFound { .. } => Misuse::RepositoryNotFound,
         OpenError::Unsupported { .. } => Misuse::UnsupportedRepository,
         OpenError::NotOwned { .. } => Misuse::RepositoryNotOwned,
-        OpenError::Other(_) => Misuse::System,
+        OpenError::Other(failure) => return system(failure),
     };
     code.error(error.to_string())
 }

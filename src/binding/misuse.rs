@@ -2,6 +2,8 @@
 
 use napi::Error;
 
+use crate::failure::redact;
+
 /// The `code` of an error that `startPushDaemon` throws.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Misuse {
@@ -19,7 +21,7 @@ pub enum Misuse {
     NoBranch,
     /// One daemon for a repository, remote and branch is enough.
     AlreadyRunning,
-    /// The system did not give what a daemon needs: a thread, a function to call back.
+    /// The system did not give what a daemon needs: a readable repository, a thread, a function to call back.
     System,
 }
 
@@ -39,8 +41,9 @@ impl AsRef<str> for Misuse {
 }
 
 impl Misuse {
-    pub(super) fn error(self, message: impl Into<String>) -> Error<Self> {
-        Error::new(self, message.into())
+    /// Secrets are removed from the message: what was given may hold one, whatever it was given as.
+    pub(super) fn error(self, message: impl AsRef<str>) -> Error<Self> {
+        Error::new(self, redact(message.as_ref()).into_owned())
     }
 }
 
