@@ -4,6 +4,7 @@
 //! again is `state`'s business. It never forces: the command carries the old value that was looked at, and
 //! the remote compares.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -22,7 +23,7 @@ use crate::pack::{self, PackRequest, PackStats};
 use crate::repository::Relation;
 use crate::send_pack::{Command, Report};
 use crate::state::{Outcome, RemoteTip, Survey, Unconfirmed};
-use crate::transport::{self, Background, PushFailure, Session, Settings};
+use crate::transport::{self, Background, PushFailure, Session, Settings, SharedClient, Source};
 use crate::url::Remote;
 
 /// Pieces of the pack that are ready before the remote takes them: the back-pressure on its generation.
@@ -31,8 +32,8 @@ const PACK_PIECES: usize = 8;
 /// How often a lost race is decided again within one attempt.
 const ROUNDS: usize = 3;
 
-/// Where the pushes go and how.
-#[derive(Debug, Clone)]
+/// Where the pushes go and how. Its `Debug` leaves the remote out: as a URL it may hold a secret.
+#[derive(Clone)]
 pub struct Route {
     /// The remote, as the caller named it; resolved anew at each attempt.
     pub remote: String,
@@ -73,6 +74,18 @@ impl TransportNote {
     }
 }
 
+impl fmt::Debug for Route {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Route")
+            .field("root", &self.root)
+            .field("common_dir", &self.common_dir)
+            .field("transport", &self.transport)
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Pushes over a [`transport`].
 #[derive(Debug)]
 pub struct RemotePusher {
@@ -80,6 +93,7 @@ pub struct RemotePusher {
     route: Route,
     note: TransportNote,
     background: Background,
+    http: SharedClient,
 }
 
 /// How far an attempt has come, so that one that is cut off can still be told about.
@@ -116,6 +130,7 @@ impl RemotePusher {
             route,
             note,
             background: Background::default(),
+            http: SharedClient::default(),
         }
     }
 
@@ -182,28 +197,32 @@ impl RemotePusher {
             idle_timeout: self.route.timeouts.idle,
             environment: self.route.environment.clone(),
             background: self.background.clone(),
+            http: self.http.clone(),
         };
-        let remote = self.resolve()?;
-        let transport = transport::for_remote(&remote, &self.route.root, self.route.transport, settings)?;
+        // As the configuration of this moment has it.
+        let (route, target) = (&self.route, self.side.target());
+        let config = Config::load(&route.environment, &route.common_dir, &target.git_dir)?;
+        let remote = Remote::resolve(&config, &route.remote, &route.root)
+            .map_err(|error| Failure::new(Kind::Local, error.to_string()))?;
+        let source = Source {
+            root: &route.root,
+            git_dir: &target.git_dir,
+            common_dir: &route.common_dir,
+            refname: &target.refname,
+            config: &config,
+        };
+        let transport = transport::for_remote(&remote, &source, route.transport, settings)?;
         self.note.set(ChosenTransport {
             transport: transport.name(),
-            reason: None,
+            reason: transport.why().map(str::to_owned),
         });
-        tracing::debug!(transport = transport.name(), remote = %remote.parsed, "connecting");
+        tracing::debug!(transport = transport.name(), why = transport.why(), remote = %remote.parsed, "connecting");
         match self.route.timeouts.connect {
             None => transport.connect().await,
             Some(limit) => timeout(limit, transport.connect())
                 .await
                 .unwrap_or_else(|_| Err(timed_out("the remote did not answer", limit))),
         }
-    }
-
-    /// The remote as the configuration of this moment has it.
-    fn resolve(&self) -> Result<Remote, Failure> {
-        let route = &self.route;
-        let config = Config::load(&route.environment, &route.common_dir, &self.side.target().git_dir)?;
-        Remote::resolve(&config, &route.remote, &route.root)
-            .map_err(|error| Failure::new(Kind::Local, error.to_string()))
     }
 
     /// Compares the local tip of this moment with what the remote advertises.
@@ -255,7 +274,13 @@ impl RemotePusher {
         let remote_has = session.advertisement().tips().collect();
         let shallow = self.side.ask(|side| side.repository().shallow_commits()).await?;
         let (sender, pack) = mpsc::channel(PACK_PIECES);
-        let packing = self.pack(PackRequest { tip, remote_has }, sender);
+        let request = PackRequest { tip, remote_has };
+        let packing = if session.takes_pack() {
+            self.pack(request, sender)
+        } else {
+            drop(sender);
+            self.count(request)
+        };
         progress.sending = Some(Unconfirmed {
             commit: tip,
             previous,
@@ -312,6 +337,19 @@ impl RemotePusher {
                     Err(failure)
                 }
             }
+        })
+    }
+
+    /// Counts the commits of a pack that is made elsewhere, in the place of making it. Its size is not known.
+    fn count(&self, request: PackRequest) -> JoinHandle<Result<PackStats, Failure>> {
+        let side = self.side.clone();
+        tokio::spawn(async move {
+            let counted = side.ask(move |side| {
+                let ahead = side.repository().ahead(request.tip, &request.remote_has)?;
+                Ok(usize::try_from(ahead.commits).unwrap_or(usize::MAX))
+            });
+            let commits = counted.await.unwrap_or_default();
+            Ok(PackStats { commits, ..EMPTY })
         })
     }
 

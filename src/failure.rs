@@ -196,12 +196,28 @@ impl Failure {
     /// The connection ended early; what the other side's process said on its standard error tells why.
     #[must_use]
     pub fn from_hangup(context: &str, stderr: &str) -> Self {
-        let said = stderr.trim();
-        let kind = kind_of_stderr(said).unwrap_or(Kind::Network);
+        // ssh ends its lines as for a terminal.
+        let said = stderr.trim().replace("\r\n", "\n");
+        let kind = kind_of_stderr(&said).unwrap_or(Kind::Network);
         if said.is_empty() {
             Self::new(kind, format!("the connection ended {context}"))
         } else {
             Self::new(kind, format!("{said} (the connection ended {context})"))
+        }
+    }
+
+    /// A git command failed; what it said on its standard error tells why.
+    #[must_use]
+    pub fn from_git(command: &str, stderr: &str) -> Self {
+        let said = stderr.trim();
+        let kind = find_words(&GIT_WORDS, said)
+            .or_else(|| kind_of_stderr(said))
+            .or_else(|| find_words(&GIT_LAST_RESORT, said))
+            .unwrap_or(Kind::Unknown);
+        if said.is_empty() {
+            Self::new(kind, format!("{command} failed and did not say why"))
+        } else {
+            Self::new(kind, format!("{command} failed: {said}"))
         }
     }
 
@@ -293,18 +309,25 @@ fn kind_of_rejection(reason: &str) -> Kind {
 }
 
 /// Wordings of git, OpenSSH and the C library on standard error, most telling first.
-const STDERR_WORDS: [(&str, Kind); 28] = [
+const STDERR_WORDS: &[(&str, Kind)] = &[
     ("Host key verification failed", Kind::HostKey),
     ("REMOTE HOST IDENTIFICATION HAS CHANGED", Kind::HostKey),
-    ("No matching host key type", Kind::HostKey),
+    ("no matching host key type", Kind::HostKey),
     ("Permission denied (", Kind::Auth),
     ("Too many authentication failures", Kind::Auth),
+    ("ERROR: Permission to ", Kind::Auth),
+    ("marked as read only", Kind::Auth),
+    ("not allowed to push", Kind::Auth),
+    ("Bad configuration option", Kind::Local),
+    ("Bad owner or permissions on ", Kind::Local),
     ("Authentication failed", Kind::Auth),
     ("could not read Username", Kind::Auth),
     ("could not read Password", Kind::Auth),
     ("access denied", Kind::Auth),
     ("Connection timed out", Kind::Timeout),
     ("Operation timed out", Kind::Timeout),
+    // What OpenSSH's ServerAliveInterval leads to.
+    (" not responding", Kind::Timeout),
     ("Connection refused", Kind::Network),
     ("Could not resolve host", Kind::Network),
     ("Name or service not known", Kind::Network),
@@ -314,21 +337,84 @@ const STDERR_WORDS: [(&str, Kind); 28] = [
     ("Connection reset", Kind::Network),
     ("Connection closed by", Kind::Network),
     ("Broken pipe", Kind::Network),
+    ("kex_exchange_identification", Kind::Network),
+    ("banner exchange", Kind::Network),
+    ("Unable to negotiate with ", Kind::RemoteError),
     ("does not appear to be a git repository", Kind::RemoteError),
     ("not a git repository", Kind::RemoteError),
     ("epository not found", Kind::RemoteError),
     ("No space left on device", Kind::RemoteError),
     ("dubious ownership", Kind::RemoteError),
+    (
+        "could not be found or you don't have permission",
+        Kind::RemoteError,
+    ),
+    // The remote shell's words for a server without git: bash and zsh, dash and busybox, fish, Windows, git-shell.
     ("command not found", Kind::RemoteError),
+    (": not found", Kind::RemoteError),
+    ("Unknown command", Kind::RemoteError),
+    (
+        "is not recognized as an internal or external command",
+        Kind::RemoteError,
+    ),
+    ("unrecognized command", Kind::RemoteError),
     ("service not enabled", Kind::Rejected),
     ("unable to access", Kind::Network),
 ];
 
 fn kind_of_stderr(stderr: &str) -> Option<Kind> {
-    STDERR_WORDS
+    find_words(STDERR_WORDS, stderr)
+}
+
+fn find_words(table: &[(&str, Kind)], text: &str) -> Option<Kind> {
+    table
         .iter()
-        .find(|(words, _)| stderr.contains(words))
+        .find(|(words, _)| text.contains(words))
         .map(|&(_, kind)| kind)
+}
+
+/// Wordings of the git command itself in the C locale, which say more than what it repeats of others.
+const GIT_WORDS: [(&str, Kind); 19] = [
+    ("is not a git command", Kind::Local),
+    ("Unable to find remote helper", Kind::Local),
+    ("unknown option", Kind::Local),
+    ("bad config", Kind::Local),
+    ("src refspec", Kind::Local),
+    ("uses plaintext credentials", Kind::Local),
+    ("' not allowed", Kind::Local),
+    ("failed to sign the push certificate", Kind::Local),
+    ("does not support --signed push", Kind::Rejected),
+    ("does not support push options", Kind::Rejected),
+    ("terminal prompts disabled", Kind::Auth),
+    ("returned error: 401", Kind::Auth),
+    ("returned error: 403", Kind::Auth),
+    ("returned error: 407", Kind::Auth),
+    ("returned error: 413", Kind::Rejected),
+    ("returned error: 4", Kind::RemoteError),
+    ("returned error: 5", Kind::RemoteError),
+    ("SSL certificate problem", Kind::Network),
+    ("server certificate verification failed", Kind::Network),
+];
+
+/// What git says in the end of nearly every failure to talk to a remote.
+const GIT_LAST_RESORT: [(&str, Kind); 3] = [
+    ("early EOF", Kind::Network),
+    ("the remote end hung up", Kind::Network),
+    ("Could not read from remote repository", Kind::Network),
+];
+
+/// Whether a shell of this machine complains that it cannot find the program to run. It begins its complaints with
+/// the name it was given: that tells them from those of a shell on the server.
+#[must_use]
+pub fn is_missing_program(stderr: &str, shell_name: &str) -> bool {
+    stderr
+        .split_once(shell_name)
+        .and_then(|(before, rest)| {
+            let is_at_start = before.is_empty() || before.ends_with('\n');
+            rest.strip_prefix(": ").filter(|_| is_at_start)
+        })
+        .and_then(|rest| rest.lines().next())
+        .is_some_and(|line| line.contains("not found") || line.contains("No such file or directory"))
 }
 
 /// Removes user names, passwords and queries from every URL in a text: `https://user:token@host/path?token=x` becomes
@@ -453,6 +539,143 @@ mod tests {
                 kind,
                 "{stderr}"
             );
+        }
+    }
+
+    const UNKNOWN_HOST_KEY: &str = "No ED25519 host key is known for [127.0.0.1]:2222 and you have requested strict checking.\r\nHost key verification failed.\r\n";
+    const CHANGED_HOST_KEY: &str = "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@\r\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\n@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@\r\nOffending ED25519 key in /etc/ssh/known_hosts:1\r\nHost key for h has changed and you have requested strict checking.\r\nHost key verification failed.\r\n";
+    const OLD_HOST_KEY_TYPE: &str = "Unable to negotiate with 192.0.2.1 port 22: no matching host key type found. Their offer: ssh-rsa\r\n";
+    const OLD_KEY_EXCHANGE: &str = "Unable to negotiate with 192.0.2.1 port 22: no matching key exchange method found. Their offer: diffie-hellman-group1-sha1\r\n";
+    const NO_KEY_FILE: &str = "Warning: Identity file /etc/key not accessible: No such file or directory.\ngit@github.com: Permission denied (publickey).\r\n";
+    const UNPROTECTED_KEY: &str = "@         WARNING: UNPROTECTED PRIVATE KEY FILE!          @\r\nPermissions 0644 for '/etc/key' are too open.\r\nLoad key \"/etc/key\": bad permissions\r\ngit@github.com: Permission denied (publickey,password).\r\n";
+    const TOO_MANY_KEYS: &str =
+        "Received disconnect from 192.0.2.1 port 22:2: Too many authentication failures\r\n";
+    const GITHUB_NO_REPOSITORY: &str =
+        "ERROR: Repository not found.\nfatal: Could not read from remote repository.\n";
+    const GITHUB_NO_WRITE_ACCESS: &str = "ERROR: Permission to org/data.git denied to deploy key\n";
+    const GITHUB_READ_ONLY_KEY: &str =
+        "ERROR: The key you are authenticating with has been marked as read only.\n";
+    const GITLAB_NO_REPOSITORY: &str = "ERROR: The project you were looking for could not be found or you don't have permission to view it.\n";
+    const NO_GIT_BASH: &str = "bash: line 1: git-receive-pack: command not found\n";
+    const NO_GIT_DASH: &str = "sh: 1: git-receive-pack: not found\n";
+    const NO_GIT_ZSH: &str = "zsh:1: command not found: git-receive-pack\n";
+    const NO_GIT_FISH: &str = "fish: Unknown command: git-receive-pack\n";
+    const NO_GIT_WINDOWS: &str = "'git-receive-pack' is not recognized as an internal or external command,\r\noperable program or batch file.\r\n";
+
+    #[test]
+    fn what_ssh_and_its_servers_say_is_told_apart() {
+        for (stderr, kind) in [
+            (UNKNOWN_HOST_KEY, Kind::HostKey),
+            (CHANGED_HOST_KEY, Kind::HostKey),
+            (OLD_HOST_KEY_TYPE, Kind::HostKey),
+            (OLD_KEY_EXCHANGE, Kind::RemoteError),
+            (NO_KEY_FILE, Kind::Auth),
+            (UNPROTECTED_KEY, Kind::Auth),
+            (TOO_MANY_KEYS, Kind::Auth),
+            (GITHUB_NO_REPOSITORY, Kind::RemoteError),
+            (GITHUB_NO_WRITE_ACCESS, Kind::Auth),
+            (GITHUB_READ_ONLY_KEY, Kind::Auth),
+            (GITLAB_NO_REPOSITORY, Kind::RemoteError),
+            (NO_GIT_BASH, Kind::RemoteError),
+            (NO_GIT_DASH, Kind::RemoteError),
+            (NO_GIT_ZSH, Kind::RemoteError),
+            (NO_GIT_FISH, Kind::RemoteError),
+            (NO_GIT_WINDOWS, Kind::RemoteError),
+            (
+                "fatal: unrecognized command 'git-receive-pack'\n",
+                Kind::RemoteError,
+            ),
+            (
+                "ssh: Could not resolve hostname h: Name does not resolve\r\n",
+                Kind::Network,
+            ),
+            ("ssh: Could not resolve hostname h: Try again\r\n", Kind::Network),
+            (
+                "ssh: connect to host h port 22: No route to host\r\n",
+                Kind::Network,
+            ),
+            (
+                "ssh: connect to host h port 22: Operation timed out\r\n",
+                Kind::Timeout,
+            ),
+            ("Timeout, server h not responding.\r\n", Kind::Timeout),
+            ("Connection timed out during banner exchange\r\n", Kind::Timeout),
+            (
+                "kex_exchange_identification: Connection closed by remote host\r\n",
+                Kind::Network,
+            ),
+            (
+                "kex_exchange_identification: read: Connection reset by peer\r\n",
+                Kind::Network,
+            ),
+            ("client_loop: send disconnect: Broken pipe\r\n", Kind::Network),
+            (
+                "command-line: line 0: Bad configuration option: nosuch\r\n",
+                Kind::Local,
+            ),
+            ("Bad owner or permissions on /root/.ssh/config\r\n", Kind::Local),
+        ] {
+            let failure = Failure::from_hangup("before the advertisement", stderr);
+            assert_eq!(failure.kind(), kind, "{stderr}");
+            assert!(!failure.message().contains('\r'), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_program_missing_here_is_told_from_one_missing_on_the_server() {
+        let command = "ssh -i /key";
+        for (stderr, is_missing) in [
+            ("ssh -i /key: 1: ssh: not found", true),
+            ("ssh -i /key: line 1: ssh: command not found", true),
+            ("ssh -i /key: line 0: ssh: not found (the connection ended)", true),
+            ("ssh -i /key: line 0: ssh: Permission denied", false),
+            ("warning\nssh -i /key: 1: exec: ssh: not found\nmore", true),
+            (
+                "ssh -i /key: 1: /opt/ssh: No such file or directory (and so on)",
+                true,
+            ),
+            ("bash: line 1: git-receive-pack: command not found", false),
+            ("ssh: Could not resolve hostname h: not found", false),
+        ] {
+            assert_eq!(is_missing_program(stderr, command), is_missing, "{stderr}");
+        }
+    }
+
+    #[test]
+    fn a_failed_git_command_is_told_by_its_own_words_before_those_of_others() {
+        for (stderr, kind) in [
+            (
+                "git: 'remote-x' is not a git command. See 'git --help'.\nfatal: remote helper 'x' aborted session",
+                Kind::Local,
+            ),
+            ("error: unknown option `porcelain'", Kind::Local),
+            ("error: src refspec 12 does not match any", Kind::Local),
+            ("fatal: transport 'ext' not allowed", Kind::Local),
+            (
+                "fatal: could not read Username for 'https://h': terminal prompts disabled",
+                Kind::Auth,
+            ),
+            (
+                "fatal: unable to access 'https://h/r/': The requested URL returned error: 403",
+                Kind::Auth,
+            ),
+            (
+                "fatal: unable to access 'https://h/r/': The requested URL returned error: 503",
+                Kind::RemoteError,
+            ),
+            (
+                "fatal: unable to access 'https://h/r/': Failed to connect to h port 1",
+                Kind::Network,
+            ),
+            (
+                "git@h: Permission denied (publickey).\nfatal: Could not read from remote repository.",
+                Kind::Auth,
+            ),
+            ("fatal: the remote end hung up unexpectedly", Kind::Network),
+            ("fatal: something else", Kind::Unknown),
+            ("", Kind::Unknown),
+        ] {
+            assert_eq!(Failure::from_git("git push", stderr).kind(), kind, "{stderr}");
         }
     }
 

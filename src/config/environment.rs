@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 
+use super::value::parse_bool;
+use crate::failure::{Failure, Kind};
+
 /// A snapshot of environment variables. [`Environment::default`] is empty.
 ///
 /// Reading the process's environment while JavaScript may change it is a race; and tests need no process
@@ -46,6 +49,22 @@ impl Environment {
     #[must_use]
     pub fn get_os(&self, name: &str) -> Option<&OsStr> {
         self.variables.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
+    /// A variable as git's bool.
+    ///
+    /// # Errors
+    ///
+    /// The value is none of git's words for true and false.
+    pub fn bool(&self, name: &str) -> Result<Option<bool>, Failure> {
+        let Some(value) = self.get_os(name).map(OsStr::to_string_lossy) else {
+            return Ok(None);
+        };
+        let bool = parse_bool(Some(&value)).ok_or_else(|| {
+            let message = format!("{name} in the environment: expected true or false, got '{value}'");
+            Failure::new(Kind::Local, message)
+        })?;
+        Ok(Some(bool))
     }
 
     /// Every variable, for a child process.

@@ -59,6 +59,18 @@ impl Advertisement {
         }
     }
 
+    /// Makes one of refs that were read in another way: without capabilities, and without shallow commits.
+    #[must_use]
+    pub fn from_refs(refs: Vec<(Oid, String)>) -> Self {
+        let mut seen = HashSet::new();
+        let tips = refs.iter().map(|&(oid, _)| oid);
+        Self {
+            tips: tips.filter(|&oid| seen.insert(oid)).collect(),
+            refs,
+            ..Self::default()
+        }
+    }
+
     /// The refs, in the server's order.
     #[must_use]
     pub fn refs(&self) -> &[(Oid, String)] {

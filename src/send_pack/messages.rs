@@ -27,7 +27,7 @@ impl Messages {
 /// Makes text of what a server sent: at most [`LIMIT`] bytes of its end, without control characters other
 /// than line ends and tabs, without ANSI escape sequences. A carriage return, which rewrites a line of
 /// progress on a terminal, ends the line.
-pub(super) fn plain_text(bytes: &[u8]) -> String {
+pub(crate) fn plain_text(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(2 * LIMIT)..]);
     let mut plain = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();

@@ -16,5 +16,6 @@ mod request;
 pub use advertisement::Advertisement;
 pub use error::{SendError, WireError};
 pub use exchange::{PackReceiver, drain, send};
+pub(crate) use messages::plain_text;
 pub use report::{Report, read_report};
 pub use request::{Command, encode_request};

@@ -73,6 +73,8 @@ pub struct State {
     /// The number of the last attempt in this run of failures.
     attempt: u32,
     attempt_started: Option<Instant>,
+    /// The local tip when the last attempt started: what it was for, where it did not get to reading one.
+    attempted: Option<Oid>,
     /// The tip of the last failed attempt and how many failed for it in a row.
     failures_of_tip: (Option<Oid>, u32),
     /// A push whose outcome is unknown, and when its attempt started.
@@ -113,6 +115,7 @@ impl State {
             preserved: None,
             attempt: 0,
             attempt_started: None,
+            attempted: None,
             failures_of_tip: (None, 0),
             unconfirmed: None,
             consecutive_failures: 0,
@@ -342,6 +345,7 @@ impl State {
             self.attempt += 1;
         }
         self.attempt_started = Some(now.instant);
+        self.attempted = self.survey.tip;
         self.clear_wait();
         self.phase = Phase::Pushing;
         let preserve =
@@ -443,6 +447,7 @@ impl State {
                 if had_work {
                     self.attempt = self.attempt.max(1);
                 }
+                let tip = tip.or(self.attempted);
                 let shown = if is_first_look && !had_work {
                     None
                 } else {

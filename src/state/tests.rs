@@ -447,6 +447,32 @@ fn max_retries_counts_the_attempts_after_the_first() {
 }
 
 #[test]
+fn retries_end_for_a_remote_that_is_never_reached() {
+    let mut harness = Harness::in_sync(Policy {
+        max_retries: Some(1),
+        ..policy()
+    });
+    harness.commit(oid(2));
+    let unreachable = || Input::AttemptEnded {
+        outcome: Outcome::Failed {
+            tip: None,
+            failure: Failure::new(Kind::Network, "nobody answers"),
+            had_work: false,
+            unconfirmed: None,
+        },
+        remote: RemoteTip::Unseen,
+        survey: Some(survey(Some(oid(2)), 1)),
+    };
+    let actions = harness.step(unreachable());
+    assert_eq!(retries(&actions), [(1, MS(1000))]);
+    assert_eq!(harness.fire(), [ATTEMPT]);
+    let actions = harness.step(unreachable());
+    assert_eq!(errors(&actions), [(Some(oid(2)), 2, Kind::Network)]);
+    assert_eq!(retries(&actions), []);
+    assert_eq!(harness.name(), StateName::GaveUp);
+}
+
+#[test]
 fn a_tip_that_arrives_during_the_last_retry_is_still_attempted() {
     let mut harness = Harness::in_sync(Policy {
         max_retries: Some(0),

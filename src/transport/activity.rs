@@ -19,7 +19,8 @@ impl Activity {
         Self(Arc::new(Mutex::new(Instant::now())))
     }
 
-    fn touch(&self) {
+    /// Leaves a sign of life.
+    pub(super) fn touch(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 

@@ -17,7 +17,7 @@ pub struct Background {
 
 impl Background {
     /// Starts a task that must end soon after [`Background::ended`] resolves.
-    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
     }
 

@@ -78,7 +78,7 @@ impl Transport for GitTransport {
 mod tests {
     use super::*;
     use crate::config::Environment;
-    use crate::transport::Background;
+    use crate::transport::{Background, SharedClient};
 
     #[test]
     fn the_request_names_the_path_and_the_host_as_it_was_written() {
@@ -86,6 +86,7 @@ mod tests {
             idle_timeout: None,
             environment: Environment::default(),
             background: Background::default(),
+            http: SharedClient::default(),
         };
         let request = GitTransport::new("h:1234", "h", 1234, "/data.git", settings).request();
         assert_eq!(request, b"002bgit-receive-pack /data.git\0host=h:1234\0");

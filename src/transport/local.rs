@@ -1,33 +1,14 @@
 //! A repository on this machine: `git receive-pack` as a child, so that its hooks run and its rules apply.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::child::Child;
 use super::session::StreamSession;
-use super::{LocalFuture, Session, Settings, Transport};
+use super::{LocalFuture, Session, Settings, Transport, program};
 use crate::failure::{Failure, Kind};
-
-/// The variables that describe the local repository and must not leak into the other one; the list is that of
-/// `git rev-parse --local-env-vars`.
-const LOCAL_REPOSITORY_VARIABLES: [&str; 15] = [
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_CONFIG",
-    "GIT_CONFIG_PARAMETERS",
-    "GIT_CONFIG_COUNT",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_IMPLICIT_WORK_TREE",
-    "GIT_GRAFT_FILE",
-    "GIT_INDEX_FILE",
-    "GIT_NO_REPLACE_OBJECTS",
-    "GIT_REPLACE_REF_BASE",
-    "GIT_PREFIX",
-    "GIT_SHALLOW_FILE",
-    "GIT_COMMON_DIR",
-];
 
 /// Pushes to a path, by `git receive-pack` or what `remote.<name>.receivepack` names.
 #[derive(Debug)]
@@ -51,25 +32,21 @@ impl LocalTransport {
         }
     }
 
-    fn command(&self) -> Command {
+    fn command(&self) -> io::Result<Command> {
+        // Version 0 is the only one that push speaks.
+        let environment = program::environment_for_remote(&self.settings.environment).without("GIT_PROTOCOL");
         let mut command = if let Some(receive_pack) = &self.receive_pack {
             // The setting is a piece of shell, as for git.
-            let mut command = Command::new("sh");
+            let mut command = program::command(OsStr::new("sh"), &self.root, &environment)?;
             command.args(["-c", &format!("{receive_pack} \"$@\""), receive_pack]);
             command
         } else {
-            let mut command = Command::new("git");
+            let mut command = program::command(OsStr::new("git"), &self.root, &environment)?;
             command.arg("receive-pack");
             command
         };
-        command.arg(&self.path).current_dir(&self.root);
-        command.env_clear().envs(self.settings.environment.iter());
-        for variable in LOCAL_REPOSITORY_VARIABLES {
-            command.env_remove(variable);
-        }
-        // Version 0 is the only one that push speaks.
-        command.env_remove("GIT_PROTOCOL");
-        command
+        command.arg(&self.path);
+        Ok(command)
     }
 }
 
@@ -80,7 +57,9 @@ impl Transport for LocalTransport {
 
     fn connect(&self) -> LocalFuture<'_, Result<Box<dyn Session>, Failure>> {
         Box::pin(async move {
-            let (child, stdin, stdout) = Child::spawn(self.command(), &self.settings.background)
+            let (child, stdin, stdout) = self
+                .command()
+                .and_then(|command| Child::spawn(command, &self.settings.background))
                 .map_err(|error| could_not_start(&error))?;
             let session = StreamSession::open(stdout, stdin, Some(child), &self.settings).await?;
             Ok(Box::new(session) as Box<dyn Session>)

@@ -7,9 +7,16 @@
 mod activity;
 mod background;
 mod child;
+mod choice;
+mod cli;
+mod converse;
 mod git;
+mod http;
 mod local;
+mod program;
+mod protocol;
 mod session;
+mod ssh;
 
 use std::future::Future;
 use std::path::Path;
@@ -17,10 +24,15 @@ use std::pin::Pin;
 use std::time::Duration;
 
 pub use background::Background;
+pub use choice::{Choice, ChoiceKind};
+pub use cli::CliTransport;
+pub(crate) use converse::converse;
 pub use git::GitTransport;
+pub use http::{HttpTransport, SharedClient, unsupported_settings};
 pub use local::LocalTransport;
+pub use ssh::{SshAddress, SshTransport};
 
-use crate::config::Environment;
+use crate::config::{Config, Environment};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::options::TransportChoice;
@@ -35,6 +47,11 @@ pub trait Transport {
     /// Its name, as `status().transport` shows it.
     fn name(&self) -> &'static str;
 
+    /// Why it is this one and not one of this crate's own, as part of a sentence.
+    fn why(&self) -> Option<&str> {
+        None
+    }
+
     /// Connects and reads what the remote advertises. Dropping the future leaves nothing behind.
     fn connect(&self) -> LocalFuture<'_, Result<Box<dyn Session>, Failure>>;
 }
@@ -43,6 +60,11 @@ pub trait Transport {
 pub trait Session {
     /// What the remote advertises.
     fn advertisement(&self) -> &Advertisement;
+
+    /// Whether it sends the pack that it is given. One that does not makes its own, and drops what it is given.
+    fn takes_pack(&self) -> bool {
+        true
+    }
 
     /// Sends the command and the pack and reads the report; at most once. Dropping the future cancels the
     /// push.
@@ -76,20 +98,44 @@ pub struct Settings {
     pub environment: Environment,
     /// Whose children and tasks they are.
     pub background: Background,
+    /// The HTTP client, which outlives the attempts.
+    pub http: SharedClient,
+}
+
+/// The local repository, as far as the way to the remote depends on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// Where git would run.
+    pub root: &'a Path,
+    /// The repository's own directory, another one than `common_dir` only in a linked worktree.
+    pub git_dir: &'a Path,
+    /// The directory with the hooks and the configuration.
+    pub common_dir: &'a Path,
+    /// The full name of the branch, here and on the remote.
+    pub refname: &'a str,
+    /// The configuration of this moment.
+    pub config: &'a Config,
 }
 
 /// Chooses the transport for a remote.
 ///
 /// # Errors
 ///
-/// When none of ours reaches it; the message names the scheme.
+/// When none reaches it, or not in the way that was chosen; the message says why. When the git command is needed
+/// and is not installed.
 pub fn for_remote(
     remote: &Remote,
-    root: &Path,
+    source: &Source<'_>,
     choice: TransportChoice,
     settings: Settings,
 ) -> Result<Box<dyn Transport>, Failure> {
-    let _ = choice;
+    let choice = Choice::make(choice, remote, source, &settings.environment)?;
+    if choice.kind == ChoiceKind::Git {
+        let transport = CliTransport::new(remote, source, choice.reason, settings)?;
+        return Ok(Box::new(transport));
+    }
+    let root = source.root;
+    protocol::check(&remote.parsed, source.config, &settings.environment)?;
     match &remote.parsed {
         RemoteUrl::Local(path) | RemoteUrl::File(path) => Ok(Box::new(LocalTransport::new(
             path,
@@ -105,6 +151,35 @@ pub fn for_remote(
         } => Ok(Box::new(GitTransport::new(
             authority, host, *port, path, settings,
         ))),
-        other => Err(Failure::new(Kind::Local, format!("no transport reaches {other}"))),
+        RemoteUrl::Ssh {
+            user,
+            host,
+            port,
+            path,
+        } => {
+            let address = SshAddress {
+                user: user.as_deref(),
+                host,
+                port: *port,
+                path,
+                receive_pack: remote.receive_pack.as_deref(),
+            };
+            Ok(Box::new(SshTransport::new(
+                address,
+                source.config,
+                root,
+                settings,
+            )?))
+        }
+        RemoteUrl::Http(url) => Ok(Box::new(HttpTransport::new(
+            url.clone(),
+            remote.clone(),
+            source.config.clone(),
+            root.to_owned(),
+            settings,
+        ))),
+        other @ RemoteUrl::Helper { .. } => {
+            Err(Failure::new(Kind::Local, format!("no transport reaches {other}")))
+        }
     }
 }

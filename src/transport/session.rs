@@ -13,8 +13,8 @@ use crate::pkt_line::{self, PacketReader};
 use crate::send_pack::{self, Advertisement, Command, PackReceiver, Report, WireError};
 
 /// What is awaited, for the messages of failures.
-const ADVERTISING: &str = "before the remote had said what it has";
-const PUSHING: &str = "before the remote had confirmed the push";
+pub(super) const ADVERTISING: &str = "before the remote had said what it has";
+pub(super) const PUSHING: &str = "before the remote had confirmed the push";
 
 pub(super) struct StreamSession<R, W> {
     reader: PacketReader<Watched<R>>,
@@ -63,7 +63,7 @@ where
     }
 }
 
-fn silence(limit: Option<Duration>, context: &str) -> Failure {
+pub(super) fn silence(limit: Option<Duration>, context: &str) -> Failure {
     let seconds = limit.unwrap_or_default().as_secs_f64();
     Failure::new(
         Kind::Timeout,
@@ -72,7 +72,7 @@ fn silence(limit: Option<Duration>, context: &str) -> Failure {
 }
 
 /// Finds the cause behind an error of the wire: what the remote's process said, if it said anything.
-async fn failure_of(error: WireError, child: Option<&mut Child>, context: &str) -> Failure {
+pub(super) async fn failure_of(error: WireError, child: Option<&mut Child>, context: &str) -> Failure {
     let words = match child {
         Some(child) if matches!(error, WireError::Io(_) | WireError::UnexpectedEof { .. }) => {
             child.last_words().await

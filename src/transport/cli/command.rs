@@ -1,0 +1,206 @@
+//! The git commands that are run: what they are pointed at, and the settings that are kept from them.
+//!
+//! A named remote is pushed to by its name, so that hooks, remote helpers, credentials and proxies see what they
+//! see with git. Any other URL stays off the command line, where everyone on the machine could read a
+//! password in it: git gets a placeholder that the environment maps to the URL (`GIT_CONFIG_COUNT`, git 2.31 or
+//! later). As the whole placeholder is the longest prefix that `insteadOf` can match, the URL is also not
+//! rewritten a second time.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::config::{Config, Environment};
+use crate::oid::Oid;
+use crate::transport::Source;
+use crate::transport::program;
+use crate::url::Remote;
+
+/// Stands for a URL; a name that nobody gives to a remote.
+const PLACEHOLDER: &str = "git-push-daemon/destination";
+
+/// Settings of a named remote that also apply to reading from one of its push URLs.
+const REMOTE_SETTINGS: [&str; 4] = ["vcs", "uploadpack", "proxy", "proxyauthmethod"];
+
+/// Variables that could point git at another repository than the one in `GIT_DIR`.
+const REPOSITORY_VARIABLES: [&str; 7] = [
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_WORK_TREE",
+];
+
+/// What a git command is pointed at: an argument, and the settings that give it its meaning.
+#[derive(Clone)]
+pub(super) struct Destination {
+    argument: String,
+    settings: Vec<(String, String)>,
+}
+
+impl Destination {
+    /// Where `git push` goes: all URLs of a named remote.
+    pub(super) fn to_push(remote: &Remote, config: &Config) -> Self {
+        match &remote.name {
+            Some(name) => Self {
+                argument: name.clone(),
+                // A mirror cannot be pushed to with a refspec, and without one it would be forced.
+                settings: vec![(format!("remote.{name}.mirror"), "false".to_owned())],
+            },
+            None if has_helper_setting(remote, config) => Self::verbatim(remote),
+            None => Self::placeholder(&remote.url),
+        }
+    }
+
+    /// What `git ls-remote` reads: each of the push URLs. `git ls-remote <name>` would read the URL for
+    /// fetches, so the name is only used where that is known to be the same.
+    pub(super) fn to_read(remote: &Remote, config: &Config) -> Vec<Self> {
+        let urls = std::iter::once(&remote.url).chain(&remote.further_urls);
+        let Some(name) = &remote.name else {
+            return if has_helper_setting(remote, config) {
+                vec![Self::verbatim(remote)]
+            } else {
+                urls.map(|url| Self::placeholder(url)).collect()
+            };
+        };
+        let has_push_urls = config.entries_of(&format!("remote.{name}.pushurl")).count() > 0;
+        let has_rewrites = config
+            .entries()
+            .iter()
+            .any(|entry| entry.section() == "url" && entry.name() == "pushinsteadof");
+        let copied: Vec<(String, String)> = REMOTE_SETTINGS
+            .iter()
+            .flat_map(|setting| config.entries_of(&format!("remote.{name}.{setting}")))
+            .filter_map(|entry| {
+                let key = format!("remote.{PLACEHOLDER}.{}", entry.name());
+                Some((key, entry.value()?.to_owned()))
+            })
+            .collect();
+        urls.enumerate()
+            .map(|(index, url)| {
+                if index == 0 && !has_push_urls && !has_rewrites {
+                    return Self {
+                        argument: name.clone(),
+                        settings: Vec::new(),
+                    };
+                }
+                let mut destination = Self::placeholder(url);
+                destination
+                    .settings
+                    .push((format!("remote.{PLACEHOLDER}.url"), PLACEHOLDER.to_owned()));
+                destination.settings.extend(copied.iter().cloned());
+                destination
+            })
+            .collect()
+    }
+
+    fn placeholder(url: &str) -> Self {
+        let mapping = |setting: &str| (format!("url.{url}.{setting}"), PLACEHOLDER.to_owned());
+        Self {
+            argument: PLACEHOLDER.to_owned(),
+            settings: vec![mapping("insteadOf"), mapping("pushInsteadOf")],
+        }
+    }
+
+    /// A remote with `vcs` and without a URL, where only its own name leads git to the helper.
+    fn verbatim(remote: &Remote) -> Self {
+        Self {
+            argument: remote.url.clone(),
+            settings: Vec::new(),
+        }
+    }
+}
+
+fn has_helper_setting(remote: &Remote, config: &Config) -> bool {
+    config.entry(&format!("remote.{}.vcs", remote.url)).is_some()
+}
+
+/// Makes commands that run the git of an environment in one repository.
+#[derive(Debug, Clone)]
+pub(super) struct Git {
+    program: PathBuf,
+    root: PathBuf,
+    environment: Environment,
+}
+
+impl Git {
+    /// Finds git in the environment's `PATH`; `None` if it is not there.
+    ///
+    /// The standard library would look it up as well, but would have to fork this process for that.
+    pub(super) fn find(source: &Source<'_>, environment: &Environment) -> Option<Self> {
+        let program = program::find(OsStr::new("git"), source.root, environment).ok()?;
+        let mut environment = REPOSITORY_VARIABLES
+            .iter()
+            .fold(environment.clone(), Environment::without)
+            .without("LANGUAGE")
+            .with("LC_ALL", "C")
+            .with("GIT_DIR", source.git_dir)
+            .with("GIT_TERMINAL_PROMPT", "0")
+            // A prompt of ssh's would stop in the background for ever. A program that answers is welcome.
+            .with("SSH_ASKPASS_REQUIRE", "force");
+        if environment.get_os("SSH_ASKPASS").is_none() {
+            environment = environment.with("SSH_ASKPASS", "false");
+        }
+        Some(Self {
+            program,
+            root: source.root.to_owned(),
+            environment,
+        })
+    }
+
+    /// Lists the refs of a remote.
+    pub(super) fn ls_remote(&self, destination: &Destination) -> Command {
+        let mut command = self.command(&destination.settings);
+        command.args(["ls-remote", "--refs", "--", &destination.argument]);
+        command
+    }
+
+    /// Pushes one object to one ref; never with a force.
+    pub(super) fn push(&self, destination: &Destination, oid: Oid, refname: &str) -> Command {
+        let mut settings = destination.settings.clone();
+        settings.push(("push.useForceIfIncludes".to_owned(), "false".to_owned()));
+        let mut command = self.command(&settings);
+        command.args([
+            "push",
+            "--porcelain",
+            "--no-force",
+            "--no-follow-tags",
+            "--recurse-submodules=no",
+            "--",
+            &destination.argument,
+            &format!("{oid}:{refname}"),
+        ]);
+        command
+    }
+
+    /// Resolves a local ref.
+    pub(super) fn rev_parse(&self, refname: &str) -> Command {
+        let mut command = self.command(&[]);
+        command.args(["rev-parse", "--verify", "--quiet", refname]);
+        command
+    }
+
+    fn command(&self, settings: &[(String, String)]) -> Command {
+        let mut environment = self.environment.clone();
+        let given = environment
+            .get("GIT_CONFIG_COUNT")
+            .and_then(|count| count.trim().parse::<usize>().ok())
+            .unwrap_or(0);
+        for (index, (key, value)) in (given..).zip(settings) {
+            environment = environment
+                .with(format!("GIT_CONFIG_KEY_{index}"), key)
+                .with(format!("GIT_CONFIG_VALUE_{index}"), value);
+        }
+        if !settings.is_empty() {
+            environment = environment.with("GIT_CONFIG_COUNT", (given + settings.len()).to_string());
+        }
+        let mut command = Command::new(&self.program);
+        command
+            .current_dir(&self.root)
+            .env_clear()
+            .envs(environment.iter());
+        command
+    }
+}

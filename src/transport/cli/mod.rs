@@ -1,0 +1,346 @@
+//! The git command as a transport, for what only git can do: remote helpers, pre-push hooks, git-lfs.
+//!
+//! `git ls-remote` takes the place of the advertisement and `git push --porcelain` that of the exchange. git
+//! makes the pack itself and judges once more whether the update is a fast-forward; it is never told to force.
+//! This is the only place where its words are read; `failure` gives those of its errors a kind.
+//!
+//! git shows no sign of life while hooks run or a remote unpacks, so the idle limit covers only the reading
+//! of refs. A push is bounded by the limit of the attempt.
+
+mod command;
+mod porcelain;
+
+use std::path::PathBuf;
+use std::pin::pin;
+use std::process::ExitStatus;
+
+use tokio::io::AsyncReadExt;
+use tokio::time::timeout;
+
+use self::command::{Destination, Git};
+use self::porcelain::{Porcelain, RefList, Verdict, is_non_fast_forward};
+use super::activity::{Activity, Watched};
+use super::child::{Child, LAST_WORDS};
+use super::session::{ADVERTISING, silence};
+use super::{LocalFuture, PushFailure, Session, Settings, Source, Transport};
+use crate::failure::{Failure, Kind};
+use crate::oid::Oid;
+use crate::send_pack::{Advertisement, Command, PackReceiver, Report, plain_text};
+use crate::url::Remote;
+
+/// Pushes by the git command.
+pub struct CliTransport {
+    inner: Inner,
+    reason: String,
+}
+
+/// What a session takes over from its transport.
+#[derive(Clone)]
+struct Inner {
+    git: Git,
+    to_push: Destination,
+    to_read: Vec<Destination>,
+    /// The branch, whose local name is that on the remote.
+    refname: String,
+    pre_push_hook: Option<PathBuf>,
+    settings: Settings,
+}
+
+impl CliTransport {
+    /// `reason` says why it is the git command that is needed, as part of a sentence.
+    ///
+    /// # Errors
+    ///
+    /// There is no git, or `core.hooksPath` cannot be read.
+    pub fn new(
+        remote: &Remote,
+        source: &Source<'_>,
+        reason: String,
+        settings: Settings,
+    ) -> Result<Self, Failure> {
+        let Some(git) = Git::find(source, &settings.environment) else {
+            return Err(Failure::new(
+                Kind::Local,
+                format!(
+                    "the git command is needed ({reason}), and there is none in PATH: install git, or correct PATH"
+                ),
+            ));
+        };
+        Ok(Self {
+            inner: Inner {
+                git,
+                to_push: Destination::to_push(remote, source.config),
+                to_read: Destination::to_read(remote, source.config),
+                refname: source.refname.to_owned(),
+                pre_push_hook: super::choice::pre_push_hook(source)?,
+                settings,
+            },
+            reason,
+        })
+    }
+}
+
+impl Transport for CliTransport {
+    fn name(&self) -> &'static str {
+        "git-cli"
+    }
+
+    fn why(&self) -> Option<&str> {
+        Some(&self.reason)
+    }
+
+    fn connect(&self) -> LocalFuture<'_, Result<Box<dyn Session>, Failure>> {
+        Box::pin(async move {
+            let refs = self.inner.read_refs().await?;
+            Ok(Box::new(CliSession {
+                inner: self.inner.clone(),
+                advertisement: Advertisement::from_refs(refs),
+            }) as Box<dyn Session>)
+        })
+    }
+}
+
+/// How a git command ended.
+struct Ended {
+    /// `None` where it was killed, or its status could not be had.
+    status: Option<ExitStatus>,
+    /// What it said on its standard error; empty after a success.
+    said: String,
+}
+
+impl Ended {
+    fn is_success(&self) -> bool {
+        self.status.is_some_and(|status| status.success())
+    }
+}
+
+impl Inner {
+    /// The refs of the remote. Where several URLs disagree about the branch, the one that still needs a push
+    /// speaks for all: it is up to date only when all of them are.
+    async fn read_refs(&self) -> Result<Vec<(Oid, String)>, Failure> {
+        let mut tips = Vec::new();
+        let mut first_refs = None;
+        for destination in &self.to_read {
+            let refs = self.read_refs_at(destination).await?;
+            let named = refs.iter().find(|(_, name)| *name == self.refname);
+            tips.push(named.map(|&(oid, _)| oid));
+            first_refs.get_or_insert(refs);
+        }
+        let mut refs = first_refs.unwrap_or_default();
+        if tips.windows(2).any(|pair| pair[0] != pair[1]) {
+            let local = self.local_tip().await?;
+            let speaker = tips.into_iter().find(|&tip| tip != local).flatten();
+            refs.retain(|(_, name)| *name != self.refname);
+            refs.extend(speaker.map(|oid| (oid, self.refname.clone())));
+        }
+        Ok(refs)
+    }
+
+    async fn read_refs_at(&self, destination: &Destination) -> Result<Vec<(Oid, String)>, Failure> {
+        let activity = Activity::new();
+        let mut list = RefList::default();
+        let limit = self.settings.idle_timeout;
+        let command = self.git.ls_remote(destination);
+        let run = self.run(command, &activity, |bytes| list.read(bytes));
+        let ended = activity
+            .guard(limit, run)
+            .await
+            .unwrap_or_else(|| Err(silence(limit, ADVERTISING)))?;
+        if !ended.is_success() {
+            return Err(Failure::from_git("git ls-remote", &ended.said));
+        }
+        list.finish()
+            .map_err(|problem| Failure::new(Kind::RemoteError, problem))
+    }
+
+    async fn local_tip(&self) -> Result<Option<Oid>, Failure> {
+        let mut output = Vec::new();
+        let command = self.git.rev_parse(&self.refname);
+        self.run(command, &Activity::new(), |bytes| output.extend_from_slice(bytes))
+            .await?;
+        Ok(Oid::from_hex(output.trim_ascii()))
+    }
+
+    /// Runs a command and gives its output away as it comes. Dropping the future ends the command with all of its
+    /// group.
+    async fn run(
+        &self,
+        command: std::process::Command,
+        activity: &Activity,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<Ended, Failure> {
+        let (mut child, stdin, stdout) = Child::spawn(command, &self.settings.background)
+            .map_err(|error| Failure::new(Kind::Local, format!("git could not be started: {error}")))?;
+        // There is nothing to read for it, and so nobody to ask.
+        drop(stdin);
+        {
+            let mut stdout = Watched::new(stdout, activity);
+            let mut reading = pin!(async {
+                let mut chunk = vec![0; 8192];
+                while let Ok(length @ 1..) = stdout.read(&mut chunk).await {
+                    take(&chunk[..length]);
+                }
+            });
+            tokio::select! {
+                () = &mut reading => {}
+                // A hook may leave a process behind that keeps the pipe open.
+                _ = child.exited() => {
+                    let _ = timeout(LAST_WORDS, reading).await;
+                }
+            }
+        }
+        let status = child.exited().await;
+        let is_success = status.is_some_and(|status| status.success());
+        let said = if is_success {
+            String::new()
+        } else {
+            essence(&child.last_words().await)
+        };
+        Ok(Ended { status, said })
+    }
+}
+
+/// What git said without what it says to everybody: its hints, and the lines that end every failure.
+fn essence(stderr: &str) -> String {
+    const REPEATED: [&str; 4] = [
+        "hint: ",
+        "error: failed to push some refs to ",
+        "Please make sure you have the correct access rights",
+        "and the repository exists.",
+    ];
+    let text = plain_text(stderr.as_bytes());
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !REPEATED.iter().any(|start| line.starts_with(start)))
+        // The server's lines; git pads them to wipe out its progress.
+        .map(|line| line.strip_prefix("remote: ").unwrap_or(line).trim_end())
+        .filter(|line| !line.is_empty() && *line != "remote:")
+        .collect();
+    lines.join("\n")
+}
+
+struct CliSession {
+    inner: Inner,
+    advertisement: Advertisement,
+}
+
+impl Session for CliSession {
+    fn advertisement(&self) -> &Advertisement {
+        &self.advertisement
+    }
+
+    fn takes_pack(&self) -> bool {
+        false
+    }
+
+    fn push<'a>(
+        &'a mut self,
+        command: &'a Command,
+        _shallow: &'a [Oid],
+        pack: PackReceiver,
+    ) -> LocalFuture<'a, Result<Report, PushFailure>> {
+        drop(pack);
+        Box::pin(self.push_by_git(command))
+    }
+
+    fn finish(self: Box<Self>) {}
+}
+
+impl CliSession {
+    async fn push_by_git(&self, command: &Command) -> Result<Report, PushFailure> {
+        let inner = &self.inner;
+        let refname = command.refname();
+        let mut porcelain = Porcelain::new(command.new_oid(), refname);
+        let push = inner.git.push(&inner.to_push, command.new_oid(), refname);
+        let ended = inner
+            .run(push, &Activity::new(), |bytes| porcelain.read(bytes))
+            .await
+            .map_err(|failure| PushFailure { failure, sent: false })?;
+        let (verdicts, printed) = porcelain.finish();
+        let updated = |verdict: &Verdict| *verdict == Verdict::Updated;
+        let report = |reference| Report {
+            unpack: Ok(()),
+            reference,
+            messages: ended.said.clone(),
+        };
+        match verdicts.iter().find(|verdict| !updated(verdict)) {
+            // git can still fail after the remote has said yes, and that the remote said no to another URL.
+            None if !verdicts.is_empty() && verdicts.len() >= inner.to_read.len() => Ok(report(Ok(()))),
+            None => Err(self.unreported(&ended, &printed)),
+            Some(Verdict::Rejected(reason)) if is_non_fast_forward(reason) => {
+                Ok(report(Err(self.decided_on(reason, refname).await)))
+            }
+            Some(Verdict::Rejected(reason) | Verdict::RemoteRejected(reason)) => {
+                Ok(report(Err(reason.clone())))
+            }
+            Some(Verdict::Updated | Verdict::Unreported(_)) => {
+                let words = format!("the remote failed to report status\n{}", ended.said);
+                Err(PushFailure {
+                    failure: Failure::new(Kind::Network, words),
+                    sent: true,
+                })
+            }
+        }
+    }
+
+    /// git compares with what the remote has at that moment. If this is not what was looked at here, the race
+    /// is lost and must be decided again; if it is, git's judgement stands.
+    async fn decided_on(&self, reason: &str, refname: &str) -> String {
+        let now = self.inner.read_refs().await;
+        let has_moved = now
+            .is_ok_and(|refs| Advertisement::from_refs(refs).tip(refname) != self.advertisement.tip(refname));
+        if has_moved {
+            format!("failed to update ref: it has moved ({reason})")
+        } else {
+            reason.to_owned()
+        }
+    }
+
+    /// Tells a push that got no verdict by how git ended and what was said.
+    fn unreported(&self, ended: &Ended, printed: &str) -> PushFailure {
+        let said = &ended.said;
+        let Some(code) = ended.status.and_then(|status| status.code()) else {
+            return PushFailure {
+                failure: Failure::new(Kind::Local, format!("git push was killed\n{said}")),
+                sent: true,
+            };
+        };
+        // git says nothing of its own when the hook declines, and ends with 1. It does so as well where it finds
+        // nothing to push by the given name.
+        if let Some(hook) = &self.inner.pre_push_hook
+            && code == 1
+            && !said.contains("src refspec")
+        {
+            let declined = format!("the pre-push hook {} declined the push", hook.display());
+            return PushFailure {
+                failure: Failure::new(Kind::Rejected, format!("{declined}\n{printed}\n{said}")),
+                sent: false,
+            };
+        }
+        let failure = Failure::from_git("git push", said);
+        // What fails on this side fails before anything is sent.
+        let sent = failure.kind() != Kind::Local;
+        PushFailure { failure, sent }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_essence_of_a_failure_is_what_is_not_said_of_every_failure() {
+        assert_eq!(
+            essence(
+                "remote: declined because        \nremote: \nerror: failed to push some refs to '../r.git'\nhint: Updates were rejected\n"
+            ),
+            "declined because"
+        );
+        assert_eq!(
+            essence(
+                "ssh: connect to host h port 1: Connection refused\r\nfatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.\n"
+            ),
+            "ssh: connect to host h port 1: Connection refused\nfatal: Could not read from remote repository."
+        );
+    }
+}

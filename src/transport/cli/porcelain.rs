@@ -1,0 +1,326 @@
+//! What `git push --porcelain` and `git ls-remote` print, read as it comes.
+//!
+//! The form of a line is `<flag> TAB <from>:<to> TAB <summary> (<reason>)`, as in `git-push(1)`, OUTPUT; the
+//! summaries are those of `transport.c` in git 2.47, in the C locale. A pre-push hook prints to the same stream,
+//! so that any other line may stand between those.
+
+use crate::oid::Oid;
+
+/// How much is kept of what hooks printed: the end, where the reason is.
+const SAID_TAIL: usize = 8 * 1024;
+
+/// No line that is looked for is longer: two names of refs and a reason.
+const MAX_LINE: usize = 16 * 1024;
+
+/// The largest list of refs that is read, in bytes, as for an advertisement.
+const MAX_REFS: usize = 64 * 1024 * 1024;
+
+/// What became of the ref at one URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It has the new value, or had it before.
+    Updated,
+    /// git itself saw that it must not send the update.
+    Rejected(String),
+    /// The remote declined the update.
+    RemoteRejected(String),
+    /// The update was sent, and no report came back.
+    Unreported(String),
+}
+
+/// Whether git rejected an update because the remote has commits that would be lost.
+pub(super) fn is_non_fast_forward(reason: &str) -> bool {
+    // The last two belong to options that are never given here, but they say the same.
+    matches!(
+        reason,
+        "non-fast-forward" | "fetch first" | "stale info" | "remote ref updated since checkout"
+    )
+}
+
+/// Reads the output of `git push --porcelain` for one ref.
+#[derive(Debug)]
+pub(super) struct Porcelain<'a> {
+    /// What stands in a line for the pushed ref.
+    pair: String,
+    refname: &'a str,
+    lines: Lines,
+    verdicts: Vec<Verdict>,
+    said: String,
+}
+
+impl<'a> Porcelain<'a> {
+    pub(super) fn new(oid: Oid, refname: &'a str) -> Self {
+        Self {
+            pair: format!("{oid}:{refname}"),
+            refname,
+            lines: Lines::default(),
+            verdicts: Vec::new(),
+            said: String::new(),
+        }
+    }
+
+    pub(super) fn read(&mut self, bytes: &[u8]) {
+        let Self {
+            pair,
+            refname,
+            lines,
+            verdicts,
+            said,
+        } = self;
+        lines.read(bytes, |line| {
+            if let Some(verdict) = verdict_of(line, pair, refname) {
+                verdicts.push(verdict);
+            } else if line != "Done" && !line.starts_with("To ") {
+                said.push_str(line);
+                said.push('\n');
+                let mut excess = said.len().saturating_sub(SAID_TAIL);
+                while !said.is_char_boundary(excess) {
+                    excess += 1;
+                }
+                said.drain(..excess);
+            }
+        });
+    }
+
+    /// The verdicts, one for each URL that was pushed to, and whatever else was printed.
+    pub(super) fn finish(mut self) -> (Vec<Verdict>, String) {
+        self.read(b"\n");
+        (self.verdicts, self.said.trim().to_owned())
+    }
+}
+
+/// Reads a line about the pushed ref.
+fn verdict_of(line: &str, pair: &str, refname: &str) -> Option<Verdict> {
+    let (flag, rest) = line.split_once('\t')?;
+    let (subject, summary) = rest.split_once('\t')?;
+    let is_deletion = subject.strip_prefix(':') == Some(refname);
+    if subject != pair && !is_deletion {
+        return None;
+    }
+    match flag {
+        " " | "*" | "=" | "+" => Some(Verdict::Updated),
+        // Neither can be: nothing is deleted here, and what is pushed exists. If git says so it was not done.
+        "-" | "X" => Some(Verdict::Rejected(summary.to_owned())),
+        "!" => {
+            let (word, reason) = split_summary(summary);
+            Some(match word {
+                "remote rejected" => Verdict::RemoteRejected(reason),
+                "remote failure" => Verdict::Unreported(reason),
+                _ => Verdict::Rejected(reason),
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Takes `[word] (reason)` apart; without a reason the word has to serve.
+fn split_summary(summary: &str) -> (&str, String) {
+    let (word, rest) = summary
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+        .unwrap_or((summary, ""));
+    let reason = rest
+        .trim()
+        .strip_prefix('(')
+        .and_then(|rest| rest.strip_suffix(')'));
+    (word, reason.unwrap_or(word).to_owned())
+}
+
+/// Reads the output of `git ls-remote --refs`.
+#[derive(Debug, Default)]
+pub(super) struct RefList {
+    lines: Lines,
+    refs: Vec<(Oid, String)>,
+    bytes_read: usize,
+    problem: Option<String>,
+}
+
+impl RefList {
+    pub(super) fn read(&mut self, bytes: &[u8]) {
+        self.bytes_read += bytes.len();
+        if self.bytes_read > MAX_REFS {
+            self.problem = Some(format!("the remote lists more than {MAX_REFS} bytes of refs"));
+            self.refs = Vec::new();
+        }
+        let Self {
+            lines, refs, problem, ..
+        } = self;
+        lines.read(bytes, |line| {
+            if problem.is_some() || line.is_empty() {
+                return;
+            }
+            let (hex, name) = line.split_once('\t').unwrap_or((line, ""));
+            if let Some(oid) = Oid::from_hex(hex.as_bytes()) {
+                refs.push((oid, name.to_owned()));
+            } else {
+                let shown: String = line.chars().take(100).collect();
+                *problem = Some(format!(
+                    "expected a SHA-1 id and a ref from the remote, got \"{}\"",
+                    shown.escape_debug()
+                ));
+            }
+        });
+    }
+
+    /// The refs.
+    ///
+    /// # Errors
+    ///
+    /// A sentence about what was read instead.
+    pub(super) fn finish(mut self) -> Result<Vec<(Oid, String)>, String> {
+        self.read(b"\n");
+        self.problem.map_or(Ok(self.refs), Err)
+    }
+}
+
+/// Cuts a stream into lines. Of a line that is too long only the start is seen.
+#[derive(Debug, Default)]
+struct Lines {
+    unfinished: Vec<u8>,
+}
+
+impl Lines {
+    fn read(&mut self, bytes: &[u8], mut each: impl FnMut(&str)) {
+        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let (piece, is_end) = match piece.strip_suffix(b"\n") {
+                Some(line) => (line, true),
+                None => (piece, false),
+            };
+            let room = MAX_LINE.saturating_sub(self.unfinished.len());
+            self.unfinished.extend_from_slice(&piece[..piece.len().min(room)]);
+            if is_end {
+                let line = self.unfinished.strip_suffix(b"\r").unwrap_or(&self.unfinished);
+                each(&String::from_utf8_lossy(line));
+                self.unfinished.clear();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OID: &str = "f05c1fddb5df251a67718e455bd942db0c101830";
+    const MAIN: &str = "refs/heads/main";
+
+    fn oid() -> Oid {
+        OID.parse().expect("40 digits")
+    }
+
+    fn read(output: &str) -> (Vec<Verdict>, String) {
+        let mut porcelain = Porcelain::new(oid(), MAIN);
+        // In small pieces, as a pipe may give them.
+        for piece in output.as_bytes().chunks(7) {
+            porcelain.read(piece);
+        }
+        porcelain.finish()
+    }
+
+    fn rejected(reason: &str) -> Verdict {
+        Verdict::Rejected(reason.to_owned())
+    }
+
+    fn remote_rejected(reason: &str) -> Verdict {
+        Verdict::RemoteRejected(reason.to_owned())
+    }
+
+    #[test]
+    fn each_flag_and_summary_of_git_gives_its_verdict() {
+        for (flag, summary, verdict) in [
+            (" ", "a4bd27a..f05c1fd", Verdict::Updated),
+            ("*", "[new branch]", Verdict::Updated),
+            ("=", "[up to date]", Verdict::Updated),
+            ("!", "[rejected] (non-fast-forward)", rejected("non-fast-forward")),
+            ("!", "[rejected] (fetch first)", rejected("fetch first")),
+            ("!", "[rejected] (needs force)", rejected("needs force")),
+            ("!", "[rejected]", rejected("rejected")),
+            (
+                "!",
+                "[remote rejected] (pre-receive hook declined)",
+                remote_rejected("pre-receive hook declined"),
+            ),
+            (
+                "!",
+                "[remote rejected] (failed to update ref)",
+                remote_rejected("failed to update ref"),
+            ),
+            (
+                "!",
+                "[remote rejected] (cannot lock ref 'refs/heads/main': is at a (b))",
+                remote_rejected("cannot lock ref 'refs/heads/main': is at a (b)"),
+            ),
+            ("!", "[remote rejected]", remote_rejected("remote rejected")),
+            (
+                "!",
+                "[remote failure] (remote failed to report status)",
+                Verdict::Unreported("remote failed to report status".to_owned()),
+            ),
+            ("X", "[no match]", rejected("[no match]")),
+        ] {
+            let output = format!("To /srv/r.git\n{flag}\t{OID}:{MAIN}\t{summary}\nDone\n");
+            assert_eq!(read(&output), (vec![verdict], String::new()), "{output}");
+        }
+    }
+
+    #[test]
+    fn a_remote_with_two_urls_has_two_verdicts() {
+        let output = format!(
+            "To /srv/a\n=\t{OID}:{MAIN}\t[up to date]\nDone\nTo /srv/b\n!\t{OID}:{MAIN}\t[rejected] (fetch first)\nDone\n"
+        );
+        assert_eq!(read(&output).0, [Verdict::Updated, rejected("fetch first")]);
+    }
+
+    #[test]
+    fn what_a_hook_prints_and_what_is_said_of_other_refs_is_no_verdict() {
+        let output = format!(
+            "checking\r\n*\t{OID}:refs/heads/mainly\t[new branch]\nTo /srv/a\n*\t{OID}:refs/tags/main\t[new tag]\nDone\n"
+        );
+        let (verdicts, said) = read(&output);
+        assert_eq!(verdicts, []);
+        assert!(said.starts_with("checking\n"), "{said}");
+    }
+
+    #[test]
+    fn a_line_without_its_end_counts_at_the_end_of_the_output() {
+        assert_eq!(
+            read(&format!("=\t{OID}:{MAIN}\t[up to date]")).0,
+            [Verdict::Updated]
+        );
+    }
+
+    #[test]
+    fn of_a_flood_only_the_end_is_kept_and_the_verdict_behind_it_is_found() {
+        let mut porcelain = Porcelain::new(oid(), MAIN);
+        for _ in 0..100_000 {
+            porcelain.read("nöise nöise nöise\n".as_bytes());
+            assert!(porcelain.said.len() <= SAID_TAIL);
+        }
+        porcelain.read(&vec![b'x'; 1024 * 1024]);
+        assert!(porcelain.lines.unfinished.len() <= MAX_LINE);
+        porcelain.read(format!("\n \t{OID}:{MAIN}\ta..b\n").as_bytes());
+        assert_eq!(porcelain.finish().0, [Verdict::Updated]);
+    }
+
+    #[test]
+    fn refs_are_listed_and_anything_else_is_told() {
+        let mut list = RefList::default();
+        for piece in format!("{OID}\trefs/heads/main\n{OID}\trefs/tags/main\n")
+            .as_bytes()
+            .chunks(7)
+        {
+            list.read(piece);
+        }
+        assert_eq!(
+            list.finish().expect("well-formed"),
+            [
+                (oid(), "refs/heads/main".to_owned()),
+                (oid(), "refs/tags/main".to_owned())
+            ]
+        );
+        let mut list = RefList::default();
+        list.read(format!("{OID}{}\trefs/heads/main\n", "0".repeat(24)).as_bytes());
+        assert!(list.finish().expect_err("SHA-256").contains("expected a SHA-1"));
+        assert_eq!(RefList::default().finish().expect("empty"), []);
+    }
+}

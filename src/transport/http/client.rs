@@ -1,0 +1,87 @@
+//! The HTTP client of a daemon: one, as long as the settings that shape it stay the same.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use reqwest::{Client, Proxy};
+use tokio::task::spawn_blocking;
+
+use super::settings::ClientSettings;
+use crate::failure::{Failure, Kind};
+
+/// How long a connection is kept for the next push.
+const KEEP_CONNECTION: Duration = Duration::from_secs(30);
+
+/// The client, shared by all attempts of a daemon so that connections and TLS sessions are used again.
+#[derive(Clone, Default)]
+pub struct SharedClient(Arc<Mutex<Option<(ClientSettings, Client)>>>);
+
+impl SharedClient {
+    /// The client for these settings.
+    pub(super) async fn get(&self, settings: ClientSettings) -> Result<Client, Failure> {
+        if let Some((of, client)) = &*self.lock()
+            && *of == settings
+        {
+            return Ok(client.clone());
+        }
+        let for_build = settings.clone();
+        let client = spawn_blocking(move || build(&for_build))
+            .await
+            .unwrap_or_else(|panic| Err(Failure::new(Kind::Local, format!("a bug: {panic}"))))?;
+        *self.lock() = Some((settings, client.clone()));
+        Ok(client)
+    }
+
+    /// Drops the client, so that the next one reads the trusted certificates anew.
+    pub(super) fn forget(&self) {
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(ClientSettings, Client)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for SharedClient {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("SharedClient").finish_non_exhaustive()
+    }
+}
+
+fn build(settings: &ClientSettings) -> Result<Client, Failure> {
+    let mut tls = settings.tls.load()?;
+    let mut builder = Client::builder();
+    if settings.is_http1_only {
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        builder = builder.http1_only();
+    } else {
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    }
+    let proxy = settings.proxy.clone();
+    builder
+        .tls_backend_preconfigured(tls)
+        .proxy(Proxy::custom(move |url| proxy.proxy_for(url)))
+        .redirect(Policy::none())
+        .referer(false)
+        .pool_idle_timeout(KEEP_CONNECTION)
+        .build()
+        .map_err(|error| Failure::new(Kind::Local, format!("HTTP cannot be set up: {}", chain(&error))))
+}
+
+/// An error with its causes, each once: the last ones tell what really happened.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,384 @@
+//! The push: the command and the pack as the body of a POST, the report from its answer.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::{Body, Client, RequestBuilder, Response, Url};
+use tokio_util::io::StreamReader;
+
+use super::client::chain;
+use super::content_type;
+use super::requester::{Refused, Requester, shown};
+use crate::failure::{Failure, Kind};
+use crate::oid::Oid;
+use crate::pkt_line::{PacketReader, encode_flush};
+use crate::send_pack::{
+    self, Advertisement, Command, PackReceiver, Report, WireError, encode_request, read_report,
+};
+use crate::transport::activity::{Activity, Watched};
+use crate::transport::session::{PUSHING, failure_of, silence};
+use crate::transport::{Background, LocalFuture, PushFailure, Session, Settings};
+
+const REQUEST_TYPE: &str = "application/x-git-receive-pack-request";
+const RESULT_TYPE: &str = "application/x-git-receive-pack-result";
+
+/// An answer as packets.
+pub(super) type AnswerReader =
+    PacketReader<Watched<StreamReader<BoxStream<'static, io::Result<Bytes>>, Bytes>>>;
+
+/// Reads an answer's body, and counts its bytes as signs of life.
+pub(super) fn reader_of(response: Response, activity: &Activity) -> AnswerReader {
+    let chunks = response.bytes_stream();
+    let chunks = chunks.map(|chunk| chunk.map_err(|error| io::Error::other(chain(&error.without_url()))));
+    PacketReader::new(Watched::new(StreamReader::new(chunks.boxed()), activity))
+}
+
+/// A repository on a server, whose advertisement has been read.
+pub(super) struct HttpSession {
+    requester: Requester,
+    /// With a slash at its end.
+    base: Url,
+    advertisement: Advertisement,
+    post_buffer: usize,
+    activity: Activity,
+    idle_timeout: Option<Duration>,
+    background: Background,
+    /// What the server still says after its report.
+    rest: Option<AnswerReader>,
+}
+
+impl HttpSession {
+    pub(super) fn new(
+        requester: Requester,
+        base: Url,
+        advertisement: Advertisement,
+        post_buffer: usize,
+        activity: Activity,
+        settings: &Settings,
+    ) -> Self {
+        Self {
+            requester,
+            base,
+            advertisement,
+            post_buffer,
+            activity,
+            idle_timeout: settings.idle_timeout,
+            background: settings.background.clone(),
+            rest: None,
+        }
+    }
+
+    async fn exchange(
+        &mut self,
+        command: &Command,
+        shallow: &[Oid],
+        mut pack: PackReceiver,
+        progress: &Progress,
+    ) -> Result<Report, Failure> {
+        let offers = |capability| self.advertisement.supports(capability);
+        if !offers("report-status") && !offers("report-status-v2") {
+            let message = "the server offers no report-status, so that a push could not be confirmed";
+            return Err(Failure::new(Kind::RemoteError, message));
+        }
+        let has_sideband = offers("side-band-64k");
+        let request = encode_request(&self.advertisement, command, shallow);
+        let url = Url::parse(&format!("{}git-receive-pack", self.base)).map_err(|error| {
+            Failure::new(Kind::Local, format!("{} cannot be requested: {error}", self.base))
+        })?;
+        let answered = match gather(&request, &mut pack, self.post_buffer).await? {
+            Gathered::Whole(body) => {
+                progress.set_sent();
+                let prepare = |client: &Client| post(client, &url).body(body.clone());
+                self.requester.send(&url, prepare).await
+            }
+            Gathered::Part(pieces) => {
+                self.probe(&url).await?;
+                let body = Body::wrap_stream(streamed(pieces, pack, progress.clone(), &self.activity));
+                let request = post(&self.requester.client, &url).body(body);
+                self.requester.send_stream(&url, request).await
+            }
+        };
+        let response = answered.map_err(|refused| progress.settle(refused))?;
+        if response.status().is_redirection() {
+            progress.set_refused();
+            let message = format!(
+                "{} redirects the push elsewhere ({}), which is not followed: set the remote to the new URL",
+                shown(&url),
+                response.status()
+            );
+            return Err(Failure::new(Kind::RemoteError, message));
+        }
+        let found = content_type(response.headers());
+        if found != RESULT_TYPE {
+            let message = format!(
+                "{} gave no report: expected an answer of the type {RESULT_TYPE}, got '{found}'",
+                shown(&url)
+            );
+            return Err(Failure::new(Kind::RemoteError, message));
+        }
+        let mut reader = reader_of(response, &self.activity);
+        match read_report(&mut reader, has_sideband, command.refname()).await {
+            Ok(report) => {
+                self.rest = Some(reader);
+                Ok(report)
+            }
+            Err(error) => Err(failure_of(error, None, PUSHING).await),
+        }
+    }
+
+    /// Sends the smallest request, as git does: a server that wants credentials says so now, and not
+    /// when the pack has gone out in vain.
+    async fn probe(&mut self, url: &Url) -> Result<(), Failure> {
+        let mut flush = Vec::new();
+        encode_flush(&mut flush);
+        let prepare = |client: &Client| post(client, url).body(flush.clone());
+        let answered = self.requester.send(url, prepare).await;
+        let response = answered.map_err(|refused| refused.failure)?;
+        match reader_of(response, &self.activity).discard().await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(failure_of(error, None, PUSHING).await),
+        }
+    }
+}
+
+fn post(client: &Client, url: &Url) -> RequestBuilder {
+    client
+        .post(url.clone())
+        .header(CONTENT_TYPE, REQUEST_TYPE)
+        .header(ACCEPT, RESULT_TYPE)
+}
+
+/// How far a request has come, seen from outside of its body.
+#[derive(Clone, Default)]
+struct Progress {
+    /// The last piece was handed over.
+    is_sent: Arc<AtomicBool>,
+    /// Why the pack could not be made.
+    pack_failure: Arc<Mutex<Option<Failure>>>,
+}
+
+impl Progress {
+    fn set_sent(&self) {
+        self.is_sent.store(true, Ordering::Relaxed);
+    }
+
+    fn set_refused(&self) {
+        self.is_sent.store(false, Ordering::Relaxed);
+    }
+
+    fn is_sent(&self) -> bool {
+        self.is_sent.load(Ordering::Relaxed)
+    }
+
+    fn pack_failure(&self) -> std::sync::MutexGuard<'_, Option<Failure>> {
+        self.pack_failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The failure of a request without an answer, or with one that refuses it.
+    fn settle(&self, refused: Refused) -> Failure {
+        if refused.by_server || !refused.was_sent {
+            self.set_refused();
+        }
+        match self.pack_failure().take() {
+            Some(failure) => failure,
+            None => refused.failure,
+        }
+    }
+}
+
+/// The beginning of a body, or all of it.
+enum Gathered {
+    Whole(Bytes),
+    Part(VecDeque<Bytes>),
+}
+
+/// Collects a body until it is whole or longer than `limit`.
+async fn gather(request: &[u8], pack: &mut PackReceiver, limit: usize) -> Result<Gathered, Failure> {
+    let mut pieces = VecDeque::from([Bytes::copy_from_slice(request)]);
+    let mut length = request.len();
+    while let Some(piece) = pack.recv().await {
+        let piece = piece?;
+        length += piece.len();
+        pieces.push_back(piece);
+        if length > limit {
+            return Ok(Gathered::Part(pieces));
+        }
+    }
+    if length == request.len() {
+        return Err(Failure::new(Kind::Local, "the pack ended before it began"));
+    }
+    let mut whole = BytesMut::with_capacity(length);
+    for piece in pieces {
+        whole.extend_from_slice(&piece);
+    }
+    Ok(Gathered::Whole(whole.freeze()))
+}
+
+/// The body of a streamed request. Each piece is held back until the next has come, so that it is known which one is
+/// the last: before it is handed over nothing can have happened on the server.
+fn streamed(
+    pieces: VecDeque<Bytes>,
+    pack: PackReceiver,
+    progress: Progress,
+    activity: &Activity,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    let body = StreamedBody {
+        pieces,
+        pack,
+        held: None,
+        progress,
+        activity: activity.clone(),
+    };
+    stream::unfold(body, |mut body| async {
+        let piece = body.next().await?;
+        body.activity.touch();
+        Some((piece, body))
+    })
+}
+
+struct StreamedBody {
+    pieces: VecDeque<Bytes>,
+    pack: PackReceiver,
+    held: Option<Bytes>,
+    progress: Progress,
+    activity: Activity,
+}
+
+impl StreamedBody {
+    async fn next(&mut self) -> Option<io::Result<Bytes>> {
+        loop {
+            let next = match self.pieces.pop_front() {
+                Some(piece) => Some(Ok(piece)),
+                None => self.pack.recv().await,
+            };
+            match next {
+                Some(Ok(piece)) if piece.is_empty() => {}
+                Some(Ok(piece)) => {
+                    if let Some(ready) = self.held.replace(piece) {
+                        return Some(Ok(ready));
+                    }
+                }
+                Some(Err(failure)) => {
+                    // Whoever asks again must not get it for the last piece.
+                    self.held = None;
+                    let error = io::Error::other(failure.to_string());
+                    *self.progress.pack_failure() = Some(failure);
+                    return Some(Err(error));
+                }
+                None => {
+                    let last = self.held.take()?;
+                    self.progress.set_sent();
+                    return Some(Ok(last));
+                }
+            }
+        }
+    }
+}
+
+impl Session for HttpSession {
+    fn advertisement(&self) -> &Advertisement {
+        &self.advertisement
+    }
+
+    fn push<'a>(
+        &'a mut self,
+        command: &'a Command,
+        shallow: &'a [Oid],
+        pack: PackReceiver,
+    ) -> LocalFuture<'a, Result<Report, PushFailure>> {
+        Box::pin(async move {
+            let progress = Progress::default();
+            let (activity, limit) = (self.activity.clone(), self.idle_timeout);
+            let exchange = self.exchange(command, shallow, pack, &progress);
+            let exchanged = match activity.guard(limit, exchange).await {
+                None => Err(silence(limit, PUSHING)),
+                Some(exchanged) => exchanged,
+            };
+            exchanged.map_err(|failure| PushFailure {
+                failure,
+                sent: progress.is_sent(),
+            })
+        })
+    }
+
+    fn finish(self: Box<Self>) {
+        let Some(mut rest) = self.rest else { return };
+        let background = self.background.clone();
+        self.background.spawn(async move {
+            let finishing = async {
+                let drained: Result<(), WireError> = send_pack::drain(&mut rest).await;
+                if let Err(error) = drained {
+                    tracing::debug!(%error, "what the server said after its report could not be read");
+                }
+            };
+            tokio::select! {
+                () = finishing => {}
+                () = background.ended() => {}
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::mpsc;
+
+    fn pack(pieces: &[Result<&'static str, Failure>]) -> PackReceiver {
+        let (sender, receiver) = mpsc::channel(pieces.len().max(1));
+        for piece in pieces {
+            let piece = piece.clone().map(|text| Bytes::from_static(text.as_bytes()));
+            sender.try_send(piece).expect("room");
+        }
+        receiver
+    }
+
+    async fn stream_all(
+        pieces: &[&'static str],
+        rest: PackReceiver,
+        progress: &Progress,
+    ) -> Vec<io::Result<Bytes>> {
+        let pieces = pieces.iter().map(|&piece| Bytes::from(piece)).collect();
+        let stream = streamed(pieces, rest, progress.clone(), &Activity::new());
+        stream.collect().await
+    }
+
+    #[tokio::test]
+    async fn a_small_pack_is_gathered_whole_and_a_large_one_is_not() {
+        let gathered = gather(b"R", &mut pack(&[Ok("PA"), Ok("CK")]), 5).await;
+        assert!(matches!(gathered, Ok(Gathered::Whole(body)) if body == b"RPACK"[..]));
+        let gathered = gather(b"R", &mut pack(&[Ok("PA"), Ok("CK"), Ok("!")]), 4).await;
+        assert!(matches!(gathered, Ok(Gathered::Part(pieces)) if pieces.len() == 3));
+        assert!(gather(b"R", &mut pack(&[]), 5).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_streamed_pack_counts_as_sent_with_its_last_piece() {
+        let progress = Progress::default();
+        let sent = stream_all(&["R", "PA"], pack(&[Ok(""), Ok("CK")]), &progress).await;
+        let sent: Vec<Bytes> = sent.into_iter().map(|piece| piece.expect("no failure")).collect();
+        assert_eq!(sent, ["R", "PA", "CK"]);
+        assert!(progress.is_sent());
+    }
+
+    #[tokio::test]
+    async fn a_pack_that_cannot_be_made_ends_the_body_before_its_last_piece() {
+        let progress = Progress::default();
+        let failure = Failure::new(Kind::Local, "object gone");
+        let sent = stream_all(&["R"], pack(&[Ok("PACK"), Err(failure.clone())]), &progress).await;
+        assert_eq!(sent.len(), 2);
+        assert!(!progress.is_sent());
+        let settled = progress.settle(Refused {
+            failure: Failure::new(Kind::Network, "aborted"),
+            by_server: false,
+            was_sent: true,
+        });
+        assert_eq!(settled, failure);
+    }
+}

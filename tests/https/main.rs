@@ -1,0 +1,13 @@
+//! Pushes over HTTPS to a real Apache with `git http-backend`, through a real proxy where the test is about one.
+#![cfg(unix)]
+
+mod credentials;
+mod place;
+mod requests;
+mod server;
+mod settings;
+
+#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
+fn report(line: &str) {
+    eprintln!("{line}");
+}

@@ -1,0 +1,155 @@
+//! Trust and proxies, as configured.
+
+use std::fs;
+
+use git_push_daemon::daemon::Pusher;
+use git_push_daemon::failure::Kind;
+
+use crate::place::{Place, close, failure_of};
+use crate::server::Tinyproxy;
+
+#[tokio::test]
+async fn the_authority_may_be_named_in_each_of_the_places() {
+    let Some(mut place) = Place::new() else { return };
+    let url = place.apache.url("anonymous", "r.git");
+    let authority = place.dir().join("ca.pem");
+    place.push_well(&url).await;
+
+    place.without("GIT_SSL_CAINFO");
+    place.var("SSL_CERT_FILE", authority.clone());
+    place.commit("SSL_CERT_FILE");
+    place.push_well(&url).await;
+
+    place.without("SSL_CERT_FILE");
+    let directory = place.dir().join("authorities");
+    fs::create_dir(&directory).expect("a directory");
+    fs::copy(&authority, directory.join("ca.pem")).expect("copied");
+    place.var("SSL_CERT_DIR", directory);
+    place.commit("SSL_CERT_DIR");
+    place.push_well(&url).await;
+
+    place.without("SSL_CERT_DIR");
+    let key = format!("http.https://localhost:{}/.sslCAInfo", place.apache.port);
+    place.set(&key, authority.to_str().expect("text"));
+    place.commit("http.sslCAInfo");
+    place.push_well(&url).await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for_is_refused_with_the_cause() {
+    let Some(mut place) = Place::new() else { return };
+    let url = place.apache.url("anonymous", "r.git");
+    place.var("GIT_SSL_CAINFO", place.dir().join("stranger.pem"));
+    let failure = place.push_badly(&url).await;
+    assert_eq!(failure.kind(), Kind::Network, "{failure}");
+    assert!(
+        failure.message().contains("UnknownIssuer") && failure.message().contains("http.sslCAInfo"),
+        "{failure}"
+    );
+
+    place.set("http.sslVerify", "false");
+    place.push_well(&url).await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_signed_itself_is_trusted_for_its_own_name_alone() {
+    let Some(mut place) = Place::new() else { return };
+    for suffix in ["pem", "key"] {
+        let (stranger, server) = (format!("stranger.{suffix}"), format!("server.{suffix}"));
+        fs::copy(place.dir().join(stranger), place.dir().join(server)).expect("copied");
+    }
+    place.apache.restart();
+    place.var("GIT_SSL_CAINFO", place.dir().join("stranger.pem"));
+    let url = place.apache.url("anonymous", "r.git");
+    let failure = place.push_badly(&url.replace("localhost", "127.0.0.1")).await;
+    assert_eq!(failure.kind(), Kind::Network, "{failure}");
+    assert!(failure.message().contains("not valid for name"), "{failure}");
+    place.push_well(&url).await;
+}
+
+#[tokio::test]
+async fn a_certificate_of_our_own_is_shown_where_one_is_configured() {
+    let Some(mut place) = Place::new() else { return };
+    let url = place.apache.url("certified", "r.git");
+    let failure = place.push_badly(&url).await;
+    assert_eq!(failure.kind(), Kind::Auth, "{failure}");
+    for (key, file) in [("http.sslCert", "client.pem"), ("http.sslKey", "client.key")] {
+        let file = place.dir().join(file);
+        place.set(key, file.to_str().expect("text"));
+    }
+    place.push_well(&url).await;
+}
+
+#[tokio::test]
+async fn an_authority_that_is_replaced_is_read_anew() {
+    let Some(mut place) = Place::new() else { return };
+    let trusted = place.dir().join("trusted.pem");
+    fs::copy(place.dir().join("stranger.pem"), &trusted).expect("copied");
+    place.var("GIT_SSL_CAINFO", trusted.clone());
+    let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
+    failure_of(pusher.attempt(false).await.outcome);
+    fs::copy(place.dir().join("ca.pem"), &trusted).expect("copied");
+    place.assert_pushed(&pusher.attempt(false).await.outcome);
+    close(&pusher).await;
+}
+
+#[tokio::test]
+async fn trusted_certificates_that_are_missing_are_named() {
+    let Some(mut place) = Place::new() else { return };
+    place.var("GIT_SSL_CAINFO", "/nonexistent/ca.pem");
+    let failure = place.push_badly(&place.apache.url("anonymous", "r.git")).await;
+    assert_eq!(failure.kind(), Kind::Local, "{failure}");
+    assert!(failure.message().contains("/nonexistent/ca.pem"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_setting_that_is_not_implemented_is_an_error_rather_than_ignored() {
+    let Some(mut place) = Place::new() else { return };
+    place.set("http.pinnedPubkey", "sha256//x");
+    let failure = place.push_badly(&place.apache.url("anonymous", "r.git")).await;
+    assert_eq!(failure.kind(), Kind::Local, "{failure}");
+    assert!(failure.message().contains("http.pinnedPubkey"), "{failure}");
+}
+
+#[tokio::test]
+async fn the_proxy_of_the_environment_is_used_unless_the_host_is_excepted() {
+    let Some(mut place) = Place::new() else { return };
+    let url = place.apache.url("anonymous", "r.git");
+    let proxy = Tinyproxy::start(place.dir(), place.apache.port, None);
+    place.var("https_proxy", proxy.url(""));
+    place.push_well(&url).await;
+    assert_eq!(proxy.tunnels(), 1);
+
+    place.var("NO_PROXY", "example.com,localhost");
+    place.commit("two");
+    place.push_well(&url).await;
+    assert_eq!(proxy.tunnels(), 1);
+}
+
+#[tokio::test]
+async fn the_configured_proxy_gets_the_password_of_its_url_and_its_refusal_is_told() {
+    let Some(mut place) = Place::new() else { return };
+    let url = place.apache.url("anonymous", "r.git");
+    let proxy = Tinyproxy::start(place.dir(), place.apache.port, Some(("p", "s3cret-of-proxy")));
+    place.set("http.proxy", proxy.url("p:wr0ng"));
+    let failure = place.push_badly(&url).await;
+    // Which kind it is depends on the proxy: this one answers with 401 where 407 is meant.
+    assert!(
+        failure.message().contains("through the proxy 127.0.0.1") && !failure.message().contains("wr0ng"),
+        "{failure}"
+    );
+
+    place.set("http.proxy", proxy.url("p:s3cret-of-proxy"));
+    place.push_well(&url).await;
+}
+
+#[tokio::test]
+async fn nobody_listening_is_a_failure_of_the_network() {
+    let Some(place) = Place::new() else { return };
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = free.local_addr().expect("bound").port();
+    drop(free);
+    let failure = place.push_badly(&format!("https://localhost:{port}/r.git")).await;
+    assert_eq!(failure.kind(), Kind::Network, "{failure}");
+    assert!(failure.message().contains("refused"), "{failure}");
+}
