@@ -17,11 +17,37 @@ const LOGGER_METHODS = ['debug', 'info', 'warn', 'error'];
 const running = new Set();
 
 let checkBeforeExit;
+let endAtExit;
 
-/** One listener for all daemons: Node warns of more than ten. */
+// One listener for all daemons: Node warns of more than ten.
+
 function checkAllBeforeExit() {
   for (const daemon of running) {
     checkBeforeExit(daemon);
+  }
+}
+
+/** Leaves no child process behind, also after `process.exit()`. All of them end at the same time. */
+function endAllAtExit() {
+  const daemons = [...running].map(endAtExit);
+  for (const daemon of daemons) {
+    daemon.finishExit();
+  }
+}
+
+function addToRunning(daemon) {
+  if (running.size === 0) {
+    process.on('beforeExit', checkAllBeforeExit);
+    process.on('exit', endAllAtExit);
+  }
+  running.add(daemon);
+}
+
+function removeFromRunning(daemon) {
+  running.delete(daemon);
+  if (running.size === 0) {
+    process.removeListener('beforeExit', checkAllBeforeExit);
+    process.removeListener('exit', endAllAtExit);
   }
 }
 
@@ -172,10 +198,7 @@ class PushDaemon extends EventEmitter {
     this.#native = native.NativeDaemon.start(rest, logger !== null, (message) =>
       this.#receive(message),
     );
-    if (running.size === 0) {
-      process.on('beforeExit', checkAllBeforeExit);
-    }
-    running.add(this);
+    addToRunning(this);
     this.#updateHold();
     setImmediate(() => {
       const early = this.#early;
@@ -397,16 +420,17 @@ class PushDaemon extends EventEmitter {
 
   #end({ drained, pendingCommits }) {
     this.#native.join();
-    running.delete(this);
-    if (running.size === 0) {
-      process.removeListener('beforeExit', checkAllBeforeExit);
-    }
+    removeFromRunning(this);
     this.#stopped = { drained, pendingCommits };
     if (this.#stop === null) {
       // It ended by itself, after an `error` event that says why.
       this.#stop = { promise: Promise.resolve(this.#stopped), resolve() {} };
     }
     this.#busy = false;
+    // Those that came too late to be looked at.
+    for (const answer of [...this.#requests.values()]) {
+      answer({ stopped: true });
+    }
     this.#emit('stopped', { ...this.#stopped });
     this.#stop.resolve(this.#stopped);
     this.#updateHold();
@@ -487,6 +511,10 @@ class PushDaemon extends EventEmitter {
 
   static {
     checkBeforeExit = (daemon) => daemon.#checkBeforeExit();
+    endAtExit = (daemon) => {
+      daemon.#native.beginExit();
+      return daemon.#native;
+    };
   }
 }
 

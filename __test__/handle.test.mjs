@@ -2,13 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 
 import { ROOT, runScript, startScript } from './support/child.mjs';
-import { atEnd } from './support/cleanup.mjs';
 import {
   collect,
   ENDLESS_BACKOFF,
@@ -29,12 +28,11 @@ const require = createRequire(import.meta.url);
 
 /** A remote that holds every push until `release()`. */
 function holdPushes(t, remote) {
-  const release = path.join(makeDirectory(t), 'release');
-  const open = () => writeFileSync(release, '');
-  remote.hook('pre-receive', `while [ ! -e '${release}' ]; do sleep 0.02; done`);
-  // Registered after the directory, so that a push that still waits ends before the file's place goes.
-  atEnd(t, open);
-  return open;
+  const held = path.join(makeDirectory(t), 'held');
+  writeFileSync(held, '');
+  // The file goes with its directory at the latest, so that no hook outlives its test.
+  remote.hook('pre-receive', `while [ -e '${held}' ]; do sleep 0.02; done`);
+  return () => rmSync(held);
 }
 
 /** A remote that refuses every push until `accept()`. */
@@ -391,7 +389,7 @@ describe('stop', () => {
     daemon.on('stopped', (event) => order.push(event));
     const first = daemon.stop();
     assert.equal(daemon.stop(), first);
-    assert.equal(daemon.stop({ timeoutMs: 1 }), first);
+    assert.equal(daemon.stop({ timeoutMs: 60_000 }), first);
     const result = await within(first, 'stop');
     order.push('resolved');
     assert.equal(daemon.stop(), first);
@@ -668,6 +666,23 @@ test('waitForPush of what is no commit rejects; of one that is nowhere it waits 
   await assert.rejects(daemon.waitForPush('1'.repeat(40), { timeoutMs: 1 }), {
     code: 'ERR_PUSH_DAEMON_WAIT_TIMEOUT',
   });
+});
+
+test('every request is answered when the daemon stops in the same moment', async (t) => {
+  const { repo, remote, options } = makePair(t);
+  holdPushes(t, remote);
+  const daemon = await startInSync(t, options);
+  const commit = repo.commit();
+  const requests = Array.from({ length: 20 }, () => [
+    daemon.flush(),
+    daemon.waitForPush(commit),
+  ]).flat();
+  daemon.stop({ timeoutMs: 0 });
+  const answers = await within(Promise.allSettled(requests), 'the answers');
+  for (const { status, reason } of answers) {
+    assert.equal(status, 'rejected');
+    assert.equal(reason.code, 'ERR_PUSH_DAEMON_STOPPED');
+  }
 });
 
 describe('notifyCommit', () => {

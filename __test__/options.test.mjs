@@ -2,7 +2,15 @@
 
 import assert from 'node:assert/strict';
 import { once as onceEmitted } from 'node:events';
-import { chmodSync, chownSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
@@ -546,8 +554,9 @@ describe('a second daemon for the same target', () => {
 
   test('is refused while the first is stopping, and allowed in its stopped event', async (t) => {
     const { remote, repo, options } = makePair(t);
-    const release = path.join(makeDirectory(t), 'release');
-    remote.hook('pre-receive', `while [ ! -e '${release}' ]; do sleep 0.05; done`);
+    const held = path.join(makeDirectory(t), 'held');
+    writeFileSync(held, '');
+    remote.hook('pre-receive', `while [ -e '${held}' ]; do sleep 0.02; done`);
     const first = start(t, options);
     repo.commit();
     const stopped = first.stop();
@@ -557,7 +566,7 @@ describe('a second daemon for the same target', () => {
     first.once('stopped', () => {
       second = start(t, options);
     });
-    writeFileSync(release, '');
+    rmSync(held);
     assert.deepEqual(await within(stopped, 'stop'), { drained: true, pendingCommits: 0 });
     await untilState(second, 'in-sync');
   });

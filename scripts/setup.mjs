@@ -68,6 +68,7 @@ function checkPrerequisites() {
     else missing.push(`  a C compiler\n      ${compilerInstructions()}`);
   }
 
+  shareBuilds();
   if (missing.length > 0) {
     throw new Failed(`Missing on this machine:\n\n${missing.join('\n')}\n\nThen run this again.`);
   }
@@ -82,6 +83,15 @@ function cargoVersion() {
     process.env.PATH = `${process.env.PATH}${path.delimiter}${rustupFolder}`;
   }
   return version();
+}
+
+/**
+ * The napi CLI names the target to cargo, whose builds for a named target lie apart: with the same name for
+ * every cargo command, the addon and the tests share what they depend on.
+ */
+function shareBuilds() {
+  const host = capture('rustc', ['-vV'])?.match(/^host: (\S+)$/m)?.[1];
+  if (host) process.env.CARGO_BUILD_TARGET ??= host;
 }
 
 function versionIn(text) {

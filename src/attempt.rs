@@ -29,8 +29,12 @@ use crate::url::Remote;
 /// Pieces of the pack that are ready before the remote takes them: the back-pressure on its generation.
 const PACK_PIECES: usize = 8;
 
-/// How often a lost race is decided again within one attempt.
-const ROUNDS: usize = 3;
+/// Where diverged tips are kept on the remote.
+const CONFLICTS: &str = "refs/heads/conflicts/";
+
+/// How often in a row the remote may refuse to move the branch from the same tip before it counts as locked. The
+/// lock of another push lasts for a moment, and whoever wins a race moves the branch.
+const REFUSALS: usize = 2;
 
 /// Where the pushes go and how. Its `Debug` leaves the remote out: as a URL it may hold a secret.
 #[derive(Clone)]
@@ -135,8 +139,10 @@ impl RemotePusher {
     }
 
     async fn run(&self, preserve: bool, progress: &mut Progress) -> Result<Outcome, Failure> {
-        let mut lost_to: Option<Option<Oid>> = None;
-        for _ in 0..ROUNDS {
+        // The tip that the branch was not moved from, and how often that was in a row. There is no limit while
+        // it moves: somebody else, such as a second daemon, is bringing the same commits.
+        let mut refused = (None, 0);
+        loop {
             let mut session = self.connect().await?;
             let (tip, previous) = match self.look(&*session, progress).await? {
                 Look::NoBranch => {
@@ -157,11 +163,6 @@ impl RemotePusher {
                 Look::Work { tip, previous } => (tip, previous),
             };
             progress.had_work = true;
-            if lost_to == Some(previous) {
-                session.finish();
-                let message = "the remote refused to update the branch although nobody moved it: another process holds its lock";
-                return Err(Failure::new(Kind::RemoteLock, message));
-            }
             let refname = self.side.target().refname.clone();
             let (report, stats) = self
                 .send(&mut *session, &refname, tip, previous, progress)
@@ -182,14 +183,16 @@ impl RemotePusher {
                         bytes,
                     });
                 }
-                Err(reason) if failure::is_lost_race(reason) => lost_to = Some(previous),
+                Err(reason) if failure::is_lost_race(reason) => {
+                    let in_a_row = if refused.0 == Some(previous) { refused.1 } else { 0 };
+                    refused = (Some(previous), in_a_row + 1);
+                    if refused.1 == REFUSALS {
+                        return Err(Failure::from_rejection(&refname, reason, &report.messages));
+                    }
+                }
                 Err(reason) => return Err(Failure::from_rejection(&refname, reason, &report.messages)),
             }
         }
-        Err(Failure::new(
-            Kind::RemoteLock,
-            "the branch on the remote moved again and again during the push",
-        ))
     }
 
     async fn connect(&self) -> Result<Box<dyn Session>, Failure> {
@@ -396,9 +399,16 @@ impl RemotePusher {
     }
 
     /// Puts the local tip on the remote under a name of its own, over the connection that found the
-    /// divergence.
+    /// divergence. A tip that is kept there already (a restart forgets that) stays where it is.
     async fn preserve(&self, session: &mut dyn Session, tip: Oid) -> Result<String, Failure> {
-        let refname = conflict_ref(SystemTime::now());
+        let refs = session.advertisement().refs();
+        if let Some((_, kept)) = refs
+            .iter()
+            .find(|(oid, name)| *oid == tip && name.starts_with(CONFLICTS))
+        {
+            return Ok(kept.clone());
+        }
+        let refname = conflict_ref(SystemTime::now(), refs);
         let mut progress = Progress::default();
         let (report, _) = self.send(session, &refname, tip, None, &mut progress).await?;
         match (report.unpack, report.reference) {
@@ -437,14 +447,21 @@ fn timed_out(what: &str, limit: Duration) -> Failure {
     Failure::new(Kind::Timeout, format!("{what} within {} s", limit.as_secs_f64()))
 }
 
-/// The branch that keeps a diverged tip: `refs/heads/conflicts/20261123T143000Z` (UTC).
-fn conflict_ref(now: SystemTime) -> String {
+/// The branch that keeps a diverged tip: `refs/heads/conflicts/20261123T143000Z` (UTC), with a number behind
+/// it where the remote has one of that second.
+fn conflict_ref(now: SystemTime, taken: &[(Oid, String)]) -> String {
     let stamp = humantime::format_rfc3339_seconds(now).to_string();
     let stamp: String = stamp
         .chars()
         .filter(|character| !"-:".contains(*character))
         .collect();
-    format!("refs/heads/conflicts/{stamp}")
+    let mut refname = format!("{CONFLICTS}{stamp}");
+    let mut number = 1;
+    while taken.iter().any(|(_, name)| *name == refname) {
+        number += 1;
+        refname = format!("{CONFLICTS}{stamp}-{number}");
+    }
+    refname
 }
 
 impl Pusher for RemotePusher {
@@ -521,6 +538,17 @@ mod tests {
     #[test]
     fn a_conflict_branch_is_named_by_the_utc_time() {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_444_200);
-        assert_eq!(conflict_ref(time), "refs/heads/conflicts/20261123T143000Z");
+        assert_eq!(conflict_ref(time, &[]), "refs/heads/conflicts/20261123T143000Z");
+    }
+
+    #[test]
+    fn conflict_branches_of_the_same_second_are_numbered() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_444_200);
+        let mut taken = Vec::new();
+        for expected in ["20261123T143000Z", "20261123T143000Z-2", "20261123T143000Z-3"] {
+            let refname = conflict_ref(time, &taken);
+            assert_eq!(refname, format!("refs/heads/conflicts/{expected}"));
+            taken.push((Oid::from_bytes([1; 20]), refname));
+        }
     }
 }

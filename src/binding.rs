@@ -13,6 +13,7 @@ mod raw;
 mod shapes;
 
 use std::sync::mpsc as std_mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
@@ -39,14 +40,28 @@ pub struct NativeDaemon {
     status: SharedStatus,
     facts: Facts,
     thread: Option<JoinHandle<()>>,
+    exit: Exit,
     cleanup: Option<CleanupEnvHook<Exit>>,
 }
 
-/// What the end of the environment needs.
+/// What the end of the process or of the environment needs.
+#[derive(Clone)]
 struct Exit {
     requests: UnboundedSender<Request>,
     /// Hangs up when the thread has nothing left to do.
-    ended: std_mpsc::Receiver<()>,
+    ended: Arc<Mutex<std_mpsc::Receiver<()>>>,
+}
+
+impl Exit {
+    fn begin(&self) {
+        // The receiver is gone when the daemon has ended already.
+        let _ = self.requests.send(Request::Abort);
+    }
+
+    fn finish(&self) {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = ended.recv_timeout(EXIT_GRACE);
+    }
 }
 
 #[napi]
@@ -74,13 +89,12 @@ impl NativeDaemon {
         let thread = host.spawn(receiver, end)?;
         let exit = Exit {
             requests: requests.clone(),
-            ended,
+            ended: Arc::new(Mutex::new(ended)),
         };
         let cleanup = env
-            .add_env_cleanup_hook(exit, |exit| {
-                // The receiver is gone when the daemon has ended already.
-                let _ = exit.requests.send(Request::Abort);
-                let _ = exit.ended.recv_timeout(EXIT_GRACE);
+            .add_env_cleanup_hook(exit.clone(), |exit| {
+                exit.begin();
+                exit.finish();
             })
             .map_err(misuse::from_napi)?;
         Ok(Self {
@@ -88,6 +102,7 @@ impl NativeDaemon {
             status,
             facts,
             thread: Some(thread),
+            exit,
             cleanup: Some(cleanup),
         })
     }
@@ -138,6 +153,19 @@ impl NativeDaemon {
     pub fn stop(&self, timeout_ms: f64) {
         let timeout = Duration::try_from_secs_f64(timeout_ms / 1000.0).unwrap_or_default();
         self.request(Request::Stop { timeout });
+    }
+
+    /// Begins to end everything at once, children included, since the process is about to exit: `process.exit()`
+    /// runs no clean-up hook of the main thread's environment.
+    #[napi]
+    pub fn begin_exit(&self) {
+        self.exit.begin();
+    }
+
+    /// Waits, for a bounded time, until that is done.
+    #[napi]
+    pub fn finish_exit(&self) {
+        self.exit.finish();
     }
 
     /// Collects the thread of a daemon that has said it ended: it is in its last instructions.

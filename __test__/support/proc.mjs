@@ -74,3 +74,8 @@ export function residentBytes(pid = process.pid) {
   const [, kilobytes] = read(`/proc/${pid}/status`).match(/^VmRSS:\s+(\d+) kB$/m) ?? [];
   return Number(kilobytes) * 1024;
 }
+
+/** Whether a process runs; one that has ended and that nobody has waited for does not. */
+export function isRunning(pid) {
+  return /^\d+ \(.*\) [^ZX]/s.test(read(`/proc/${pid}/stat`));
+}

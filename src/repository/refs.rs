@@ -15,6 +15,11 @@ const REFLOG_MESSAGE: &str = "update by push";
 const LOCK_ATTEMPTS: u32 = 20;
 const LOCK_WAIT: Duration = Duration::from_millis(10);
 
+/// git replaces a ref in one step; others (isomorphic-git) empty its file first and then fill it, between which
+/// a busy process may take its time. A ref that stays unreadable for longer than all of these waits is corrupt.
+const FILLING_ATTEMPTS: u32 = 200;
+const FILLING_WAIT: Duration = Duration::from_millis(5);
+
 /// What `HEAD` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Head {
@@ -64,9 +69,10 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// Fails where the ref is unreadable or corrupt, and where the repository is gone.
+    /// Fails where the ref is unreadable or corrupt (after waiting for a writer that is not done yet), and where
+    /// the repository is gone.
     pub fn branch_tip(&self, refname: &str) -> Result<Option<Oid>, Failure> {
-        match self.raw().refname_to_id(refname) {
+        match once_filled(|| self.raw().refname_to_id(refname)) {
             Ok(oid) => Ok(Some(from_git2(oid))),
             Err(error) if error.code() == git2::ErrorCode::NotFound => {
                 self.ensure_present()?;
@@ -133,6 +139,25 @@ impl Repository {
                 format!("the repository is gone, looking for {}: {error}", head.display()),
             )
         })
+    }
+}
+
+/// Reads a ref whose file may be empty at this moment because somebody writes it.
+fn once_filled<T>(mut read: impl FnMut() -> Result<T, git2::Error>) -> Result<T, git2::Error> {
+    let mut attempt = 1;
+    loop {
+        match read() {
+            // What libgit2 says of a file without an object id in it; it has no code of its own for that.
+            Err(error)
+                if error.class() == git2::ErrorClass::Reference
+                    && error.code() == git2::ErrorCode::GenericError
+                    && attempt < FILLING_ATTEMPTS =>
+            {
+                attempt += 1;
+                thread::sleep(FILLING_WAIT);
+            }
+            result => return result,
+        }
     }
 }
 
@@ -288,6 +313,25 @@ mod tests {
             repository.branch_tip("refs/heads/main").expect("readable"),
             Some(two)
         );
+    }
+
+    #[test]
+    fn a_ref_that_is_being_written_is_waited_for() {
+        let sandbox = Sandbox::new();
+        let work = sandbox.init("work");
+        let tip = sandbox.commit(&work, "one");
+        let repository = sandbox.open(&work);
+        let file = work.join(".git/refs/heads/main");
+        fs::write(&file, "").expect("emptied");
+        let mut reads = 0;
+        let read = once_filled(|| {
+            reads += 1;
+            if reads == 3 {
+                fs::write(&file, format!("{tip}\n")).expect("filled");
+            }
+            repository.raw().refname_to_id("refs/heads/main")
+        });
+        assert_eq!((read.map(from_git2), reads), (Ok(tip), 3));
     }
 
     #[test]

@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 /// How long a server may take to listen.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -57,8 +60,10 @@ fn install() -> bool {
 struct Process(Child);
 
 impl Drop for Process {
+    /// Ends the whole group: `git http-backend` reads for ever when a body is cut short, whoever started it.
     fn drop(&mut self) {
-        let _ = self.0.kill();
+        let id = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
+        let _ = kill_process_group(id.expect("a process id"), Signal::KILL);
         let _ = self.0.wait();
     }
 }
@@ -78,7 +83,10 @@ fn listen(start: impl Fn(u16) -> Command) -> (Process, u16) {
 
 /// Starts a server, and waits until it listens on its port.
 fn run(command: &mut Command, port: u16) -> Option<Process> {
-    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .process_group(0);
     let mut process = Process(command.spawn().expect("it is installed"));
     let deadline = Instant::now() + START_LIMIT;
     while Instant::now() < deadline && process.0.try_wait().expect("a child").is_none() {

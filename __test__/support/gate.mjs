@@ -1,0 +1,55 @@
+/** Points at which a remote waits until the test lets it go on, and what tells that it got there. */
+
+import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+import { until } from './daemon.mjs';
+import { makeDirectory } from './git.mjs';
+
+/** A remote that nobody lets go on waits for a minute, and not for ever. */
+const WAIT = 'n=0; while [ ! -e "$open" ] && [ $n -lt 3000 ]; do sleep 0.02; n=$((n+1)); done';
+
+/** A gate: shell lines that wait in it, and the test's side of it. It is shut at first. */
+export function makeGate(t) {
+  const directory = makeDirectory(t);
+  const [entered, open] = ['entered', 'open'].map((name) => path.join(directory, name));
+  return {
+    /** For a hook or a wrapper: says that it is there, then waits. */
+    lines: [`open='${open}'`, `echo $$ >>'${entered}'`, WAIT],
+    /** Resolves to the ids of the processes that have come to it, once there are so many. */
+    entered: (times = 1) =>
+      until(`${times} at the gate`, () => {
+        const came = existsSync(entered)
+          ? readFileSync(entered, 'utf8').trim().split('\n').map(Number)
+          : [];
+        return came.length >= times && came;
+      }),
+    open: () => writeFileSync(open, ''),
+    shut: () => {
+      rmSync(open, { force: true });
+      rmSync(entered, { force: true });
+    },
+  };
+}
+
+/** An executable shell script in a directory of its own. */
+export function makeScript(t, ...lines) {
+  const file = path.join(makeDirectory(t), 'script');
+  writeFileSync(file, ['#!/bin/sh', ...lines, ''].join('\n'));
+  chmodSync(file, 0o755);
+  return file;
+}
+
+/** Puts a script between a repository and its `origin`; by default it ends as git's own receive-pack. */
+export function wrapReceivePack(t, repo, ...lines) {
+  const script = makeScript(t, ...lines, 'exec git receive-pack "$@"');
+  repo.git('config', 'remote.origin.receivepack', script);
+}
+
+/** Counts from now on how often a repository's `origin` is connected to. */
+export function countConnections(t, repo) {
+  const log = path.join(makeDirectory(t), 'connections');
+  writeFileSync(log, '');
+  wrapReceivePack(t, repo, `echo connected >>'${log}'`);
+  return () => readFileSync(log, 'utf8').split('\n').filter(Boolean).length;
+}

@@ -1,0 +1,57 @@
+/** The types: index.d.ts, and code that uses it, under the compiler's strictest settings. */
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { test } from 'node:test';
+
+import { ROOT } from './support/child.mjs';
+
+const require = createRequire(import.meta.url);
+const TYPES = path.join(ROOT, '__test__', 'types');
+
+/** It takes seconds; this long only where it hangs. */
+const LIMIT_MS = 180_000;
+
+/** What the TypeScript compiler says, which is nothing where all is well. */
+function compile(...args) {
+  const compiler = require.resolve('typescript/bin/tsc');
+  return new Promise((resolve) => {
+    execFile(
+      process.execPath,
+      [compiler, '--pretty', 'false', ...args],
+      { cwd: ROOT, timeout: LIMIT_MS, killSignal: 'SIGKILL' },
+      (error, stdout, stderr) =>
+        resolve(error === null ? '' : `${stdout}${stderr}` || String(error)),
+    );
+  });
+}
+
+test('the contract and the code of its users compile', async () => {
+  assert.equal(await compile('-p', 'tsconfig.json'), '');
+});
+
+test('a bundler’s way to resolve modules finds the types too', async () => {
+  const strict = ['--strict', '--exactOptionalPropertyTypes', '--noEmit', '--types', 'node'];
+  const bundled = ['--target', 'es2022', '--module', 'esnext', '--moduleResolution', 'bundler'];
+  assert.equal(await compile(...strict, ...bundled, path.join(TYPES, 'boot.mts')), '');
+});
+
+test('what the types declare as values is what the module exports', async () => {
+  const contract = readFileSync(path.join(ROOT, 'index.d.ts'), 'utf8');
+  const declared = [...contract.matchAll(/^export (?:declare )?(?:function|class|const) (\w+)/gm)];
+  const exported = await import('../index.js');
+  assert.notEqual(declared.length, 0);
+  for (const [, name] of declared) assert.equal(typeof exported[name], 'function', name);
+});
+
+test('the methods that the types declare are those of the handle', () => {
+  const contract = readFileSync(path.join(ROOT, 'index.d.ts'), 'utf8');
+  const [, body] = contract.match(/^export interface PushDaemon extends [^{]*\{\n(.*?)^\}/ms);
+  const declared = [...body.matchAll(/^ {2}(\w+)[(<]/gm)].map(([, name]) => name);
+  const { PushDaemon } = require('../index.js');
+  assert.ok(declared.includes('flush'));
+  for (const name of declared) assert.equal(typeof PushDaemon.prototype[name], 'function', name);
+});
