@@ -271,6 +271,11 @@ export interface PushDaemonEvents {
   recovered: [event: RecoveredEvent];
   /** With `onDivergence: 'preserve'`: the local tip was put on a branch of its own. */
   preserved: [event: PreservedEvent];
+  /**
+   * The same as `error`, before its listeners, for who only observes: it does not count as a listener of
+   * `error`. The name is `errorMonitor` of `node:events`.
+   */
+  [EventEmitter.errorMonitor]: [event: PushErrorEvent];
   /** The daemon ended. Emitted once, before {@link PushDaemon.stop} resolves; no event follows. */
   stopped: [event: StoppedEvent];
 }
@@ -307,6 +312,11 @@ export interface PushErrorEvent {
   readonly hint: string;
   /** Whether waiting can help. */
   readonly retryable: boolean;
+  /**
+   * How long the attempt took until it failed, in milliseconds; absent where the failure is not the outcome
+   * of an attempt, such as that of putting a diverged tip on a branch of its own.
+   */
+  readonly durationMs?: number;
   /** The remote branch's tip, where it is the evidence for the failure. */
   readonly remoteCommit?: string;
 }

@@ -3,7 +3,7 @@
 // An EventEmitter over the native binding: error codes, listener rules, and how long the process is held.
 // The public contract is index.d.ts; what happens behind it is in src/.
 
-const { EventEmitter } = require('node:events');
+const { errorMonitor, EventEmitter } = require('node:events');
 const native = require('./native.js');
 
 const DEFAULT_TIMEOUT_MS = 30_000;
@@ -143,9 +143,9 @@ const EVENTS = {
     attempt,
     bytes,
   }),
-  error: ({ commit = null, attempt, failure }) => {
+  error: ({ commit = null, attempt, durationMs, failure }) => {
     const { reason, kind, hint, retryable, remoteCommit } = failure;
-    const event = {
+    return {
       commit,
       err: pushError(failure, attempt),
       attempt,
@@ -153,8 +153,9 @@ const EVENTS = {
       kind,
       hint,
       retryable,
+      ...(durationMs === undefined ? {} : { durationMs }),
+      ...(remoteCommit === undefined ? {} : { remoteCommit }),
     };
-    return remoteCommit === undefined ? event : { ...event, remoteCommit };
   },
   retry: ({ commit = null, attempt, nextDelayMs, reason, kind }) => ({
     commit,
@@ -437,12 +438,14 @@ class PushDaemon extends EventEmitter {
 
   /** A listener that throws is its author's bug: it surfaces as an uncaught exception, and nothing else changes. */
   #emit(name, payload) {
+    let heardAs = name;
     if (name === 'error' && this.listenerCount('error') === 0) {
       this.#unheard(payload);
-      return;
+      // Who only observes errors is told all the same.
+      heardAs = errorMonitor;
     }
     try {
-      this.emit(name, payload);
+      this.emit(heardAs, payload);
     } catch (error) {
       process.nextTick(() => {
         throw error;

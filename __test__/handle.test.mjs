@@ -167,7 +167,8 @@ describe('an error event', () => {
     const failed = once(daemon, 'error');
     const retried = once(daemon, 'retry');
     const commit = repo.commit();
-    const { err, hint, ...rest } = await failed;
+    const { err, hint, durationMs, ...rest } = await failed;
+    assert.ok(durationMs > 0);
     assert.deepEqual(rest, {
       commit,
       attempt: 1,

@@ -590,12 +590,14 @@ fn log(event: &Event) {
         Event::Error {
             commit,
             attempt,
+            duration,
             failure,
         } => {
             let commit = commit.map(|commit| commit.to_string());
             tracing::debug!(
                 commit,
                 attempt,
+                duration_ms = duration.map(|duration| duration.as_millis()),
                 kind = failure.kind().as_str(),
                 "push failed: {}",
                 failure.message()

@@ -31,6 +31,8 @@ pub enum Event {
         commit: Option<Oid>,
         /// The number of the attempt; 0 for the first look at start-up.
         attempt: u32,
+        /// How long the attempt took; `None` where the failure is not the outcome of an attempt.
+        duration: Option<Duration>,
         /// What went wrong.
         failure: Failure,
     },

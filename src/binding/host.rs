@@ -284,6 +284,7 @@ fn broken(deliver: &Deliver, status: &SharedStatus, message: &str) -> Ended {
     deliver.deliver(Delivery::Event(Event::Error {
         commit: None,
         attempt: 0,
+        duration: None,
         failure,
     }));
     Ended {

@@ -279,11 +279,13 @@ impl From<Event> for NativeEvent {
             Event::Error {
                 commit,
                 attempt,
+                duration,
                 failure,
             } => Self {
                 name: "error".to_owned(),
                 commit: hex(commit),
                 attempt: Some(attempt),
+                duration_ms: duration.map(ms),
                 failure: Some((&failure).into()),
                 ..Self::default()
             },

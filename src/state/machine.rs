@@ -433,6 +433,7 @@ impl State {
                         actions.push(Action::Emit(Event::Error {
                             commit: Some(tip),
                             attempt: self.attempt,
+                            duration: None,
                             failure,
                         }));
                     }
@@ -580,6 +581,7 @@ impl State {
         actions.push(Action::Emit(Event::Error {
             commit,
             attempt,
+            duration: self.attempt_started.map(|started| now.instant - started),
             failure,
         }));
     }

@@ -168,6 +168,7 @@ fn errors(actions: &[Action]) -> Vec<(Option<Oid>, u32, Kind)> {
                 commit,
                 attempt,
                 failure,
+                ..
             } => Some((*commit, *attempt, failure.kind())),
             _ => None,
         })
@@ -182,6 +183,17 @@ fn retries(actions: &[Action]) -> Vec<(u32, Duration)> {
             Event::Retry {
                 attempt, next_delay, ..
             } => Some((*attempt, *next_delay)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The durations of the errors among the actions.
+fn durations(actions: &[Action]) -> Vec<Option<Duration>> {
+    events(actions)
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Error { duration, .. } => Some(*duration),
             _ => None,
         })
         .collect()
@@ -213,6 +225,16 @@ fn a_backlog_at_the_start_is_pushed_as_attempt_1() {
         }]
     );
     assert_eq!(harness.name(), StateName::InSync);
+}
+
+#[test]
+fn a_failure_tells_how_long_its_attempt_took() {
+    let (mut harness, _) = Harness::start(policy(), Some(oid(2)), Some(oid(1)));
+    harness.advance(MS(40));
+    assert_eq!(durations(&harness.failed(oid(2), Kind::Network)), [Some(MS(40))]);
+    harness.fire();
+    harness.advance(MS(7));
+    assert_eq!(durations(&harness.diverged(oid(2), true)), [Some(MS(7))]);
 }
 
 #[test]
@@ -625,6 +647,7 @@ fn a_failure_to_preserve_is_told_but_the_divergence_stays_the_last_error() {
     let actions = harness.ended(outcome, oid(9), survey(Some(oid(2)), 1));
     let kinds: Vec<Kind> = errors(&actions).into_iter().map(|(_, _, kind)| kind).collect();
     assert_eq!(kinds, [Kind::NonFastForward, Kind::Rejected]);
+    assert_eq!(durations(&actions), [Some(Duration::ZERO), None]);
     let last = harness.state.status().last_error.expect("kept");
     assert_eq!(last.failure.kind(), Kind::NonFastForward);
 }
