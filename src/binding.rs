@@ -66,7 +66,7 @@ impl Exit {
 
 #[napi]
 impl NativeDaemon {
-    /// Checks the options and starts the daemon. `deliver` is called with each [`NativeMessage`], in order, never
+    /// Checks the options and starts the daemon. `deliver` is called with each message, in order, never
     /// during this call.
     ///
     /// # Errors
