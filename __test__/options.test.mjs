@@ -340,7 +340,7 @@ describe('a repository', () => {
   });
 
   test(
-    'of somebody else is taken where the settings of the user list it as safe',
+    'of somebody else is taken where the settings of the user or the environment list it as safe',
     needsRoot,
     async (t) => {
       const { repo, options } = makePair(t);
@@ -348,7 +348,15 @@ describe('a repository', () => {
       const home = makeDirectory(t);
       const file = path.join(home, '.gitconfig');
       git(home, 'config', '--file', file, 'safe.directory', repo.path);
-      const places = [{ GIT_CONFIG_GLOBAL: undefined, HOME: home }];
+      const places = [
+        { GIT_CONFIG_GLOBAL: undefined, HOME: home },
+        { GIT_CONFIG_GLOBAL: file },
+        {
+          GIT_CONFIG_COUNT: '1',
+          GIT_CONFIG_KEY_0: 'safe.directory',
+          GIT_CONFIG_VALUE_0: '*',
+        },
+      ];
       for (const env of places) {
         const { told } = await runScript(
           `try { const daemon = startPushDaemon(input); tell({ state: daemon.status().state }); await daemon.stop(); }

@@ -5,6 +5,7 @@
 
 mod history;
 mod open;
+mod owner;
 mod refs;
 #[cfg(test)]
 mod testing;

@@ -130,6 +130,9 @@ impl Host {
         let config = Config::from_raw(options, default_path, is_valid_branch_refname)
             .map_err(|error| Misuse::InvalidOption.error(error.to_string()))?;
         let repository = Repository::open(config.repo_path.as_deref()).map_err(|error| misuse_of(&error))?;
+        repository
+            .check_owner(&environment)
+            .map_err(|error| misuse_of(&error))?;
         let refname = match &config.branch {
             Some(refname) => refname.clone(),
             None => branch_of_head(&repository)?,

@@ -50,6 +50,7 @@ impl std::error::Error for OpenError {
 }
 
 pub(super) fn open(path: Option<&Path>) -> Result<git2::Repository, OpenError> {
+    super::owner::take_over_check();
     let opened = match path {
         Some(path) => git2::Repository::open(path),
         None => git2::Repository::open_from_env(),
@@ -131,14 +132,6 @@ fn explain(path: Option<&Path>, error: &git2::Error) -> OpenError {
                 ),
             },
         },
-        git2::ErrorCode::Owner => {
-            let directory = owned_by_another(said).map_or_else(|| place.clone(), str::to_owned);
-            OpenError::NotOwned {
-                message: format!(
-                    "the repository at {place} belongs to another user, so git does not trust it: change its owner to the user of this process, or, as that user, run: git config --global --add safe.directory {directory}"
-                ),
-            }
-        }
         _ if said.contains("unsupported extension") => OpenError::Unsupported {
             message: format!(
                 "the repository at {place} has a format that is not supported ({said}): use a repository without this extension"
@@ -158,12 +151,6 @@ fn here() -> String {
         (None, Ok(directory)) => format!("the current directory {}", directory.display()),
         (None, Err(_)) => "the current directory".to_owned(),
     }
-}
-
-/// The directory in libgit2's `repository path '/srv/data' is not owned by current user`: that of the working
-/// tree, where there is one, as `safe.directory` wants it.
-fn owned_by_another(said: &str) -> Option<&str> {
-    said.split('\'').nth(1).filter(|path| !path.is_empty())
 }
 
 impl From<OpenError> for Failure {
@@ -316,22 +303,5 @@ mod tests {
             panic!("{error:?}");
         };
         assert_eq!(failure.kind(), Kind::Local);
-    }
-
-    #[test]
-    fn a_repository_of_another_user_names_the_setting_that_trusts_it() {
-        let error = git2::Error::new(
-            git2::ErrorCode::Owner,
-            git2::ErrorClass::Config,
-            "repository path '/srv/data' is not owned by current user",
-        );
-        let error = explain(Some(Path::new("/srv/data/.git")), &error);
-        assert!(matches!(&error, OpenError::NotOwned { .. }), "{error:?}");
-        assert!(
-            error
-                .to_string()
-                .ends_with("git config --global --add safe.directory /srv/data"),
-            "{error}"
-        );
     }
 }
