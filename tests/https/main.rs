@@ -6,6 +6,7 @@ mod place;
 mod requests;
 mod server;
 mod settings;
+mod side_by_side;
 
 #[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 fn report(line: &str) {
