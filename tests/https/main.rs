@@ -2,6 +2,9 @@
 #![cfg(unix)]
 
 mod credentials;
+mod memory;
+#[path = "../support/peak.rs"]
+mod peak;
 mod place;
 mod requests;
 mod server;
