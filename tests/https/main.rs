@@ -2,10 +2,14 @@
 #![cfg(unix)]
 
 mod credentials;
+mod memory;
+#[path = "../support/peak.rs"]
+mod peak;
 mod place;
 mod requests;
 mod server;
 mod settings;
+mod side_by_side;
 
 #[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 fn report(line: &str) {

@@ -159,10 +159,10 @@ impl Place {
 
     /// The pusher to a URL, with the configuration as it is now.
     pub(crate) fn pusher(&self, url: &str) -> RemotePusher {
-        let mut env = self
-            .env
-            .clone()
-            .with("GIT_CONFIG_COUNT", self.config.len().to_string());
+        let mut env = self.env.clone();
+        if !self.config.is_empty() {
+            env = env.with("GIT_CONFIG_COUNT", self.config.len().to_string());
+        }
         for (index, (key, value)) in self.config.iter().enumerate() {
             env = env
                 .with(format!("GIT_CONFIG_KEY_{index}"), key)

@@ -235,6 +235,8 @@ Group www-data
 ErrorLog "{dir}/error.log"
 LogFormat "%m %U%q %>s protocol=%H accept=%{{Accept-Encoding}}i encoding=%{{Content-Encoding}}o transfer=%{{Transfer-Encoding}}i length=%{{Content-Length}}i authorization=%{{Authorization}}i agent=%{{User-Agent}}i" told
 CustomLog "{dir}/access.log" told
+LogFormat "%{{usec}}t\t%>s\t%r\t%{{Authorization}}i\t%{{User-Agent}}i\t%{{X-One}}i\t%{{X-Two}}i\t%{{Accept}}i\t%{{Content-Type}}i\t%{{Git-Protocol}}i" compared
+CustomLog "{dir}/compared.log" compared
 Protocols h2 http/1.1
 SSLEngine on
 SSLCertificateFile "{dir}/server.pem"

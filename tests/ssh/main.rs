@@ -3,6 +3,9 @@
 #![cfg(unix)]
 
 mod argv;
+mod memory;
+#[path = "../support/peak.rs"]
+mod peak;
 mod push;
 #[path = "../support/mod.rs"]
 mod support;

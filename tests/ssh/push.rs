@@ -20,7 +20,7 @@ fn production_command(sandbox: &Sandbox) -> String {
 }
 
 /// A server, a bare repository behind it, and its URL; the environment is production's.
-fn server() -> Option<(Sandbox, Sshd, String)> {
+pub(crate) fn server() -> Option<(Sandbox, Sshd, String)> {
     server_with("")
 }
 
@@ -32,7 +32,7 @@ fn server_with(settings: &str) -> Option<(Sandbox, Sshd, String)> {
     Some((sandbox, sshd, url))
 }
 
-fn remote_tip(sandbox: &Sandbox) -> String {
+pub(crate) fn remote_tip(sandbox: &Sandbox) -> String {
     let remote = sandbox.path("remote.git");
     sandbox.git(&remote, &["fsck", "--strict"]);
     sandbox.git(&remote, &["rev-parse", "refs/heads/main"])

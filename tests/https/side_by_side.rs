@@ -1,0 +1,562 @@
+//! What the server sees: the real git and ours push to it in the same circumstances, side by side.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use git_push_daemon::state::Outcome;
+
+use crate::place::Place;
+use crate::report;
+use crate::server::{BEARER, PASSWORD, Tinyproxy, USER};
+
+/// How long the server may take to write down what it answered.
+const LOG_LIMIT: Duration = Duration::from_secs(30);
+
+/// What stands for the agent that a program calls itself where none is set: ours says who we are, as git's does.
+const OWN_AGENT: &str = "(its own)";
+
+/// One combination. In its texts `{host}` stands for the server's name and port, `{port}` for the port alone, `{login}` for
+/// a user and password that it lets in, `{bearer}` for a token, `{dir}` for the directory of the test, and
+/// `{proxy}` for a forward proxy.
+struct Case {
+    /// A URL, or a remote of the configuration.
+    remote: &'static str,
+    /// A part of the repository's own configuration file.
+    config: &'static str,
+    variables: &'static [(&'static str, &'static str)],
+    /// The answers to git, in order.
+    answers: &'static [u16],
+    /// Why ours asks otherwise, and the answers it then gets.
+    differs: Option<(&'static str, &'static [u16])>,
+}
+
+const fn case(
+    remote: &'static str,
+    config: &'static str,
+    variables: &'static [(&'static str, &'static str)],
+    answers: &'static [u16],
+) -> Case {
+    Case {
+        remote,
+        config,
+        variables,
+        answers,
+        differs: None,
+    }
+}
+
+const OPEN: &str = "https://{host}/anonymous/r.git";
+const BASIC: &str = "https://{host}/basic/r.git";
+/// The advertisement, and the push.
+const TAKEN: &[u16] = &[200, 200];
+const ASKED_WHO: &[u16] = &[401, 200, 200];
+
+/// Answers with what is in the file `answer`, as a helper of credentials does.
+const HELPER: &str =
+    "[credential]\nhelper = \"!f() { cat >/dev/null; test \\\"$1\\\" = get && cat '{dir}/answer'; }; f\"\n";
+
+const ASKS_HELPERS: &str =
+    "git gives up on a refused password of the URL; we ask the helpers, so that a rotated one recovers";
+const KEEPS_HEADERS: &str = "git sends http.extraHeader wherever a redirect leads to; we keep it from other servers, as it may be a token";
+
+const ASKS_AT_ONCE: &str =
+    "git tries the user of the URL with no password before it asks for one; we ask at once";
+const NO_VERSION: &str =
+    "git asks for version 1 of the protocol as well over HTTP; we do not, as a push is the same in it";
+const OWN_NAME: &str =
+    "git calls itself GIT_USER_AGENT; we are not git, and heed the settings for HTTP alone";
+const NO_NETRC: &str =
+    "git's curl finds a password in ~/.netrc; we read no such file, and the failure names what we do read";
+const NO_HEADER: &str = "git ignores an extraHeader without a colon; we refuse it, as a token may be missing";
+
+const CASES: &[Case] = &[
+    // The place.
+    case(OPEN, "", &[], TAKEN),
+    case("https://{host}/anonymous/r.git/", "", &[], TAKEN),
+    case("https://{host}/anonymous/%72.git", "", &[], TAKEN),
+    case("https://{host}/other/../anonymous/./r.git", "", &[], TAKEN),
+    case("https://{host}/anonymous//r.git", "", &[], TAKEN),
+    case("https://{host}/anonymous/r.git?x=1", "", &[], &[404]),
+    case("https://{host}/anonymous/no%20such.git", "", &[], &[404]),
+    case("https://nobody@{host}/anonymous/r.git", "", &[], TAKEN),
+    case("https://{login}@{host}/anonymous/r.git", "", &[], TAKEN),
+    case("https://{host}/moved/r.git", "", &[], &[301, 200, 200]),
+    case(
+        "https://{host}/moved/r.git",
+        "[http]\nfollowRedirects = false\n",
+        &[],
+        &[301],
+    ),
+    case(
+        "x",
+        "[remote \"x\"]\nurl = https://{host}/anonymous/r.git\n",
+        &[],
+        TAKEN,
+    ),
+    case(
+        "gh:r.git",
+        "[url \"https://{host}/anonymous/\"]\ninsteadOf = gh:\n",
+        &[],
+        TAKEN,
+    ),
+    case(
+        "gh:o/r.git",
+        "[url \"https://{host}/wrong/\"]\ninsteadOf = gh:\n[url \"https://{host}/anonymous/\"]\ninsteadOf = gh:o/\n",
+        &[],
+        TAKEN,
+    ),
+    case(
+        "ssh://h/r.git",
+        "[url \"https://{host}/wrong/\"]\ninsteadOf = ssh://h/\n[url \"https://{host}/anonymous/\"]\npushInsteadOf = ssh://h/\n",
+        &[],
+        TAKEN,
+    ),
+    case(
+        "x",
+        "[remote \"x\"]\nurl = https://{host}/wrong/r.git\npushurl = https://{host}/anonymous/r.git\n",
+        &[],
+        TAKEN,
+    ),
+    case(
+        "x",
+        "[remote \"x\"]\nurl = https://{host}/wrong/r.git\npushurl = gh:r.git\n[url \"https://{host}/anonymous/\"]\ninsteadOf = gh:\n[url \"https://{host}/wrong/\"]\npushInsteadOf = gh:\n",
+        &[],
+        TAKEN,
+    ),
+    Case {
+        differs: Some((NO_VERSION, TAKEN)),
+        ..case(OPEN, "[protocol]\nversion = 1\n", &[], TAKEN)
+    },
+    case(OPEN, "[protocol]\nallow = never\n", &[], &[]),
+    case(OPEN, "[protocol \"https\"]\nallow = never\n", &[], &[]),
+    case(OPEN, "[http]\nversion = HTTP/1.1\n", &[], TAKEN),
+    // Headers.
+    case(OPEN, "[http]\nextraHeader = X-One: 1\n", &[], TAKEN),
+    case(
+        OPEN,
+        "[http]\nextraHeader = X-One: 1\nextraHeader = X-Two: 2\nextraHeader = X-One: 3\n",
+        &[],
+        TAKEN,
+    ),
+    case(
+        OPEN,
+        "[http]\nextraHeader = X-One: 1\nextraHeader =\nextraHeader = X-Two: 2\n",
+        &[],
+        TAKEN,
+    ),
+    case(
+        OPEN,
+        "[http]\nextraHeader = X-One: 1\nextraHeader =\n",
+        &[],
+        TAKEN,
+    ),
+    case(
+        OPEN,
+        "[http \"https://{host}\"]\nextraHeader = X-One: 1\n",
+        &[],
+        TAKEN,
+    ),
+    case(
+        OPEN,
+        "[http \"https://{host}/anonymous/\"]\nextraHeader = X-One: 1\n[http \"https://{host}/basic/\"]\nextraHeader = X-Two: 2\n",
+        &[],
+        TAKEN,
+    ),
+    case(
+        OPEN,
+        "[http \"https://localhost\"]\nextraHeader = X-One: 1\n[http \"http://{host}\"]\nextraHeader = X-Two: 2\n",
+        &[],
+        TAKEN,
+    ),
+    case(
+        OPEN,
+        "[http \"https://*:{port}\"]\nextraHeader = X-One: 1\n",
+        &[],
+        TAKEN,
+    ),
+    case(
+        OPEN,
+        "[http]\nextraHeader = X-One: general\n[http \"https://{host}\"]\nextraHeader = X-One: special\n",
+        &[],
+        TAKEN,
+    ),
+    case(
+        OPEN,
+        "[http \"https://{host}\"]\nextraHeader = X-One: special\n[http]\nextraHeader = X-One: general\n",
+        &[],
+        TAKEN,
+    ),
+    case(
+        OPEN,
+        "[http]\nextraHeader = X-One: general\n[http \"https://{host}\"]\nextraHeader =\nextraHeader = X-Two: special\n",
+        &[],
+        TAKEN,
+    ),
+    case(
+        OPEN,
+        "[http \"https://nobody@{host}\"]\nextraHeader = X-One: 1\n",
+        &[],
+        TAKEN,
+    ),
+    case(
+        "https://nobody@{host}/anonymous/r.git",
+        "[http \"https://nobody@{host}\"]\nextraHeader = X-One: 1\n",
+        &[],
+        TAKEN,
+    ),
+    case(
+        "https://nobody@{host}/anonymous/r.git",
+        "[http \"https://{host}/anonymous\"]\nextraHeader = X-One: path\n[http \"https://nobody@{host}\"]\nextraHeader = X-One: user\n",
+        &[],
+        TAKEN,
+    ),
+    case(
+        "gh:r.git",
+        "[url \"https://{host}/anonymous/\"]\ninsteadOf = gh:\n[http \"https://{host}/anonymous/\"]\nextraHeader = X-One: 1\n",
+        &[],
+        TAKEN,
+    ),
+    case(
+        OPEN,
+        "[http]\nextraHeader = \"X-One;\"\nextraHeader = X-Two:\n",
+        &[],
+        TAKEN,
+    ),
+    Case {
+        differs: Some((NO_HEADER, &[])),
+        ..case(OPEN, "[http]\nextraHeader = X-One\n", &[], TAKEN)
+    },
+    case(OPEN, "[http]\nextraHeader = User-Agent: mine\n", &[], TAKEN),
+    case(
+        OPEN,
+        "[http]\nextraHeader = X-One: file\n",
+        &[
+            ("GIT_CONFIG_COUNT", "1"),
+            ("GIT_CONFIG_KEY_0", "http.extraheader"),
+            ("GIT_CONFIG_VALUE_0", "X-Two: environment"),
+        ],
+        TAKEN,
+    ),
+    case(
+        OPEN,
+        "",
+        &[(
+            "GIT_CONFIG_PARAMETERS",
+            "'http.extraHeader=X-One: 1' 'http.extraheader'='X-Two: 2'",
+        )],
+        TAKEN,
+    ),
+    case(
+        "https://{host}/moved/r.git",
+        "[http \"https://{host}/moved\"]\nextraHeader = X-One: 1\n",
+        &[],
+        &[301, 200, 200],
+    ),
+    Case {
+        differs: Some((KEEPS_HEADERS, &[302, 401])),
+        ..case(
+            "https://{host}/moved-to-address/r.git",
+            "[http]\nextraHeader = X-One: 1\n",
+            &[],
+            &[302, 401],
+        )
+    },
+    // The agent.
+    case(OPEN, "[http]\nuserAgent = mine/1\n", &[], TAKEN),
+    case(OPEN, "", &[("GIT_HTTP_USER_AGENT", "mine/2")], TAKEN),
+    case(
+        OPEN,
+        "[http]\nuserAgent = mine/1\n",
+        &[("GIT_HTTP_USER_AGENT", "mine/2")],
+        TAKEN,
+    ),
+    case(
+        OPEN,
+        "[http \"https://{host}/anonymous\"]\nuserAgent = longest\n[http \"https://{host}\"]\nuserAgent = longer\n[http]\nuserAgent = general\n",
+        &[],
+        TAKEN,
+    ),
+    Case {
+        differs: Some((OWN_NAME, TAKEN)),
+        ..case(OPEN, "", &[("GIT_USER_AGENT", "mine/3")], TAKEN)
+    },
+    // Credentials.
+    case("https://{login}@{host}/basic/r.git", "", &[], ASKED_WHO),
+    case(
+        "https://pusher:c0rrect%2dh0rse@{host}/basic/r.git",
+        "",
+        &[],
+        ASKED_WHO,
+    ),
+    case("https://pusher:wr0ng@{host}/basic/r.git", "", &[], &[401, 401]),
+    Case {
+        differs: Some((ASKS_HELPERS, &[401, 401, 200, 200])),
+        ..case(
+            "https://pusher:wr0ng@{host}/basic/r.git",
+            HELPER,
+            &[],
+            &[401, 401],
+        )
+    },
+    Case {
+        differs: Some((ASKS_AT_ONCE, ASKED_WHO)),
+        ..case(
+            "https://pusher@{host}/basic/r.git",
+            HELPER,
+            &[],
+            &[401, 401, 200, 200],
+        )
+    },
+    Case {
+        differs: Some((NO_NETRC, &[401])),
+        ..case(BASIC, "", &[("HOME", "{dir}/netrc")], ASKED_WHO)
+    },
+    case(BASIC, HELPER, &[], ASKED_WHO),
+    case(BASIC, "{helper}helper =\n", &[], &[401]),
+    case(BASIC, "", &[], &[401]),
+    case(
+        BASIC,
+        "[credential \"https://{host}\"]\nusername = pusher\nhelper = \"!f() { test \\\"$1\\\" = get && echo password=c0rrect-h0rse; }; f\"\n",
+        &[],
+        ASKED_WHO,
+    ),
+    case(
+        BASIC,
+        "[credential \"https://elsewhere\"]\nhelper = store\n",
+        &[],
+        &[401],
+    ),
+    case(
+        "https://{login}@{host}/push-basic/r.git",
+        "",
+        &[],
+        &[200, 401, 200],
+    ),
+    case(
+        "https://{login}@{host}/moved-to-basic/r.git",
+        "",
+        &[],
+        &[302, 401, 200, 200],
+    ),
+    case(
+        BASIC,
+        "[http]\nextraHeader = Authorization: Basic cHVzaGVyOmMwcnJlY3QtaDByc2U=\n",
+        &[],
+        TAKEN,
+    ),
+    case(
+        "https://{host}/bearer/r.git",
+        "[http \"https://{host}/\"]\nextraHeader = Authorization: Bearer {bearer}\n",
+        &[],
+        TAKEN,
+    ),
+    case(
+        "https://{host}/bearer/r.git",
+        "[http]\nextraHeader = Authorization: Bearer wrong\n",
+        &[],
+        &[403],
+    ),
+    case("https://{host}/forbidden/r.git", "", &[], &[403]),
+    // Proxies.
+    case(OPEN, "", &[("https_proxy", "{proxy}")], TAKEN),
+    case(OPEN, "", &[("HTTPS_PROXY", "{proxy}")], TAKEN),
+    case(OPEN, "", &[("ALL_PROXY", "{proxy}")], TAKEN),
+    case(
+        OPEN,
+        "[http]\nproxy = {proxy}\n",
+        &[("https_proxy", "http://127.0.0.1:1")],
+        TAKEN,
+    ),
+    case(
+        OPEN,
+        "[http]\nproxy =\n",
+        &[("https_proxy", "http://127.0.0.1:1")],
+        TAKEN,
+    ),
+    case(
+        OPEN,
+        "[http]\nproxy = {proxy}\n",
+        &[("NO_PROXY", "localhost")],
+        TAKEN,
+    ),
+    case(
+        OPEN,
+        "[http]\nproxy = http://127.0.0.1:1\n[http \"https://{host}\"]\nproxy = {proxy}\n",
+        &[],
+        TAKEN,
+    ),
+    case(
+        "x",
+        "[http]\nproxy = http://127.0.0.1:1\n[remote \"x\"]\nurl = https://{host}/anonymous/r.git\nproxy = {proxy}\n",
+        &[],
+        TAKEN,
+    ),
+    case(OPEN, "[http]\nproxy = http://127.0.0.1:1\n", &[], &[]),
+];
+
+/// What the server and the proxy saw of one push.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    /// The answer, the request line and the headers, of each request.
+    requests: Vec<String>,
+    tunnels: usize,
+}
+
+/// The log of the server, read from where it was last read to.
+struct Log<'a> {
+    place: &'a Place,
+    proxy: &'a Tinyproxy,
+    lines: usize,
+    tunnels: usize,
+}
+
+impl Log<'_> {
+    /// Takes what is new, once it is as many requests as are expected: the server writes them after its answers.
+    async fn take(&mut self, expected: usize) -> Seen {
+        let deadline = Instant::now() + LOG_LIMIT;
+        let mut lines;
+        loop {
+            let log = fs::read_to_string(self.place.dir().join("compared.log")).unwrap_or_default();
+            lines = log
+                .lines()
+                .skip(self.lines)
+                .map(str::to_owned)
+                .collect::<Vec<_>>();
+            if lines.len() >= expected || Instant::now() > deadline {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        self.lines += lines.len();
+        // Each begins with when it came.
+        lines.sort();
+        let opened = self.proxy.tunnels();
+        let tunnels = opened - self.tunnels;
+        self.tunnels = opened;
+        Seen {
+            requests: lines.iter().map(|line| without_own_agent(line)).collect(),
+            tunnels,
+        }
+    }
+}
+
+/// A line of the log without its time, and with [`OWN_AGENT`] for what only says which program it is.
+fn without_own_agent(line: &str) -> String {
+    let mut fields: Vec<&str> = line.split('\t').skip(1).collect();
+    if let Some(agent) = fields.get_mut(3)
+        && (agent.starts_with("git/") || agent.starts_with("git-push-daemon/"))
+    {
+        *agent = OWN_AGENT;
+    }
+    fields.join(" | ")
+}
+
+fn answers(seen: &Seen) -> Vec<u16> {
+    let answer = |request: &String| request.split(' ').next().and_then(|word| word.parse().ok());
+    seen.requests
+        .iter()
+        .map(|request| answer(request).unwrap_or_default())
+        .collect()
+}
+
+/// Pushes as the real git does, and says whether the branch arrived and what git said.
+fn push_by_git(place: &Place, remote: &str) -> (bool, String) {
+    let output = Command::new("git")
+        .args(["push", remote, "main:main"])
+        .current_dir(place.local())
+        .env_clear()
+        .envs(place.env.iter())
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .stdin(Stdio::null())
+        .output()
+        .expect("git is installed");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.success(), said)
+}
+
+#[tokio::test]
+async fn the_server_sees_of_us_what_it_sees_of_git() {
+    let Some(mut place) = Place::new() else { return };
+    let proxy = Tinyproxy::start(place.dir(), place.apache.port, None);
+    let base = place.env.clone();
+    let file = place.local().join(".git/config");
+    let own = fs::read_to_string(&file).expect("git init wrote it");
+    fs::write(
+        place.dir().join("answer"),
+        format!("username={USER}\npassword={PASSWORD}\n"),
+    )
+    .expect("writable");
+    fs::create_dir(place.dir().join("netrc")).expect("a directory");
+    let netrc = format!("machine localhost login {USER} password {PASSWORD}\n");
+    fs::write(place.dir().join("netrc/.netrc"), netrc).expect("writable");
+    let port = place.apache.port.to_string();
+    let host = format!("localhost:{port}");
+    let dir = place.dir().display().to_string();
+    let told = |text: &str| {
+        text.replace("{helper}", HELPER)
+            .replace("{host}", &host)
+            .replace("{port}", &port)
+            .replace("{login}", &format!("{USER}:{PASSWORD}"))
+            .replace("{bearer}", BEARER)
+            .replace("{dir}", &dir)
+            .replace("{proxy}", &proxy.url(""))
+    };
+    let (mut lines, mut tunnels) = (0, proxy.tunnels());
+    let mut wrong = Vec::new();
+    for case in CASES {
+        let remote = told(case.remote);
+        fs::write(&file, format!("{own}{}", told(case.config))).expect("writable");
+        place.env = base.clone();
+        for (name, value) in case.variables {
+            place.var(name, told(value));
+        }
+        let mut log = Log {
+            place: &place,
+            proxy: &proxy,
+            lines,
+            tunnels,
+        };
+
+        let (arrived, said) = push_by_git(&place, &remote);
+        let gits = log.take(case.answers.len()).await;
+        forget(&place, arrived);
+
+        let (reason, expected) = case.differs.unwrap_or(("", case.answers));
+        let outcome = place.push(&remote).await;
+        let ours = log.take(expected.len()).await;
+        let ours_arrived = matches!(outcome, Outcome::Pushed { .. });
+        forget(&place, ours_arrived);
+        (lines, tunnels) = (log.lines, log.tunnels);
+
+        let is_as_listed = answers(&gits) == case.answers && answers(&ours) == expected;
+        let is_alike = gits == ours && arrived == ours_arrived;
+        if !is_as_listed || is_alike != reason.is_empty() {
+            wrong.push(format!(
+                "{} {:?} {:?}\n git: {gits:#?} {said}\n ours: {ours:#?} {outcome:?}",
+                case.remote, case.config, case.variables
+            ));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        CASES.len(),
+        wrong.join("\n")
+    );
+    let known: Vec<&str> = CASES.iter().filter_map(|case| Some(case.differs?.0)).collect();
+    report(&format!(
+        "compared with git: {} pushes over HTTPS; {} differ, as is known: {}",
+        CASES.len(),
+        known.len(),
+        known.join("; ")
+    ));
+}
+
+/// Takes the branch away from the server again.
+fn forget(place: &Place, is_there: bool) {
+    if is_there {
+        place.git(&place.remote(), &["update-ref", "-d", "refs/heads/main"]);
+    }
+}
