@@ -4,6 +4,7 @@
 //! writes a local branch, an object or the configuration; the one thing it writes is a remote-tracking ref.
 
 mod history;
+pub(crate) mod libgit2;
 mod open;
 mod owner;
 mod refs;

@@ -3,12 +3,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
-use std::sync::Once;
 
 use sha1::{Digest, Sha1};
 
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
+use crate::repository::libgit2;
 
 /// Bytes of objects that are kept.
 const BUDGET: usize = 16 * 1024 * 1024;
@@ -20,25 +20,13 @@ pub(super) struct Object {
 }
 
 impl Object {
+    /// Whether it is what it is called; libgit2 does not look.
     fn has_id(&self, oid: Oid) -> bool {
         let mut digest = Sha1::new();
         digest.update(format!("{} {}\0", self.kind, self.data.len()));
         digest.update(&self.data);
         digest.finalize()[..] == *oid.as_bytes()
     }
-}
-
-/// Sets what libgit2 offers for the whole process only.
-///
-/// It need not check the ids of what it reads: [`Object::has_id`] does, without looking for crafted
-/// collisions, which took most of the time of a push with large trees and has no use in our own objects. And
-/// it need not keep what it reads, up to 256 MiB: [`Objects`] keeps what is needed again.
-fn set_up_libgit2() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        git2::opts::strict_hash_verification(false);
-        git2::opts::enable_caching(false);
-    });
 }
 
 /// The repository's objects.
@@ -51,7 +39,7 @@ pub(super) struct Objects<'r> {
 
 impl<'r> Objects<'r> {
     pub(super) fn new(repository: &'r git2::Repository) -> Result<Self, Failure> {
-        set_up_libgit2();
+        libgit2::set_up();
         let odb = repository.odb().map_err(|error| {
             Failure::new(
                 Kind::Local,

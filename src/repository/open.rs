@@ -50,7 +50,7 @@ impl std::error::Error for OpenError {
 }
 
 pub(super) fn open(path: Option<&Path>) -> Result<git2::Repository, OpenError> {
-    super::owner::take_over_check();
+    super::libgit2::set_up();
     let opened = match path {
         Some(path) => git2::Repository::open(path),
         None => git2::Repository::open_from_env(),

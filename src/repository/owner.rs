@@ -5,26 +5,9 @@
 //! although git works. So that check is off, and this one is made where a daemon starts.
 
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 
 use super::{OpenError, Repository};
 use crate::config::{Config, Environment, Scope};
-
-/// Turns libgit2's own check off, once for the process.
-pub(super) fn take_over_check() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        #[expect(
-            unsafe_code,
-            reason = "git2 has no other switch; it sets a global before any repository is opened"
-        )]
-        // SAFETY: libgit2's option is a plain global, and `Once` keeps threads from setting it at the same time.
-        let switched = unsafe { git2::opts::set_verify_owner_validation(false) };
-        if let Err(error) = switched {
-            tracing::debug!(%error, "libgit2 goes on checking owners itself");
-        }
-    });
-}
 
 impl Repository {
     /// Checks that the repository belongs to the user of this process, or is listed in `safe.directory`, by git's

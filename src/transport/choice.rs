@@ -146,9 +146,24 @@ fn need_of_http(
     {
         return Some("remote.<name>.proxyAuthMethod is set".to_owned());
     }
+    if url.password().is_none()
+        && let Some(file) = netrc(environment)
+    {
+        return Some(format!(
+            "there is a {}, which only git's own HTTP client reads",
+            file.display()
+        ));
+    }
     unsupported_settings(config, environment, &remote.url)
         .first()
         .map(|name| format!("{name} is set, which only git's own HTTP client knows"))
+}
+
+/// The file in which curl, and so git, looks for passwords.
+fn netrc(environment: &Environment) -> Option<PathBuf> {
+    let home = environment.get_os("HOME").filter(|home| !home.is_empty())?;
+    let name = if cfg!(windows) { "_netrc" } else { ".netrc" };
+    Some(Path::new(home).join(name)).filter(|file| file.is_file())
 }
 
 /// The pre-push hook that git would run: in `core.hooksPath`, which is relative to where hooks run, or in
@@ -380,5 +395,16 @@ mod tests {
             ("filter.lfs.process", "git-lfs filter-process"),
         ]);
         fixture.check("origin", None);
+    }
+
+    #[test]
+    fn a_file_of_passwords_that_only_curl_reads_is_found_in_the_home() {
+        let home = tempfile::tempdir().expect("a directory");
+        let environment = Environment::default().with("HOME", home.path());
+        assert_eq!(netrc(&environment), None);
+        let file = home.path().join(".netrc");
+        std::fs::write(&file, "machine h login u password p\n").expect("writable");
+        assert_eq!(netrc(&environment), Some(file));
+        assert_eq!(netrc(&Environment::default()), None);
     }
 }

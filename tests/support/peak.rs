@@ -16,8 +16,7 @@ use git_push_daemon::options::{Timeouts, TransportChoice};
 use git_push_daemon::state::Outcome;
 use tokio::time::Instant;
 
-/// What a push may take above what the process had before, in KiB. The repository's own packs, as far as they are
-/// mapped, are not counted: the system has them in its cache anyway, and takes them back when it needs to.
+/// What a push may take above what the process had before, in KiB, mapped packs included.
 pub(crate) const LIMIT: u64 = 64 * 1024;
 
 /// How many files the repository has, and how many commits the backlog.
@@ -137,7 +136,7 @@ pub(crate) struct Measured {
 
 impl Measured {
     pub(crate) fn growth(self) -> u64 {
-        self.peak.saturating_sub(self.before + self.mapped)
+        self.peak.saturating_sub(self.before)
     }
 }
 
@@ -146,7 +145,7 @@ impl std::fmt::Display for Measured {
         let Self { before, peak, mapped } = self;
         write!(
             formatter,
-            "{} KiB more ({before} before, {peak} at the peak with {mapped} of mapped packs)",
+            "{} KiB more ({before} before, {peak} at the peak {mapped} of it mapped packs)",
             self.growth()
         )
     }
