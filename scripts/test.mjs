@@ -9,12 +9,14 @@ import { readdirSync } from 'node:fs';
 import path from 'node:path';
 
 import { Failed, main, plain, ROOT, run, step, style } from './process.mjs';
+import { prepareServers } from './servers.mjs';
 import { setUp } from './setup.mjs';
 
 const FORBID_SKIPPED = process.env.CI === 'true';
 
 await main(async () => {
   await setUp();
+  await step('servers for the tests', prepareServers);
   const stages = [
     ['cargo test', rustTests],
     ['node --test', () => nodeTests(process.argv.slice(2))],

@@ -136,8 +136,8 @@ fn program() -> Option<PathBuf> {
     let install = || {
         let is_root = stdout_of(Command::new("id").arg("-u")) == "0";
         let _ = is_root.then(|| {
-            Command::new("apt-get")
-                .args(["install", "-y", "openssh-server"])
+            Command::new("sh")
+                .args(["-c", "apt-get update && apt-get install --yes openssh-server"])
                 .env("DEBIAN_FRONTEND", "noninteractive")
                 // Keeps Debian from starting its own server, which would listen to the world.
                 .env("RUNLEVEL", "1")

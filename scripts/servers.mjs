@@ -1,0 +1,50 @@
+/**
+ * The real servers and programs that tests talk to: an ssh server, a web server, a proxy, a browser, promtool. Root
+ * gets what is missing from the system's packages, all at once: test files run at the same time, and a
+ * package manager does not. Anybody else is told which tests will be skipped.
+ */
+
+import { existsSync } from 'node:fs';
+
+import { capture, run } from './process.mjs';
+
+/** What is looked for, the Debian packages that bring it, and the tests that need it. */
+const SERVERS = [
+  [['/usr/sbin/sshd', '/usr/local/sbin/sshd'], ['openssh-server'], 'tests/ssh'],
+  [['/usr/sbin/apache2'], ['apache2'], 'tests/https'],
+  [['/usr/lib/git-core/git-http-backend'], ['git'], 'tests/https'],
+  [['/usr/bin/tinyproxy'], ['tinyproxy'], 'tests/https'],
+  [['/usr/bin/openssl'], ['openssl'], 'tests/https'],
+  [['/usr/bin/promtool', '/usr/local/bin/promtool'], ['prometheus'], 'metrics.test.mjs'],
+  [
+    [
+      process.env.CHROMIUM,
+      '/usr/bin/chromium',
+      '/usr/bin/chromium-browser',
+      '/usr/bin/google-chrome',
+    ],
+    ['chromium', 'fonts-dejavu-core'],
+    'page.test.mjs',
+  ],
+];
+
+const isMissing = ([places]) => !places.some((place) => place && existsSync(place));
+
+/** Installs what is missing where that is possible, and says what there is. */
+export async function prepareServers() {
+  const wanted = SERVERS.filter(isMissing).flatMap(([, packages]) => packages);
+  if (wanted.length > 0 && process.getuid?.() === 0 && capture('apt-get', ['--version'])) {
+    // At this run level Debian starts no server of its own, which would listen to the world.
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
+    await run('apt-get', ['update', '-qq'], { env });
+    await run('apt-get', ['install', '-qq', '--yes', '--no-install-recommends', ...wanted], {
+      env,
+    });
+  }
+  const missing = SERVERS.filter(isMissing);
+  if (missing.length === 0) return 'all there';
+  const lines = missing.map(
+    ([, packages, tests]) => `${tests} (apt install ${packages.join(' ')})`,
+  );
+  return `skipped, as something is missing: ${lines.join(', ')}`;
+}
