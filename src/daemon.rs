@@ -216,7 +216,8 @@ pub struct Ended {
     pub aborted: bool,
 }
 
-fn now() -> Now {
+/// Reads both clocks: `state` reads none.
+pub(crate) fn now() -> Now {
     Now {
         instant: Instant::now(),
         wall: SystemTime::now(),

@@ -7,25 +7,24 @@ use std::path::PathBuf;
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use napi::Error;
 use napi::bindgen_prelude::Function;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::Instant;
 
 use super::misuse::{Misuse, from_napi};
 use super::shapes::NativeMessage;
 use crate::attempt::{RemotePusher, Route, TransportNote};
 use crate::branch::{SharedSide, Target, WatchedBranch};
 use crate::config::{Config as GitConfig, Environment};
-use crate::daemon::{Daemon, Delivery, Ended, Observer, Request, SharedStatus};
+use crate::daemon::{Daemon, Delivery, Ended, Observer, Request, SharedStatus, now};
 use crate::event::Event;
 use crate::failure::{Failure, Kind, redact};
 use crate::options::{Config, OnDivergence, Raw, short_branch_name};
 use crate::repository::{Head, OpenError, Repository, is_valid_branch_refname};
-use crate::state::{Now, Policy, State};
+use crate::state::{Policy, State};
 use crate::telemetry::{self, LOG_VARIABLE};
 use crate::url::Remote;
 
@@ -294,13 +293,6 @@ fn broken(deliver: &Deliver, status: &SharedStatus, message: &str) -> Ended {
         drained: false,
         pending_commits,
         aborted: false,
-    }
-}
-
-fn now() -> Now {
-    Now {
-        instant: Instant::now(),
-        wall: SystemTime::now(),
     }
 }
 
