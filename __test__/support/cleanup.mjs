@@ -14,3 +14,14 @@ export function atEnd(t, undo) {
   }
   stack.push(undo);
 }
+
+/** What takes the place of a test for whatever is made outside of one, in a command: `end` undoes it all. */
+export function makeScope() {
+  const undos = [];
+  return {
+    after: (undo) => undos.push(undo),
+    end: async () => {
+      while (undos.length > 0) await undos.pop()();
+    },
+  };
+}

@@ -1,0 +1,279 @@
+/**
+ * Real git servers on loopback ports, for one directory of repositories each: sshd, Apache with
+ * `git http-backend` over TLS, and `git daemon`. `scripts/servers.mjs` installs the programs.
+ */
+
+import { execFileSync, spawn } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { userInfo } from 'node:os';
+import path from 'node:path';
+
+import { atEnd } from './cleanup.mjs';
+import { makeDirectory } from './git.mjs';
+
+const START_LIMIT_MS = 30_000;
+/** How often another port is tried where somebody else took the one that was free. */
+const PORTS = 5;
+const SSHD = ['/usr/sbin/sshd', '/usr/local/sbin/sshd'].find(existsSync);
+const APACHE = ['/usr/sbin/apache2'].find(existsSync);
+const APACHE_MODULES = '/usr/lib/apache2/modules';
+const HTTP_BACKEND = '/usr/lib/git-core/git-http-backend';
+
+/** Why a kind of server cannot be started here, or false: what `node:test` takes as `skip`. */
+export const missing = {
+  ssh: SSHD ? false : 'there is no sshd: apt install openssh-server',
+  https:
+    APACHE && existsSync(HTTP_BACKEND) ? false : 'there is no Apache: apt install apache2 openssl',
+};
+
+/** A port of the loopback interface that nobody listens to at the moment. */
+export async function freePort() {
+  const server = net.createServer();
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+function answers(port) {
+  return new Promise((resolve) => {
+    const socket = net.connect(port, '127.0.0.1');
+    socket.once('connect', () => resolve(true));
+    socket.once('error', () => resolve(false));
+    socket.once('connect', () => socket.destroy());
+  });
+}
+
+/** A server process in a group of its own, and everything that it started. */
+class Server {
+  #start;
+  #child;
+
+  constructor(port, start) {
+    this.port = port;
+    this.#start = start;
+  }
+
+  get pid() {
+    return this.#child?.pid;
+  }
+
+  /** Resolves to whether it listens. */
+  async run() {
+    const child = this.#start(this.port);
+    this.#child = child;
+    const deadline = Date.now() + START_LIMIT_MS;
+    while (child.exitCode === null && child.signalCode === null && Date.now() < deadline) {
+      if (await answers(this.port)) return child.exitCode === null;
+    }
+    await this.kill();
+    return false;
+  }
+
+  /** Ends it with all that it serves; connections break. */
+  async kill() {
+    const child = this.#child;
+    this.#child = undefined;
+    if (!child) return;
+    const ended =
+      child.exitCode !== null || child.signalCode !== null
+        ? Promise.resolve()
+        : new Promise((resolve) => child.once('exit', resolve));
+    try {
+      process.kill(-child.pid, 'SIGKILL');
+    } catch (error) {
+      if (error.code !== 'ESRCH') throw error;
+    }
+    await ended;
+  }
+
+  /** Ends it, and starts it again at the same port. */
+  async restart() {
+    await this.kill();
+    if (!(await this.run())) throw new Error(`the server did not start again on ${this.port}`);
+  }
+}
+
+async function listen(t, what, start) {
+  for (let tried = 0; tried < PORTS; tried += 1) {
+    const server = new Server(await freePort(), start);
+    if (await server.run()) {
+      atEnd(t, () => server.kill());
+      return server;
+    }
+  }
+  throw new Error(`${what} did not start on any of ${PORTS} free ports`);
+}
+
+const inGroup = { detached: true, stdio: 'ignore' };
+
+/** Makes an ssh key without a passphrase; the path of its private half. */
+export function makeKey(file) {
+  execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'test', '-f', file]);
+  return file;
+}
+
+/**
+ * An sshd that lets one key in, to the whole machine as the user who runs the test.
+ *
+ * @param {object} t the test
+ * @param {{settings?: string[]}} [options] lines for `sshd_config`
+ * @returns {Promise<{port: number, pid: number, command: string, url: (path: string, port?: number) => string,
+ * kill: () => Promise<void>, restart: () => Promise<void>}>} `command` is for `GIT_SSH_COMMAND`: it trusts this server
+ * on any port, so that a proxy may stand in front
+ */
+export async function startSshd(t, { settings = [] } = {}) {
+  const directory = makeDirectory(t);
+  const file = (name) => path.join(directory, name);
+  makeKey(file('host_key'));
+  makeKey(file('key'));
+  if (process.getuid() === 0) mkdirSync('/run/sshd', { recursive: true });
+  const server = await listen(t, 'sshd', (port) => {
+    const config = [
+      `Port ${port}`,
+      'ListenAddress 127.0.0.1',
+      `HostKey ${file('host_key')}`,
+      `AuthorizedKeysFile ${file('key.pub')}`,
+      'PidFile none',
+      'StrictModes no',
+      'UsePAM no',
+      'PasswordAuthentication no',
+      'KbdInteractiveAuthentication no',
+      'PermitRootLogin prohibit-password',
+      'MaxStartups 500',
+      ...settings,
+      '',
+    ];
+    writeFileSync(file('sshd_config'), config.join('\n'));
+    return spawn(SSHD, ['-D', '-f', file('sshd_config')], inGroup);
+  });
+  const known = readFileSync(file('host_key.pub'), 'utf8');
+  writeFileSync(file('known_hosts'), `git-push-daemon-test ${known}`);
+  server.command = [
+    'ssh -F /dev/null',
+    `-i ${file('key')}`,
+    '-o IdentitiesOnly=yes',
+    `-o UserKnownHostsFile=${file('known_hosts')}`,
+    '-o GlobalKnownHostsFile=/dev/null',
+    '-o StrictHostKeyChecking=yes',
+    '-o HostKeyAlias=git-push-daemon-test',
+  ].join(' ');
+  server.key = file('key');
+  const user = userInfo().username;
+  server.url = (repository, port = server.port) => `ssh://${user}@127.0.0.1:${port}${repository}`;
+  return server;
+}
+
+/** A certificate for localhost and 127.0.0.1, and the authority that signed it. */
+function makeCertificate(directory) {
+  const script = `set -e
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj '/CN=test authority' \
+  -addext keyUsage=keyCertSign,cRLSign -keyout ca.key -out ca.pem
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout server.key -out server.csr
+printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\\nbasicConstraints=CA:FALSE\\n' >server.ext
+openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile server.ext -out server.pem`;
+  execFileSync('sh', ['-c', script], { cwd: directory, stdio: 'pipe' });
+}
+
+/** What is asked for where a login is: Basic. */
+export const LOGIN = { user: 'pusher', password: 'c0rrect-h0rse' };
+
+/**
+ * Apache with `git http-backend` over TLS. Everybody may push below `/anonymous`; `/basic` asks for {@link LOGIN}.
+ * Its workers are Debian's user for it where this one is root, so `admit` opens a repository of `root` to everybody.
+ *
+ * @param {object} t the test
+ * @param {string} root the directory of the repositories
+ * @returns {Promise<{port: number, pid: number, ca: string, requests: () => string[], admit: (directory: string) => void,
+ * url: (name: string, options?: {place?: string, port?: number}) => string, kill: () => Promise<void>, restart: () => Promise<void>}>} `ca` is for `http.sslCAInfo`
+ */
+export async function startApache(t, root) {
+  const directory = makeDirectory(t);
+  const file = (name) => path.join(directory, name);
+  makeCertificate(directory);
+  for (const place of [directory, root]) chmodSync(place, 0o755);
+  const hash = execFileSync('openssl', ['passwd', '-apr1', '-stdin'], { input: LOGIN.password });
+  writeFileSync(file('users'), `${LOGIN.user}:${hash}`);
+  const modules = [
+    ['mpm_event', 'authn_core', 'authn_file', 'authz_core', 'authz_user', 'auth_basic'],
+    ['alias', 'env', 'cgid', 'ssl', 'http2', 'unixd'],
+  ]
+    .flat()
+    .filter((name) => existsSync(`${APACHE_MODULES}/mod_${name}.so`))
+    .map((name) => `LoadModule ${name}_module ${APACHE_MODULES}/mod_${name}.so`);
+  const identity = process.getuid() === 0 ? ['User www-data', 'Group www-data'] : [];
+  const server = await listen(t, 'Apache', (port) => {
+    const config = [
+      `ServerRoot "${directory}"`,
+      `PidFile "${file('pid')}"`,
+      `DefaultRuntimeDir "${directory}"`,
+      'ServerName localhost',
+      `Listen 127.0.0.1:${port}`,
+      ...modules,
+      ...identity,
+      `ScriptSock "${file('cgid.sock')}"`,
+      `ErrorLog "${file('error.log')}"`,
+      'LogFormat "%m %U%q %>s" told',
+      `CustomLog "${file('access.log')}" told`,
+      'Protocols h2 http/1.1',
+      'SSLEngine on',
+      `SSLCertificateFile "${file('server.pem')}"`,
+      `SSLCertificateKeyFile "${file('server.key')}"`,
+      `SetEnv GIT_PROJECT_ROOT "${root}"`,
+      'SetEnv GIT_HTTP_EXPORT_ALL 1',
+      'SetEnv GIT_CONFIG_NOSYSTEM 1',
+      'SetEnv GIT_CONFIG_COUNT 3',
+      'SetEnv GIT_CONFIG_KEY_0 safe.directory',
+      'SetEnv GIT_CONFIG_VALUE_0 *',
+      'SetEnv GIT_CONFIG_KEY_1 core.sharedRepository',
+      'SetEnv GIT_CONFIG_VALUE_1 0666',
+      'SetEnv GIT_CONFIG_KEY_2 http.receivepack',
+      'SetEnv GIT_CONFIG_VALUE_2 true',
+      `ScriptAliasMatch "^/(?:anonymous|basic)/(.*)$" ${HTTP_BACKEND}/$1`,
+      '<Directory "/usr/lib/git-core">',
+      'Require all granted',
+      '</Directory>',
+      '<Location "/basic">',
+      'AuthType Basic',
+      'AuthName "private"',
+      `AuthUserFile "${file('users')}"`,
+      'Require valid-user',
+      '</Location>',
+      '',
+    ];
+    writeFileSync(file('apache.conf'), config.join('\n'));
+    return spawn(APACHE, ['-D', 'FOREGROUND', '-f', file('apache.conf')], inGroup);
+  });
+  server.ca = file('ca.pem');
+  server.admit = (repository) => execFileSync('chmod', ['-R', 'a+rwX', repository]);
+  server.url = (name, { place = 'anonymous', port = server.port } = {}) =>
+    `https://localhost:${port}/${place}/${name}`;
+  /** The method, path and status of each request so far, in the order of their ends. */
+  server.requests = () =>
+    existsSync(file('access.log'))
+      ? readFileSync(file('access.log'), 'utf8').split('\n').filter(Boolean)
+      : [];
+  return server;
+}
+
+/**
+ * `git daemon`, which lets everybody push to the repositories of `root`.
+ *
+ * @param {object} t the test
+ * @param {string} root the directory of the repositories
+ */
+export async function startGitDaemon(t, root) {
+  const server = await listen(t, 'git daemon', (port) =>
+    spawn(
+      'git',
+      [
+        ['daemon', '--listen=127.0.0.1', `--port=${port}`, '--reuseaddr', '--export-all'],
+        ['--enable=receive-pack', `--base-path=${root}`, root],
+      ].flat(),
+      inGroup,
+    ),
+  );
+  server.url = (name, port = server.port) => `git://127.0.0.1:${port}/${name}`;
+  return server;
+}
