@@ -81,7 +81,8 @@ export interface PushDaemonOptions {
 
   /**
    * How long the remote may stay silent within one attempt, in milliseconds; 0 for no limit. A server that
-   * is working sends a keep-alive every 5 seconds, so that a longer silence is a hang.
+   * is working sends a keep-alive every 5 seconds, so that a longer silence is a hang. Where `git push` is used it
+   * is how long none of its processes, its hooks included, may move a byte or compute; only Linux shows that.
    *
    * @default 60000
    */
@@ -217,6 +218,10 @@ export interface PushDaemon extends EventEmitter, AsyncDisposable {
    * `timeoutMs` has passed; then it cancels what is in flight. It never rejects because of a failed push.
    * Calls may be repeated and share one promise. Afterwards no thread, child process, socket or file
    * access of the daemon is left.
+   *
+   * A hook that a remote still runs after it has confirmed a push (`post-receive`) is waited for until the deadline
+   * where the remote is on this machine, as the hook ends with the daemon; otherwise for 2 seconds, as a server
+   * goes on by itself.
    */
   stop(options?: StopOptions): Promise<StopResult>;
 
@@ -466,7 +471,7 @@ export type PushFailureReason = 'non-fast-forward' | 'unknown';
 export type PushFailureKind =
   /** The remote branch has commits that the local one lacks: a person must reconcile them. */
   | 'non-fast-forward'
-  /** The server declined: a hook, a protected or checked-out branch, a size limit. */
+  /** The server declined: a hook, a protected or checked-out branch, an archived repository, a limit of size or quota. */
   | 'rejected'
   /** The server did not accept the credentials, or they may not write. */
   | 'auth'
@@ -478,7 +483,7 @@ export type PushFailureKind =
   | 'timeout'
   /** Another process on the server holds the lock of the branch. */
   | 'remote-lock'
-  /** The server failed: no such repository, disk full, corrupt repository. */
+  /** The server failed: no such repository, disk full, corrupt repository, maintenance, a rate limit. */
   | 'remote-error'
   /** This side failed: the local repository, its disk, a program that could not be started. */
   | 'local'

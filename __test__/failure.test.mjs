@@ -900,7 +900,8 @@ describe('a git:// remote', () => {
   });
 
   for (const [words, setting, expected] of [
-    ['in no more words than it must', '--no-informative-errors', 'auth'],
+    // There are no credentials in this protocol: it is the repository that is not served.
+    ['in no more words than it must', '--no-informative-errors', 'remote-error'],
     ['in its words', '--informative-errors', 'rejected'],
   ]) {
     test(`whose server does not take pushes says so ${words}`, async (t) => {

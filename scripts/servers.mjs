@@ -13,6 +13,7 @@ const SERVERS = [
   [['/usr/sbin/sshd', '/usr/local/sbin/sshd'], ['openssh-server'], 'tests/ssh'],
   [['/usr/sbin/apache2'], ['apache2'], 'tests/https'],
   [['/usr/lib/git-core/git-http-backend'], ['git'], 'tests/https'],
+  [['/usr/share/locale/de/LC_MESSAGES/git.mo'], ['git'], 'tests/locale.rs'],
   [['/usr/bin/tinyproxy'], ['tinyproxy'], 'tests/https'],
   [['/usr/bin/openssl'], ['openssl'], 'tests/https'],
   [['/usr/bin/promtool', '/usr/local/bin/promtool'], ['prometheus'], 'metrics.test.mjs'],

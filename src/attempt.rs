@@ -5,9 +5,10 @@
 //! the remote compares.
 
 use std::fmt;
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -195,6 +196,16 @@ impl RemotePusher {
         }
     }
 
+    /// Cuts off at the limit of a whole attempt.
+    async fn within_limit<T>(&self, run: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        match self.route.timeouts.attempt {
+            None => run.await,
+            Some(limit) => timeout(limit, run)
+                .await
+                .unwrap_or_else(|_| Err(Failure::timed_out("the attempt did not end", limit))),
+        }
+    }
+
     async fn connect(&self) -> Result<Box<dyn Session>, Failure> {
         let settings = Settings {
             idle_timeout: self.route.timeouts.idle,
@@ -224,7 +235,7 @@ impl RemotePusher {
             None => transport.connect().await,
             Some(limit) => timeout(limit, transport.connect())
                 .await
-                .unwrap_or_else(|_| Err(timed_out("the remote did not answer", limit))),
+                .unwrap_or_else(|_| Err(Failure::timed_out("the remote did not answer", limit))),
         }
     }
 
@@ -443,10 +454,6 @@ const EMPTY: PackStats = PackStats {
     bytes: 0,
 };
 
-fn timed_out(what: &str, limit: Duration) -> Failure {
-    Failure::new(Kind::Timeout, format!("{what} within {} s", limit.as_secs_f64()))
-}
-
 /// The branch that keeps a diverged tip: `refs/heads/conflicts/20261123T143000Z` (UTC), with a number behind
 /// it where the remote has one of that second.
 fn conflict_ref(now: SystemTime, taken: &[(Oid, String)]) -> String {
@@ -468,12 +475,7 @@ impl Pusher for RemotePusher {
     async fn attempt(&self, preserve: bool) -> Attempted {
         let mut progress = Progress::default();
         let run = self.run(preserve, &mut progress);
-        let result = match self.route.timeouts.attempt {
-            None => run.await,
-            Some(limit) => timeout(limit, run)
-                .await
-                .unwrap_or_else(|_| Err(timed_out("the attempt did not end", limit))),
-        };
+        let result = self.within_limit(run).await;
         let remote = progress.remote.unwrap_or(RemoteTip::Unseen);
         let survey = self.survey_after(remote).await;
         let outcome = match (result, progress.tip, remote) {
@@ -510,7 +512,7 @@ impl Pusher for RemotePusher {
             session.finish();
             look
         };
-        let reconciled = match look.await {
+        let reconciled = match self.within_limit(look).await {
             Ok(Look::Diverged { .. }) => Some(false),
             Ok(_) => Some(true),
             Err(failure) => {
@@ -534,6 +536,7 @@ impl Pusher for RemotePusher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn a_conflict_branch_is_named_by_the_utc_time() {

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use crate::config::{Config, Environment};
 use crate::failure::redact;
-use crate::transport::{self, Background, Said, Settings, command, converse};
+use crate::transport::{self, Background, Said, Settings, command, converse, with_english_messages};
 
 /// What a credential is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,17 +193,13 @@ impl Helpers {
     #[must_use]
     pub fn new(source: &transport::Source<'_>, settings: &Settings) -> Self {
         // Without a terminal to prompt on, and with git looking at the configuration that we look at.
-        let mut environment = settings
-            .environment
-            .clone()
+        let mut environment = with_english_messages(settings.environment.clone())
             .with("GIT_DIR", source.git_dir)
             .without("GIT_WORK_TREE")
             .without("GIT_COMMON_DIR")
             .with("GIT_TERMINAL_PROMPT", "0")
             // Git Credential Manager opens windows and browsers otherwise.
-            .with("GCM_INTERACTIVE", "never")
-            .without("LANGUAGE")
-            .with("LC_ALL", "C");
+            .with("GCM_INTERACTIVE", "never");
         // They write to the standard error, and what they write may hold what was asked for.
         for trace in ["GIT_TRACE", "GIT_TRACE_CURL", "GIT_CURL_VERBOSE", "GIT_TRACE2"] {
             environment = environment.without(trace);
@@ -250,8 +246,13 @@ impl Helpers {
             return;
         }
         let (helpers, credential) = (self.clone(), credential.clone());
-        self.background
-            .spawn(async move { helpers.tell("approve", &credential).await });
+        self.background.spawn(async move {
+            tokio::select! {
+                () = helpers.tell("approve", &credential) => {}
+                // A helper that hangs must not hold the end of the daemon up.
+                () = helpers.background.dismissed() => {}
+            }
+        });
     }
 
     /// Tells the helpers that a credential was refused, so that they forget it before they are asked again.

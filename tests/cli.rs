@@ -283,7 +283,7 @@ async fn a_pre_push_hook_runs_and_sees_the_remote_by_its_name() {
     sandbox.script(
         "work/.git/hooks/pre-push",
         &format!(
-            "{{ echo $1 $2; cat; echo \"$LC_ALL ${{LANGUAGE-unset}} $GIT_TERMINAL_PROMPT\"; }} >>'{}'",
+            "{{ echo $1 $2; cat; echo \"${{LC_ALL-unset}} ${{LANGUAGE-unset}} $LANG $LC_MESSAGES $GIT_TERMINAL_PROMPT\"; }} >>'{}'",
             record.display()
         ),
     );
@@ -295,7 +295,7 @@ async fn a_pre_push_hook_runs_and_sees_the_remote_by_its_name() {
     let zero = Oid::ZERO;
     assert_eq!(
         fs::read_to_string(record).expect("the hook wrote it"),
-        format!("origin ../remote.git\n{tip} {tip} {MAIN} {zero}\nC unset 0\n")
+        format!("origin ../remote.git\n{tip} {tip} {MAIN} {zero}\nunset unset de_DE.UTF-8 C 0\n")
     );
 }
 

@@ -1,6 +1,7 @@
 //! Whatever outlives a single attempt: children that are being reaped, remotes that are finishing.
 
 use std::future::Future;
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -8,10 +9,15 @@ use tokio_util::task::TaskTracker;
 
 use super::child::KILL_GRACE;
 
+/// How long the end of the daemon waits for what follows a confirmed push and goes on without it.
+const AFTERMATH: Duration = Duration::from_secs(2);
+
 /// The tasks of one daemon, which end with it.
 #[derive(Debug, Clone, Default)]
 pub struct Background {
     tasks: TaskTracker,
+    /// What goes on without the daemon is left to itself.
+    dismissal: CancellationToken,
     end: CancellationToken,
 }
 
@@ -21,15 +27,26 @@ impl Background {
         self.tasks.spawn(task);
     }
 
+    /// Resolves when whatever can go on without the daemon is to be left to itself: a server that has confirmed a
+    /// push runs its hooks whether or not somebody listens.
+    pub(crate) async fn dismissed(&self) {
+        self.dismissal.cancelled().await;
+    }
+
     /// Resolves when everything is to be cut off.
     pub(super) async fn ended(&self) {
         self.end.cancelled().await;
     }
 
-    /// Waits until everything has ended by itself; what has not at the deadline is cut off, which takes a
-    /// fraction of a second.
+    /// Waits until everything has ended by itself. What can go on without the daemon is waited for but shortly;
+    /// what has not ended at the deadline is cut off, which takes a fraction of a second.
     pub async fn close(&self, deadline: Instant) {
         self.tasks.close();
+        let dismissal = deadline.min(Instant::now() + AFTERMATH);
+        if timeout_at(dismissal, self.tasks.wait()).await.is_ok() {
+            return;
+        }
+        self.dismissal.cancel();
         if timeout_at(deadline, self.tasks.wait()).await.is_err() {
             self.end.cancel();
             // A child that cannot even be killed (uninterruptible I/O) must not hold `stop()` up.
@@ -37,5 +54,40 @@ impl Background {
                 tracing::warn!("a child process could not be ended in time");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    async fn time_to_close(background: &Background, deadline: Duration) -> Duration {
+        let before = Instant::now();
+        background.close(before + deadline).await;
+        Instant::now() - before
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_goes_on_by_itself_is_waited_for_shortly_and_the_rest_until_the_deadline() {
+        let distant = Background::default();
+        let task = distant.clone();
+        distant.spawn(async move { task.dismissed().await });
+        assert_eq!(time_to_close(&distant, DEADLINE).await, AFTERMATH);
+
+        let local = Background::default();
+        let task = local.clone();
+        local.spawn(async move { task.ended().await });
+        assert_eq!(time_to_close(&local, DEADLINE).await, DEADLINE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_earlier_deadline_counts() {
+        let distant = Background::default();
+        let task = distant.clone();
+        distant.spawn(async move { task.dismissed().await });
+        let deadline = AFTERMATH / 2;
+        assert_eq!(time_to_close(&distant, deadline).await, deadline);
     }
 }

@@ -45,6 +45,8 @@ impl Exit {
 /// A running child. Dropping it ends the whole process group.
 #[derive(Debug)]
 pub(super) struct Child {
+    /// Its process id, which is that of its group; another process may have it once the child was reaped.
+    group: Option<u32>,
     stderr: Arc<Mutex<Vec<u8>>>,
     stderr_ended: watch::Receiver<bool>,
     exit: watch::Receiver<Exit>,
@@ -65,6 +67,7 @@ impl Child {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = Command::from(command).spawn()?;
+        let group = child.id();
         let missing = || io::Error::other("a standard stream of the child is missing");
         let stdin = child.stdin.take().ok_or_else(missing)?;
         let stdout = child.stdout.take().ok_or_else(missing)?;
@@ -108,6 +111,7 @@ impl Child {
         });
         Ok((
             Self {
+                group,
                 stderr,
                 stderr_ended,
                 exit,
@@ -116,6 +120,11 @@ impl Child {
             stdin,
             stdout,
         ))
+    }
+
+    /// The number of its process group, while it has not been reaped.
+    pub(super) fn group(&self) -> Option<u32> {
+        self.group.filter(|_| !self.exit.borrow().is_reaped())
     }
 
     /// What the child said on its standard error, once it has said it all (or a second has passed).

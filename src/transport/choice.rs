@@ -10,6 +10,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::program::is_executable;
 use super::{Source, unsupported_settings};
 use crate::config::{Config, Environment};
 use crate::failure::{Failure, Kind};
@@ -175,16 +176,6 @@ pub(super) fn pre_push_hook(source: &Source<'_>) -> Result<Option<PathBuf>, Fail
     };
     let hook = directory.join("pre-push");
     Ok(is_executable(&hook).then_some(hook))
-}
-
-#[cfg(unix)]
-pub(super) fn is_executable(path: &Path) -> bool {
-    rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
-}
-
-#[cfg(not(unix))]
-pub(super) fn is_executable(path: &Path) -> bool {
-    path.is_file() || path.with_extension("exe").is_file()
 }
 
 #[cfg(all(test, unix))]

@@ -62,7 +62,7 @@ impl Transport for LocalTransport {
                 .and_then(|command| Child::spawn(command, &self.settings.background))
                 .map_err(|error| could_not_start(&error))?;
             let session = StreamSession::open(stdout, stdin, Some(child), &self.settings).await?;
-            Ok(Box::new(session) as Box<dyn Session>)
+            Ok(Box::new(session.on_this_machine()) as Box<dyn Session>)
         })
     }
 }

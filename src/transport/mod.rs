@@ -11,6 +11,7 @@ mod choice;
 mod cli;
 mod converse;
 mod git;
+mod hangup;
 mod http;
 mod local;
 mod program;
@@ -30,7 +31,7 @@ pub(crate) use converse::{Said, converse};
 pub use git::GitTransport;
 pub use http::{HttpTransport, SharedClient, unsupported_settings};
 pub use local::LocalTransport;
-pub(crate) use program::command;
+pub(crate) use program::{command, with_english_messages};
 pub use ssh::{SshAddress, SshTransport};
 
 use crate::config::{Config, Environment};

@@ -39,11 +39,31 @@ const SHELL: &str = if cfg!(windows) { "sh" } else { "/bin/sh" };
 
 /// What a child may know: everything but the local repository.
 pub(super) fn environment_for_remote(environment: &Environment) -> Environment {
+    let environment = with_english_messages(environment.clone());
     LOCAL_REPOSITORY_VARIABLES
         .iter()
-        .fold(environment.clone(), |environment, variable| {
-            environment.without(variable)
-        })
+        .fold(environment, Environment::without)
+}
+
+/// Lets a child speak English, as `failure` reads its words. Everything else of the locale stays, above all the
+/// character set, which hooks and helpers may depend on: so it is not `LC_ALL=C`. ssh may pass it on to the server
+/// (`SendEnv LC_*`), whose git is then understood as well.
+pub(crate) fn with_english_messages(environment: Environment) -> Environment {
+    let names: Vec<_> = environment.iter().map(|(name, _)| name.to_owned()).collect();
+    let of_all = environment
+        .get_os("LC_ALL")
+        .filter(|locale| !locale.is_empty())
+        .map(OsStr::to_owned);
+    let environment = match of_all {
+        // It would go before what is set here, as it does before the other variables.
+        Some(locale) => names
+            .iter()
+            .filter(|name| name.as_encoded_bytes().starts_with(b"LC_"))
+            .fold(environment, Environment::without)
+            .with("LANG", locale),
+        None => environment.without("LC_ALL"),
+    };
+    environment.without("LANGUAGE").with("LC_MESSAGES", "C")
 }
 
 /// A program by its name or path, to run in `root` with exactly this environment.
@@ -95,19 +115,13 @@ fn prepared(mut command: Command, root: &Path, environment: &Environment) -> Com
 /// relative path does by itself.
 #[cfg(unix)]
 pub(super) fn find(program: &OsStr, root: &Path, environment: &Environment) -> io::Result<PathBuf> {
-    use std::os::unix::fs::PermissionsExt;
-
     if program.as_encoded_bytes().contains(&b'/') {
         return Ok(PathBuf::from(program));
     }
-    let is_executable = |file: &PathBuf| {
-        file.metadata()
-            .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
-    };
     std::env::split_paths(environment.get_os("PATH").unwrap_or_default())
         .filter(|_| !program.is_empty())
         .map(|directory| root.join(directory).join(program))
-        .find(is_executable)
+        .find(|file| is_executable(file))
         .ok_or_else(|| {
             let message = format!("there is no program '{}' in PATH", program.display());
             io::Error::new(io::ErrorKind::NotFound, message)
@@ -118,6 +132,18 @@ pub(super) fn find(program: &OsStr, root: &Path, environment: &Environment) -> i
 #[cfg(not(unix))]
 pub(super) fn find(program: &OsStr, _root: &Path, _environment: &Environment) -> io::Result<PathBuf> {
     Ok(PathBuf::from(program))
+}
+
+/// Whether this process could run the file. The bits of its mode alone would not tell: they may be another user's,
+/// and nothing is executable where the file system is mounted so.
+#[cfg(unix)]
+pub(super) fn is_executable(file: &Path) -> bool {
+    file.is_file() && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+#[cfg(not(unix))]
+pub(super) fn is_executable(file: &Path) -> bool {
+    file.is_file() || file.with_extension("exe").is_file()
 }
 
 #[cfg(all(test, unix))]
@@ -173,6 +199,49 @@ mod tests {
             .with("GIT_SSH_COMMAND", "ssh")
             .with("PATH", "/bin");
         let kept = environment_for_remote(&environment);
-        assert_eq!(kept, environment.without("GIT_DIR"));
+        let expected = environment.without("GIT_DIR").with("LC_MESSAGES", "C");
+        assert_eq!(kept, expected);
+    }
+
+    #[test]
+    fn messages_are_english_and_the_character_set_stays() {
+        let english = |pairs: &[(&str, &str)]| {
+            let environment = Environment::default();
+            let environment = pairs.iter().fold(environment, |environment, (name, value)| {
+                environment.with(*name, *value)
+            });
+            let english = with_english_messages(environment);
+            let pairs = english
+                .iter()
+                .map(|(name, value)| format!("{}={}", name.display(), value.display()));
+            pairs.collect::<Vec<String>>().join(" ")
+        };
+        for (given, expected) in [
+            (&[][..], "LC_MESSAGES=C"),
+            (
+                &[("LANG", "de_DE.UTF-8"), ("LANGUAGE", "de:fr")],
+                "LANG=de_DE.UTF-8 LC_MESSAGES=C",
+            ),
+            (
+                &[
+                    ("LC_ALL", "de_DE.UTF-8"),
+                    ("LC_CTYPE", "C"),
+                    ("LC_MESSAGES", "fr_FR"),
+                ],
+                "LANG=de_DE.UTF-8 LC_MESSAGES=C",
+            ),
+            (
+                &[("LC_ALL", ""), ("LC_CTYPE", "C.UTF-8"), ("LC_MESSAGES", "fr_FR")],
+                "LC_CTYPE=C.UTF-8 LC_MESSAGES=C",
+            ),
+        ] {
+            assert_eq!(english(given), expected, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_directory_is_nothing_to_run() {
+        let sandbox = tempfile::tempdir().expect("a temporary directory");
+        assert!(!is_executable(sandbox.path()));
     }
 }

@@ -6,15 +6,12 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::activity::{Activity, Watched};
 use super::child::Child;
+use super::hangup::{ADVERTISING, PUSHING, failure_of, silence};
 use super::{Background, LocalFuture, PushFailure, Session, Settings};
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::oid::Oid;
 use crate::pkt_line::{self, PacketReader};
-use crate::send_pack::{self, Advertisement, Command, PackReceiver, Report, WireError};
-
-/// What is awaited, for the messages of failures.
-pub(super) const ADVERTISING: &str = "before the remote had said what it has";
-pub(super) const PUSHING: &str = "before the remote had confirmed the push";
+use crate::send_pack::{self, Advertisement, Command, PackReceiver, Report};
 
 pub(super) struct StreamSession<R, W> {
     reader: PacketReader<Watched<R>>,
@@ -25,6 +22,8 @@ pub(super) struct StreamSession<R, W> {
     idle_timeout: Option<Duration>,
     background: Background,
     has_pushed: bool,
+    /// Whether the remote's hooks are processes of this machine, which would end with the session.
+    is_local: bool,
 }
 
 impl<R, W> StreamSession<R, W>
@@ -59,35 +58,16 @@ where
             idle_timeout: settings.idle_timeout,
             background: settings.background.clone(),
             has_pushed: false,
+            is_local: false,
         })
     }
-}
 
-pub(super) fn silence(limit: Option<Duration>, context: &str) -> Failure {
-    let seconds = limit.unwrap_or_default().as_secs_f64();
-    Failure::new(
-        Kind::Timeout,
-        format!("the remote was silent for {seconds} s {context}"),
-    )
-}
-
-/// Finds the cause behind an error of the wire: what the remote's process said, if it said anything.
-pub(super) async fn failure_of(error: WireError, child: Option<&mut Child>, context: &str) -> Failure {
-    let words = match child {
-        Some(child) if matches!(error, WireError::Io(_) | WireError::UnexpectedEof { .. }) => {
-            child.last_words().await
+    /// Has the remote's hooks waited for even when the daemon ends: they run below it.
+    pub(super) fn on_this_machine(self) -> Self {
+        Self {
+            is_local: true,
+            ..self
         }
-        _ => String::new(),
-    };
-    match error {
-        WireError::Io(_) | WireError::UnexpectedEof { .. } if !words.is_empty() => {
-            Failure::from_hangup(context, &words)
-        }
-        WireError::Io(error) => Failure::from_remote_io("the connection broke", &error),
-        WireError::UnexpectedEof { context } => Failure::from_hangup(context, ""),
-        WireError::Remote(message) => Failure::from_hangup(context, &message),
-        WireError::Pack(failure) => failure,
-        WireError::Protocol(_) => Failure::new(Kind::RemoteError, error.to_string()),
     }
 }
 
@@ -125,16 +105,8 @@ where
                 Some(Ok(report)) => Ok(report),
                 Some(Err(error)) => {
                     let failure = failure_of(error.source, self.child.as_mut(), PUSHING).await;
-                    let failure = if error.messages.is_empty() {
-                        failure
-                    } else {
-                        Failure::new(
-                            failure.kind(),
-                            format!("{}\n{}", failure.message(), error.messages),
-                        )
-                    };
                     Err(PushFailure {
-                        failure,
+                        failure: failure.with_server_messages(&error.messages),
                         sent: error.sent,
                     })
                 }
@@ -149,6 +121,7 @@ where
             child,
             background,
             has_pushed,
+            is_local,
             ..
         } = *self;
         let ended = background.clone();
@@ -169,6 +142,7 @@ where
             };
             tokio::select! {
                 () = finishing => {}
+                () = ended.dismissed(), if !is_local => {}
                 () = ended.ended() => {}
             }
         });

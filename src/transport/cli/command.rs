@@ -133,9 +133,10 @@ impl Git {
         let program = program::find(OsStr::new("git"), source.root, environment).ok()?;
         let mut environment = REPOSITORY_VARIABLES
             .iter()
-            .fold(environment.clone(), Environment::without)
-            .without("LANGUAGE")
-            .with("LC_ALL", "C")
+            .fold(
+                program::with_english_messages(environment.clone()),
+                Environment::without,
+            )
             .with("GIT_DIR", source.git_dir)
             .with("GIT_TERMINAL_PROMPT", "0")
             // A prompt of ssh's would stop in the background for ever. A program that answers is welcome.

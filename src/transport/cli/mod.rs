@@ -4,24 +4,26 @@
 //! makes the pack itself and judges once more whether the update is a fast-forward; it is never told to force.
 //! This is the only place where its words are read; `failure` gives those of its errors a kind.
 //!
-//! git shows no sign of life while hooks run or a remote unpacks, so the idle limit covers only the reading
-//! of refs. A push is bounded by the limit of the attempt.
+//! git prints nothing while it sends, while hooks run or while a remote unpacks. So the idle limit looks at what its
+//! processes do instead (`pulse`).
 
 mod command;
 mod porcelain;
+mod pulse;
 
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitStatus;
 
 use tokio::io::AsyncReadExt;
+use tokio::process::ChildStdout;
 use tokio::time::timeout;
 
 use self::command::{Destination, Git};
 use self::porcelain::{Porcelain, RefList, Verdict, is_non_fast_forward};
-use super::activity::{Activity, Watched};
+use super::activity::Activity;
 use super::child::{Child, LAST_WORDS};
-use super::session::{ADVERTISING, silence};
+use super::hangup::{ADVERTISING, PUSHING, silence};
 use super::{LocalFuture, PushFailure, Session, Settings, Source, Transport};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
@@ -137,15 +139,9 @@ impl Inner {
     }
 
     async fn read_refs_at(&self, destination: &Destination) -> Result<Vec<(Oid, String)>, Failure> {
-        let activity = Activity::new();
         let mut list = RefList::default();
-        let limit = self.settings.idle_timeout;
         let command = self.git.ls_remote(destination);
-        let run = self.run(command, &activity, |bytes| list.read(bytes));
-        let ended = activity
-            .guard(limit, run)
-            .await
-            .unwrap_or_else(|| Err(silence(limit, ADVERTISING)))?;
+        let ended = self.run(command, ADVERTISING, |bytes| list.read(bytes)).await?;
         if !ended.is_success() {
             return Err(Failure::from_git("git ls-remote", &ended.said));
         }
@@ -156,48 +152,67 @@ impl Inner {
     async fn local_tip(&self) -> Result<Option<Oid>, Failure> {
         let mut output = Vec::new();
         let command = self.git.rev_parse(&self.refname);
-        self.run(command, &Activity::new(), |bytes| output.extend_from_slice(bytes))
+        self.run(command, ADVERTISING, |bytes| output.extend_from_slice(bytes))
             .await?;
         Ok(Oid::from_hex(output.trim_ascii()))
     }
 
-    /// Runs a command and gives its output away as it comes. Dropping the future ends the command with all of its
-    /// group.
+    /// Runs a command within the idle limit and gives its output away as it comes. Dropping the future ends the
+    /// command with all of its group.
     async fn run(
         &self,
         command: std::process::Command,
-        activity: &Activity,
-        mut take: impl FnMut(&[u8]),
+        awaited: &str,
+        take: impl FnMut(&[u8]),
     ) -> Result<Ended, Failure> {
         let (mut child, stdin, stdout) = Child::spawn(command, &self.settings.background)
             .map_err(|error| Failure::new(Kind::Local, format!("git could not be started: {error}")))?;
         // There is nothing to read for it, and so nobody to ask.
         drop(stdin);
-        {
-            let mut stdout = Watched::new(stdout, activity);
-            let mut reading = pin!(async {
-                let mut chunk = vec![0; 8192];
-                while let Ok(length @ 1..) = stdout.read(&mut chunk).await {
-                    take(&chunk[..length]);
-                }
-            });
+        let limit = self.settings.idle_timeout;
+        let (activity, group) = (Activity::new(), child.group());
+        let pulse = async {
+            match limit {
+                Some(limit) => pulse::follow(group, limit, activity.clone()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let running = async {
             tokio::select! {
-                () = &mut reading => {}
-                // A hook may leave a process behind that keeps the pipe open.
-                _ = child.exited() => {
-                    let _ = timeout(LAST_WORDS, reading).await;
-                }
+                ended = until_ended(&mut child, stdout, take) => ended,
+                never = pulse => match never {},
+            }
+        };
+        let guarded = activity.guard(limit, running).await;
+        guarded.ok_or_else(|| silence(limit, awaited))
+    }
+}
+
+/// Reads what a child prints, until it has exited.
+async fn until_ended(child: &mut Child, mut stdout: ChildStdout, mut take: impl FnMut(&[u8])) -> Ended {
+    {
+        let mut reading = pin!(async {
+            let mut chunk = vec![0; 8192];
+            while let Ok(length @ 1..) = stdout.read(&mut chunk).await {
+                take(&chunk[..length]);
+            }
+        });
+        tokio::select! {
+            () = &mut reading => {}
+            // A hook may leave a process behind that keeps the pipe open.
+            _ = child.exited() => {
+                let _ = timeout(LAST_WORDS, reading).await;
             }
         }
-        let status = child.exited().await;
-        let is_success = status.is_some_and(|status| status.success());
-        let said = if is_success {
-            String::new()
-        } else {
-            essence(&child.last_words().await)
-        };
-        Ok(Ended { status, said })
     }
+    let status = child.exited().await;
+    let is_success = status.is_some_and(|status| status.success());
+    let said = if is_success {
+        String::new()
+    } else {
+        essence(&child.last_words().await)
+    };
+    Ended { status, said }
 }
 
 /// What git said without what it says to everybody: its hints, and the lines that end every failure.
@@ -253,9 +268,13 @@ impl CliSession {
         let mut porcelain = Porcelain::new(command.new_oid(), refname);
         let push = inner.git.push(&inner.to_push, command.new_oid(), refname);
         let ended = inner
-            .run(push, &Activity::new(), |bytes| porcelain.read(bytes))
+            .run(push, PUSHING, |bytes| porcelain.read(bytes))
             .await
-            .map_err(|failure| PushFailure { failure, sent: false })?;
+            .map_err(|failure| {
+                // What fell silent had been started, and may have sent everything before.
+                let sent = failure.kind() == Kind::Timeout;
+                PushFailure { failure, sent }
+            })?;
         let (verdicts, printed) = porcelain.finish();
         let updated = |verdict: &Verdict| *verdict == Verdict::Updated;
         let report = |reference| Report {

@@ -22,7 +22,7 @@ pub use client::SharedClient;
 pub use settings::unsupported_settings;
 
 use super::activity::Activity;
-use super::session::{ADVERTISING, failure_of, silence};
+use super::hangup::{ADVERTISING, failure_of, silence};
 use super::{LocalFuture, Session, Settings, Source, Transport};
 use crate::config::Config;
 use crate::credential::Helpers;

@@ -22,7 +22,7 @@ use crate::send_pack::{
     self, Advertisement, Command, PackReceiver, Report, WireError, encode_request, read_report,
 };
 use crate::transport::activity::{Activity, Watched};
-use crate::transport::session::{PUSHING, failure_of, silence};
+use crate::transport::hangup::{PUSHING, failure_of, silence};
 use crate::transport::{Background, LocalFuture, PushFailure, Session, Settings};
 
 const REQUEST_TYPE: &str = "application/x-git-receive-pack-request";
@@ -319,7 +319,7 @@ impl Session for HttpSession {
             };
             tokio::select! {
                 () = finishing => {}
-                () = background.ended() => {}
+                () = background.dismissed() => {}
             }
         });
     }

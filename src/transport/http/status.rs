@@ -8,38 +8,14 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
 use super::client::chain;
-use crate::failure::{Failure, Kind};
+use crate::failure::{self, Failure, Kind};
 
 /// How much of an error page is read for its message.
 const PAGE_LIMIT: usize = 2 * 1024;
 
 /// The failure that a status other than success stands for. `url` has no secrets.
 pub(super) fn of_status(status: StatusCode, headers: &HeaderMap, said: &str, url: &str) -> Failure {
-    let (kind, meaning) = match status.as_u16() {
-        401 => (Kind::Auth, "the credentials were not accepted"),
-        403 => (
-            Kind::Auth,
-            "the account may not push there, or the server forbids pushing over HTTP",
-        ),
-        404 => (
-            Kind::RemoteError,
-            "there is no such repository, or it is private and the credentials give no access to it (GitHub answers so in both cases)",
-        ),
-        407 => (Kind::Auth, "the proxy did not accept the credentials in its URL"),
-        408 | 504 => (Kind::Timeout, "the server gave up waiting"),
-        411 => (
-            Kind::RemoteError,
-            "the server takes no chunked requests: set http.postBuffer to more than the size of the pack",
-        ),
-        413 => (
-            Kind::Rejected,
-            "the push is larger than the server allows: raise its limit for request bodies",
-        ),
-        429 => (Kind::RemoteError, "the server limits the rate of requests"),
-        503 => (Kind::RemoteError, "the server is not available now"),
-        500..=599 => (Kind::RemoteError, "the server failed"),
-        _ => (Kind::RemoteError, "the server refused the request"),
-    };
+    let (kind, meaning) = failure::of_status(status.as_u16(), said);
     let mut message = format!("{url} answered {status}: {meaning}");
     if !said.is_empty() {
         message.push_str("\nremote: ");
@@ -145,28 +121,6 @@ mod tests {
 
     fn status(code: u16) -> StatusCode {
         StatusCode::from_u16(code).expect("valid")
-    }
-
-    #[test]
-    fn a_status_gives_its_kind() {
-        for (code, kind) in [
-            (400, Kind::RemoteError),
-            (401, Kind::Auth),
-            (403, Kind::Auth),
-            (404, Kind::RemoteError),
-            (407, Kind::Auth),
-            (411, Kind::RemoteError),
-            (413, Kind::Rejected),
-            (429, Kind::RemoteError),
-            (500, Kind::RemoteError),
-            (502, Kind::RemoteError),
-            (503, Kind::RemoteError),
-            (504, Kind::Timeout),
-        ] {
-            let failure = of_status(status(code), &HeaderMap::new(), "", "https://h/r");
-            assert_eq!(failure.kind(), kind, "{code}");
-            assert!(failure.message().contains(&code.to_string()), "{failure}");
-        }
     }
 
     #[test]

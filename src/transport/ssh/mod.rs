@@ -146,11 +146,9 @@ impl SshTransport {
         };
         match self.settings.idle_timeout {
             None => Ok(probing.await),
-            Some(limit) => timeout(limit, probing).await.map_err(|_| {
-                let seconds = limit.as_secs_f64();
-                let message = format!("{} did not answer to -G within {seconds} s", self.program);
-                Failure::new(Kind::Timeout, message)
-            }),
+            Some(limit) => timeout(limit, probing)
+                .await
+                .map_err(|_| Failure::timed_out(&format!("{} did not answer to -G", self.program), limit)),
         }
     }
 

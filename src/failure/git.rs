@@ -1,0 +1,138 @@
+//! The words of git: in its report on a ref, which are never translated, and on its standard error, for which the
+//! children of the transports run with English messages.
+
+use super::words::{self, Words};
+use super::{Kind, servers, ssh};
+
+/// A lost compare-and-swap or a held lock, in git's `refs` code (`refs.c`, `refs/files-backend.c`) and in
+/// `builtin/receive-pack.c`.
+const LOST_RACES: [&str; 7] = [
+    "failed to update ref",
+    "incorrect old value",
+    "cannot lock ref",
+    "unable to create",
+    "failed to lock",
+    // Since 2.50: somebody else created or deleted the ref.
+    "reference already exists",
+    "reference does not exist",
+];
+
+/// Whether a refusal says that the ref moved or was locked: the advertisement must be read again.
+#[must_use]
+pub fn is_lost_race(reason: &str) -> bool {
+    LOST_RACES.iter().any(|words| reason.contains(words))
+}
+
+/// Reasons behind `ng` that are no judgement of the push.
+const BROKEN: &Words = &[
+    ("unpacker error", Kind::RemoteError),
+    ("missing necessary objects", Kind::RemoteError),
+    ("bad pack", Kind::RemoteError),
+    ("unable to migrate objects", Kind::RemoteError),
+    ("transaction failed to start", Kind::RemoteError),
+    ("proc-receive failed to report status", Kind::RemoteError),
+];
+
+/// Why the server could not write, which it says of a lock file as well.
+const UNWRITABLE: &Words = &[
+    ("no space left on device", Kind::RemoteError),
+    ("disk quota exceeded", Kind::RemoteError),
+    ("read-only file system", Kind::RemoteError),
+    (": permission denied", Kind::RemoteError),
+    ("input/output error", Kind::RemoteError),
+];
+
+/// A pack that the server does not want.
+const UNWANTED: &Words = &[
+    ("pack exceeds maximum allowed size", Kind::Rejected),
+    // `receive.fsckObjects`: it is `index-pack` or `unpack-objects` that looks.
+    ("fsck error", Kind::Rejected),
+];
+
+/// The kind of what stands behind `ng <ref>`. `said` is what the server and its hooks said besides.
+pub(super) fn kind_of_rejection(reason: &str, said: &str) -> Kind {
+    if reason.contains("non-fast-forward") || reason.contains("fetch first") {
+        return Kind::NonFastForward;
+    }
+    if reason.contains("unpacker error") {
+        return kind_of_unpack_error(said);
+    }
+    if is_lost_race(reason) {
+        return words::find(UNWRITABLE, &format!("{reason}\n{said}")).unwrap_or(Kind::RemoteLock);
+    }
+    words::find(BROKEN, reason)
+        .or_else(|| servers::kind_of(&format!("{reason}\n{said}")))
+        // All that GitHub says when its storage fails; a hook has declined otherwise.
+        .or_else(|| (reason == "failure").then_some(Kind::RemoteError))
+        .unwrap_or(Kind::Rejected)
+}
+
+/// The kind of what stands behind `unpack`, when it was not `ok`: the reason is in what was said besides.
+pub(super) fn kind_of_unpack_error(said: &str) -> Kind {
+    words::find(UNWANTED, said)
+        .or_else(|| servers::kind_of(said))
+        .unwrap_or(Kind::RemoteError)
+}
+
+/// The git command of this machine, which says more of itself than what it repeats of others.
+const LOCAL: &Words = &[
+    ("is not a git command", Kind::Local),
+    ("unable to find remote helper", Kind::Local),
+    ("unknown option", Kind::Local),
+    ("bad config", Kind::Local),
+    ("src refspec", Kind::Local),
+    ("uses plaintext credentials", Kind::Local),
+    ("' not allowed", Kind::Local),
+    ("failed to sign the push certificate", Kind::Local),
+    ("does not support --signed push", Kind::Rejected),
+    ("does not support push options", Kind::Rejected),
+    ("terminal prompts disabled", Kind::Auth),
+];
+
+/// What git says of its own way over HTTP, and what it repeats of curl.
+const HTTP: &Words = &[
+    ("authentication failed for", Kind::Auth),
+    ("could not read username", Kind::Auth),
+    ("could not read password", Kind::Auth),
+    ("ssl certificate problem", Kind::Network),
+    ("server certificate verification failed", Kind::Network),
+];
+
+/// `git receive-pack` and `git daemon`, about the repository that was asked for.
+const SERVING: &Words = &[
+    ("repository not exported", Kind::RemoteError),
+    ("does not appear to be a git repository", Kind::RemoteError),
+    ("not a git repository", Kind::RemoteError),
+    ("dubious ownership", Kind::RemoteError),
+    ("service not enabled", Kind::Rejected),
+    ("access denied", Kind::Auth),
+];
+
+/// What git says in the end of nearly every failure to talk to a remote.
+const LAST_RESORT: &Words = &[
+    ("unable to access", Kind::Network),
+    ("early eof", Kind::Network),
+    ("the remote end hung up", Kind::Network),
+    ("could not read from remote repository", Kind::Network),
+    // The server gave up, in words that mean nothing to us.
+    ("remote error: ", Kind::RemoteError),
+];
+
+/// The kind of a connection that ended, by what the other side's process, or the way to it, said before.
+pub(super) fn kind_of_hangup(said: &str) -> Option<Kind> {
+    servers::kind_of(said)
+        .or_else(|| words::find(UNWANTED, said))
+        .or_else(|| words::find(HTTP, said))
+        .or_else(|| words::find(SERVING, said))
+        .or_else(|| ssh::kind_of(said))
+        .or_else(|| servers::kind_of_moved(said))
+}
+
+/// The kind of a failed git command, by what it said.
+pub(super) fn kind_of_command(said: &str) -> Option<Kind> {
+    words::find(LOCAL, said)
+        .or_else(|| servers::kind_of(said))
+        .or_else(|| super::http::kind_in(said))
+        .or_else(|| kind_of_hangup(said))
+        .or_else(|| words::find(LAST_RESORT, said))
+}

@@ -1,0 +1,53 @@
+//! The statuses of HTTP: what they mean where the server said nothing that tells more.
+
+use super::{Kind, servers};
+
+/// What stands before the status in git's words, in lower case.
+const BEFORE_STATUS: [&str; 3] = ["returned error: ", "http code = ", "rpc failed; http "];
+
+/// The kind of a status other than success, and what it means, as part of a sentence. `said` is the page that came
+/// with it, in plain text.
+pub(crate) fn of_status(status: u16, said: &str) -> (Kind, &'static str) {
+    let (kind, meaning) = match status {
+        401 => (Kind::Auth, "the credentials were not accepted"),
+        402 => (Kind::Rejected, "the account has reached a limit of its plan"),
+        403 => (
+            Kind::Auth,
+            "the account may not push there, or the server forbids pushing over HTTP",
+        ),
+        404 => (
+            Kind::RemoteError,
+            "there is no such repository, or it is private and the credentials give no access to it (GitHub answers so in both cases)",
+        ),
+        407 => (Kind::Auth, "the proxy did not accept the credentials in its URL"),
+        408 | 504 => (Kind::Timeout, "the server gave up waiting"),
+        411 => (
+            Kind::RemoteError,
+            "the server takes no chunked requests: set http.postBuffer to more than the size of the pack",
+        ),
+        413 => (
+            Kind::Rejected,
+            "the push is larger than the server allows: raise its limit for request bodies",
+        ),
+        429 => (Kind::RemoteError, "the server limits the rate of requests"),
+        503 => (Kind::RemoteError, "the server is not available now"),
+        500..=599 => (Kind::RemoteError, "the server failed"),
+        _ => (Kind::RemoteError, "the server refused the request"),
+    };
+    match servers::kind_of(said) {
+        // Their meaning is fixed: whoever asks for credentials gets no other answer, whatever it says.
+        Some(_) if matches!(status, 401 | 407) => (kind, meaning),
+        Some(told) if told != kind => (told, "the server refused the request"),
+        _ => (kind, meaning),
+    }
+}
+
+/// The kind of the status that git's words tell of, if they do.
+pub(super) fn kind_in(said: &str) -> Option<Kind> {
+    let said = said.to_ascii_lowercase();
+    let status = BEFORE_STATUS.iter().find_map(|before| {
+        let (_, rest) = said.split_once(before)?;
+        rest.get(..3)?.parse().ok()
+    })?;
+    Some(of_status(status, "").0)
+}

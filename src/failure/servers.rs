@@ -1,0 +1,106 @@
+//! What GitHub, GitLab, Gitea with Forgejo, and Bitbucket say when they refuse a push. None of them translates it.
+//!
+//! The same sentence comes on the standard error of ssh, as the page of an HTTP status, or beside a report that says
+//! no more than "hook declined". So it is looked for in all of them, before any word that belongs to one way alone.
+
+use super::Kind;
+use super::words::{self, Words};
+
+const SERVERS: &Words = &[
+    // The operating system of a server, whose words hold those of a limit that somebody set.
+    ("disk quota exceeded", Kind::RemoteError),
+    ("no space left on device", Kind::RemoteError),
+    // A state that passes, in which other words of this table occur too.
+    ("secondary rate limit", Kind::RemoteError),
+    ("rate limit", Kind::RemoteError),
+    ("too many requests", Kind::RemoteError),
+    ("requested too many times", Kind::RemoteError),
+    ("undergoing maintenance", Kind::RemoteError),
+    ("maintenance mode", Kind::RemoteError),
+    ("for maintenance", Kind::RemoteError),
+    ("temporarily read-only", Kind::RemoteError),
+    ("temporarily unavailable", Kind::RemoteError),
+    ("read-only gitlab instance", Kind::RemoteError),
+    ("locked for migration", Kind::RemoteError),
+    ("unable to handle this request due to load", Kind::RemoteError),
+    ("internal server error", Kind::RemoteError),
+    ("internal api unreachable", Kind::RemoteError),
+    ("internal api error", Kind::RemoteError),
+    ("fatal error in commit_refs", Kind::RemoteError),
+    ("push operation timed out", Kind::Timeout),
+    // The credentials are good for less than a push, or no longer.
+    ("deploy key does not have write access", Kind::Auth),
+    ("marked as read only", Kind::Auth),
+    ("deployment key is read-only", Kind::Auth),
+    ("deployment key is not associated", Kind::Auth),
+    ("repository access denied", Kind::Auth),
+    (".git denied to ", Kind::Auth),
+    ("write access to repository not granted", Kind::Auth),
+    ("is not authorized to ", Kind::Auth),
+    ("permission denied for writing", Kind::Auth),
+    ("saml sso", Kind::Auth),
+    ("saml enforcement", Kind::Auth),
+    ("http basic: access denied", Kind::Auth),
+    ("invalid username or ", Kind::Auth),
+    ("invalid credentials", Kind::Auth),
+    ("password authentication was removed", Kind::Auth),
+    ("password authentication is not ", Kind::Auth),
+    ("ssh key has expired", Kind::Auth),
+    ("your account has been blocked", Kind::Auth),
+    ("account is suspended", Kind::Auth),
+    // A rule of the branch or of the content.
+    ("gh001:", Kind::Rejected),
+    ("gh006:", Kind::Rejected),
+    ("gh013:", Kind::Rejected),
+    ("repository rule violations", Kind::Rejected),
+    ("protected branch", Kind::Rejected),
+    ("is protected from ", Kind::Rejected),
+    ("only be modified through pull requests", Kind::Rejected),
+    ("pushing over http is not allowed", Kind::Rejected),
+    // Nothing may be written there.
+    ("archived so it is read-only", Kind::Rejected),
+    ("an archived project", Kind::Rejected),
+    (" is archived", Kind::Rejected),
+    ("mirror repository", Kind::Rejected),
+    // A limit of size or quota.
+    ("file size limit", Kind::Rejected),
+    ("blobs which exceed the ", Kind::Rejected),
+    ("larger than the allowed size", Kind::Rejected),
+    ("exceeded its size limit", Kind::Rejected),
+    ("exceed the size limit", Kind::Rejected),
+    ("size limit)", Kind::Rejected),
+    ("restricted to read-only access", Kind::Rejected),
+    ("quota exceeded", Kind::Rejected),
+    // After the protected branches of GitLab, which it tells of in nearly the same words.
+    ("not allowed to push code", Kind::Auth),
+    ("not allowed to upload code", Kind::Auth),
+    // No such repository, or none that this account may know of.
+    ("repository not found", Kind::RemoteError),
+    ("repository does not exist", Kind::RemoteError),
+    (
+        "could not be found or you don't have permission",
+        Kind::RemoteError,
+    ),
+    (
+        "project you were looking for could not be found",
+        Kind::RemoteError,
+    ),
+    ("this project does not exist yet", Kind::RemoteError),
+    ("cannot find repository", Kind::RemoteError),
+];
+
+/// Where the repository has gone: said for information beside anything else, and only sometimes a refusal.
+const MOVED: &Words = &[
+    ("please update your git remote", Kind::RemoteError),
+    ("this repository moved", Kind::RemoteError),
+];
+
+/// The kind of a refusal in a server's own words.
+pub(super) fn kind_of(said: &str) -> Option<Kind> {
+    words::find(SERVERS, said)
+}
+
+/// The same where nothing was said of the push itself.
+pub(super) fn kind_of_moved(said: &str) -> Option<Kind> {
+    words::find(MOVED, said)
+}
