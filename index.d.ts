@@ -112,7 +112,8 @@ export interface PushDaemonOptions {
   /**
    * What to do when the branches have diverged. `'report'` tells of it. `'preserve'` also pushes the local
    * tip to a new branch `refs/heads/conflicts/<UTC timestamp>` on the remote, so that the commits exist
-   * twice while they wait for a person.
+   * twice while they wait for a person. Once for each local tip: where that fails, an `error` says so, and it
+   * is tried again after the delays of `backoff`, or at the next look if that is sooner, until it is there.
    *
    * @default 'report'
    */

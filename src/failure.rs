@@ -171,7 +171,10 @@ impl Failure {
     /// What the server wrote behind `ng <ref>` (or, from a hook-declined push, to its standard error).
     #[must_use]
     pub fn from_rejection(reference: &str, reason: &str, server_messages: &str) -> Self {
-        let kind = kind_of_rejection(reason);
+        let kind = match kind_of_rejection(reason) {
+            Kind::RemoteLock if is_no_lock(reason) || is_no_lock(server_messages) => Kind::RemoteError,
+            kind => kind,
+        };
         Self::new(
             kind,
             with_server_messages(
@@ -286,6 +289,23 @@ const LOCK_WORDS: [&str; 5] = [
 #[must_use]
 pub fn is_lost_race(reason: &str) -> bool {
     LOCK_WORDS.iter().any(|words| reason.contains(words))
+}
+
+/// Why a ref could not be locked or written although nobody else holds it: the words of the C library, and those of
+/// git for a ref that is damaged. Waiting does not help as it does against another push.
+const NO_LOCK_WORDS: [&str; 8] = [
+    "No space left on device",
+    "Disk quota exceeded",
+    "Read-only file system",
+    "Permission denied",
+    "Input/output error",
+    "reference broken",
+    "does not point to a valid object",
+    "nonexistent object",
+];
+
+fn is_no_lock(said: &str) -> bool {
+    NO_LOCK_WORDS.iter().any(|words| said.contains(words))
 }
 
 fn kind_of_rejection(reason: &str) -> Kind {
@@ -511,6 +531,27 @@ mod tests {
                 kind,
                 "{reason}"
             );
+        }
+    }
+
+    #[test]
+    fn a_ref_that_cannot_be_written_is_not_locked_by_another_push() {
+        for (messages, kind) in [
+            (
+                "error: cannot lock ref 'refs/heads/main': Unable to create '/r.git/refs/heads/main.lock': File exists.",
+                Kind::RemoteLock,
+            ),
+            (
+                "error: cannot lock ref 'refs/heads/main': Unable to create '/r.git/refs/heads/main.lock': Read-only file system",
+                Kind::RemoteError,
+            ),
+            (
+                "error: cannot lock ref 'refs/heads/main': unable to resolve reference 'refs/heads/main': reference broken",
+                Kind::RemoteError,
+            ),
+        ] {
+            let failure = Failure::from_rejection("refs/heads/main", "failed to update ref", messages);
+            assert_eq!(failure.kind(), kind, "{messages}");
         }
     }
 

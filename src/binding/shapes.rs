@@ -381,9 +381,13 @@ fn whole_ms(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e3).round()
 }
 
+/// The latest moment that a `Date` of JavaScript can hold, in either direction. A commit can claim any time.
+const DATE_LIMIT_MS: f64 = 8.64e15;
+
 fn epoch_ms(time: SystemTime) -> f64 {
-    match time.duration_since(UNIX_EPOCH) {
+    let ms = match time.duration_since(UNIX_EPOCH) {
         Ok(since) => whole_ms(since),
         Err(before) => -whole_ms(before.duration()),
-    }
+    };
+    ms.clamp(-DATE_LIMIT_MS, DATE_LIMIT_MS)
 }
