@@ -420,7 +420,10 @@ export interface PushDaemonStatus {
   readonly behindCommits: number | null;
   /** The committer's time of the oldest commit that the remote does not have; `null` where there is none. */
   readonly oldestPendingAt: string | null;
-  /** How long that commit has been waiting, in milliseconds, never below 0; 0 where there is none. */
+  /**
+   * How long that commit has been waiting, in milliseconds; 0 where there is none. Never below 0, and never
+   * shorter than the daemon has known of commits that wait: a commit dated in the future hides no outage.
+   */
   readonly lagMs: number;
   /** How many attempts have failed since the last success. */
   readonly consecutiveFailures: number;

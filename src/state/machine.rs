@@ -61,6 +61,8 @@ pub struct State {
     /// Whether an attempt has ended yet; until then the state is `starting`.
     has_looked: bool,
     survey: Survey,
+    /// When commits were first seen to be pending, or were still pending at the last success.
+    pending_since: Option<Instant>,
     /// When the oldest unpushed tip was first seen; the debounce window counts from here.
     unpushed_since: Option<Instant>,
     remote: Option<Oid>,
@@ -114,6 +116,9 @@ impl State {
             // Without a local branch there is nothing to look for; its first commit is an attempt like any other.
             has_looked: !has_work,
             survey: survey.unwrap_or_default(),
+            pending_since: survey
+                .is_some_and(|survey| survey.pending > 0)
+                .then_some(now.instant),
             unpushed_since: None,
             remote,
             is_blind: false,
@@ -255,6 +260,7 @@ impl State {
             remote_commit: self.remote,
             behind_commits: self.survey.behind,
             oldest_pending_at: self.survey.oldest_pending,
+            pending_since: self.pending_since,
             consecutive_failures: self.consecutive_failures,
             next_attempt_at: self.next_attempt_at,
             started_at: self.started_at,
@@ -289,6 +295,7 @@ impl State {
         if survey.tip != self.survey.tip && self.unpushed_since.is_none() {
             self.unpushed_since = Some(now.instant);
         }
+        self.pending_since = (survey.pending > 0).then(|| self.pending_since.unwrap_or(now.instant));
         self.survey = survey;
     }
 
@@ -595,6 +602,7 @@ impl State {
             .instant
             .checked_sub(self.policy.debounce)
             .filter(|_| self.survey.tip != tip);
+        self.pending_since = self.pending_since.map(|_| now.instant);
         self.last_error = None;
         if let (Some(since), Some(commit)) = (self.failing_since.take(), tip) {
             actions.push(Action::Emit(Event::Recovered {

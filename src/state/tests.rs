@@ -1065,6 +1065,31 @@ fn a_wall_clock_that_jumps_changes_no_delay() {
 }
 
 #[test]
+fn commits_are_pending_since_they_were_seen_or_outlasted_a_success() {
+    let mut harness = Harness::in_sync(policy());
+    let pending_since = |harness: &Harness| harness.state.status().pending_since;
+    assert_eq!(pending_since(&harness), None);
+    let seen = harness.now.instant;
+    harness.commit(oid(2));
+    harness.advance(MS(100));
+    harness.failed(oid(2), Kind::Network);
+    harness.commit(oid(3));
+    assert_eq!(pending_since(&harness), Some(seen));
+    harness.fire();
+    harness.advance(MS(100));
+    let outcome = Outcome::Pushed {
+        tip: oid(2),
+        previous: Some(oid(1)),
+        commits: 1,
+        bytes: 100,
+    };
+    harness.ended(outcome, oid(2), survey(Some(oid(3)), 1));
+    assert_eq!(pending_since(&harness), Some(harness.now.instant));
+    harness.pushed(oid(3));
+    assert_eq!(pending_since(&harness), None);
+}
+
+#[test]
 fn a_repository_that_is_there_again_is_attempted_at_once() {
     for max_retries in [None, Some(0)] {
         let mut harness = Harness::in_sync(Policy {
