@@ -98,6 +98,9 @@ pub struct RemotePusher {
     note: TransportNote,
     background: Background,
     http: SharedClient,
+    /// The last tip that was to be preserved, and the name chosen for it. Each try for a tip uses the same one, so that a
+    /// try whose outcome is unknown, and which arrives late, makes no second branch.
+    conflict: Mutex<Option<(Oid, String)>>,
 }
 
 /// How far an attempt has come, so that one that is cut off can still be told about.
@@ -138,6 +141,7 @@ impl RemotePusher {
             note,
             background: Background::default(),
             http: SharedClient::default(),
+            conflict: Mutex::default(),
         }
     }
 
@@ -168,7 +172,9 @@ impl RemotePusher {
                     } else {
                         None
                     };
-                    session.finish();
+                    if !matches!(preserved, Some(Err(_))) {
+                        session.finish();
+                    }
                     return Ok(Outcome::Diverged {
                         tip,
                         failure,
@@ -415,13 +421,30 @@ impl RemotePusher {
         {
             return Ok(kept.clone());
         }
-        let refname = conflict_ref(SystemTime::now(), refs);
+        let refname = self.conflict_ref(tip, refs);
         let mut progress = Progress::default();
         let (report, _) = self.send(session, &refname, tip, None, &mut progress).await?;
         match (report.unpack, report.reference) {
             (Ok(()), Ok(())) => Ok(refname),
             (Err(reason), _) => Err(Failure::from_unpack_error(&reason, &report.messages)),
             (_, Err(reason)) => Err(Failure::from_rejection(&refname, &reason, &report.messages)),
+        }
+    }
+
+    /// The name under which the tip is preserved, unless another tip has taken it meanwhile.
+    fn conflict_ref(&self, tip: Oid, taken: &[(Oid, String)]) -> String {
+        let mut conflict = self.conflict.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*conflict {
+            Some((chosen_for, refname))
+                if *chosen_for == tip && !taken.iter().any(|(_, name)| name == refname) =>
+            {
+                refname.clone()
+            }
+            _ => {
+                let refname = conflict_ref(SystemTime::now(), taken);
+                *conflict = Some((tip, refname.clone()));
+                refname
+            }
         }
     }
 
@@ -526,7 +549,9 @@ impl Pusher for RemotePusher {
                 }
                 _ => None,
             };
-            session.finish();
+            if !matches!(preserved, Some((_, Err(_)))) {
+                session.finish();
+            }
             Ok((look?, preserved))
         };
         let looked = match self.route.timeouts.attempt {
