@@ -113,7 +113,8 @@ export interface PushDaemonOptions {
   /**
    * What to do when the branches have diverged. `'report'` tells of it. `'preserve'` also pushes the local
    * tip to a new branch `refs/heads/conflicts/<UTC timestamp>` on the remote, so that the commits exist
-   * twice while they wait for a person.
+   * twice while they wait for a person. Once for each local tip: where that fails, an `error` says so, and it
+   * is tried again after the delays of `backoff`, or at the next look if that is sooner, until it is there.
    *
    * @default 'report'
    */
@@ -424,7 +425,10 @@ export interface PushDaemonStatus {
   readonly behindCommits: number | null;
   /** The committer's time of the oldest commit that the remote does not have; `null` where there is none. */
   readonly oldestPendingAt: string | null;
-  /** How long that commit has been waiting, in milliseconds, never below 0; 0 where there is none. */
+  /**
+   * How long that commit has been waiting, in milliseconds; 0 where there is none. Never below 0, and never
+   * shorter than the daemon has known of commits that wait: a commit dated in the future hides no outage.
+   */
   readonly lagMs: number;
   /** How many attempts have failed since the last success. */
   readonly consecutiveFailures: number;

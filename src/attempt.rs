@@ -99,6 +99,9 @@ pub struct RemotePusher {
     note: TransportNote,
     background: Background,
     http: SharedClient,
+    /// The last tip that was to be preserved, and the name chosen for it. Each try for a tip uses the same one, so that a
+    /// try whose outcome is unknown, and which arrives late, makes no second branch.
+    conflict: Mutex<Option<(Oid, String)>>,
 }
 
 /// How far an attempt has come, so that one that is cut off can still be told about.
@@ -107,6 +110,9 @@ struct Progress {
     remote: Option<RemoteTip>,
     tip: Option<Oid>,
     had_work: bool,
+    /// The divergence that was found, and whether the tips could be compared: it is told even if what follows, the
+    /// preserving of the local tip, is cut off.
+    diverged: Option<(Failure, bool)>,
     /// The push that has left, or is leaving.
     sending: Option<Unconfirmed>,
 }
@@ -136,6 +142,7 @@ impl RemotePusher {
             note,
             background: Background::default(),
             http: SharedClient::default(),
+            conflict: Mutex::default(),
         }
     }
 
@@ -159,7 +166,22 @@ impl RemotePusher {
                     remote,
                     relation,
                 } => {
-                    return Ok(self.diverged(session, tip, remote, relation, preserve).await);
+                    let (failure, comparable) = self.divergence(tip, remote, relation);
+                    progress.diverged = Some((failure.clone(), comparable));
+                    let preserved = if preserve {
+                        Some(self.preserve(&mut *session, tip).await)
+                    } else {
+                        None
+                    };
+                    if !matches!(preserved, Some(Err(_))) {
+                        session.finish();
+                    }
+                    return Ok(Outcome::Diverged {
+                        tip,
+                        failure,
+                        comparable,
+                        preserved,
+                    });
                 }
                 Look::Work { tip, previous } => (tip, previous),
             };
@@ -216,8 +238,14 @@ impl RemotePusher {
         // As the configuration of this moment has it.
         let (route, target) = (&self.route, self.side.target());
         let config = Config::load(&route.environment, &route.common_dir, &target.git_dir)?;
-        let remote = Remote::resolve(&config, &route.remote, &route.root)
-            .map_err(|error| Failure::new(Kind::Local, error.to_string()))?;
+        let remote = match Remote::resolve(&config, &route.remote, &route.root) {
+            Ok(remote) => remote,
+            Err(error) => {
+                // A repository that is gone has no remotes either, but that is not what is wrong with it.
+                self.side.ask(|side| side.tip()).await?;
+                return Err(Failure::new(Kind::Local, error.to_string()));
+            }
+        };
         let source = Source {
             root: &route.root,
             git_dir: &target.git_dir,
@@ -380,33 +408,18 @@ impl RemotePusher {
         }
     }
 
-    async fn diverged(
-        &self,
-        mut session: Box<dyn Session>,
-        tip: Oid,
-        remote: Oid,
-        relation: Relation,
-        preserve: bool,
-    ) -> Outcome {
+    /// What to tell of a divergence, and whether the two tips could be compared at all.
+    fn divergence(&self, tip: Oid, remote: Oid, relation: Relation) -> (Failure, bool) {
         let branch = &self.side.target().refname;
-        let message = match relation {
-            Relation::Unknowable => format!(
-                "the remote's {branch} is at {remote}, a commit that is not in this repository, and it is not known which commits the remote had before: nobody can tell whether {tip} is new"
-            ),
-            _ => format!("the remote's {branch} is at {remote}, which the local {tip} does not contain"),
-        };
-        let preserved = if preserve {
-            Some(self.preserve(&mut *session, tip).await)
+        let comparable = relation != Relation::Unknowable;
+        let message = if comparable {
+            format!("the remote's {branch} is at {remote}, which the local {tip} does not contain")
         } else {
-            None
+            format!(
+                "the remote's {branch} is at {remote}, a commit that is not in this repository, and it is not known which commits the remote had before: nobody can tell whether {tip} is new"
+            )
         };
-        session.finish();
-        Outcome::Diverged {
-            tip,
-            failure: Failure::non_fast_forward(message, remote),
-            comparable: relation != Relation::Unknowable,
-            preserved,
-        }
+        (Failure::non_fast_forward(message, remote), comparable)
     }
 
     /// Puts the local tip on the remote under a name of its own, over the connection that found the
@@ -419,13 +432,30 @@ impl RemotePusher {
         {
             return Ok(kept.clone());
         }
-        let refname = conflict_ref(SystemTime::now(), refs);
+        let refname = self.conflict_ref(tip, refs);
         let mut progress = Progress::default();
         let (report, _) = self.send(session, &refname, tip, None, &mut progress).await?;
         match (report.unpack, report.reference) {
             (Ok(()), Ok(())) => Ok(refname),
             (Err(reason), _) => Err(Failure::from_unpack_error(&reason, &report.messages)),
             (_, Err(reason)) => Err(Failure::from_rejection(&refname, &reason, &report.messages)),
+        }
+    }
+
+    /// The name under which the tip is preserved, unless another tip has taken it meanwhile.
+    fn conflict_ref(&self, tip: Oid, taken: &[(Oid, String)]) -> String {
+        let mut conflict = self.conflict.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*conflict {
+            Some((chosen_for, refname))
+                if *chosen_for == tip && !taken.iter().any(|(_, name)| name == refname) =>
+            {
+                refname.clone()
+            }
+            _ => {
+                let refname = conflict_ref(SystemTime::now(), taken);
+                *conflict = Some((tip, refname.clone()));
+                refname
+            }
         }
     }
 
@@ -478,10 +508,16 @@ impl Pusher for RemotePusher {
         let result = self.within_limit(run).await;
         let remote = progress.remote.unwrap_or(RemoteTip::Unseen);
         let survey = self.survey_after(remote).await;
-        let outcome = match (result, progress.tip, remote) {
+        let outcome = match (result, progress.tip, progress.diverged, remote) {
             (Ok(outcome), ..) => outcome,
+            (Err(cut_off), Some(tip), Some((failure, comparable)), _) => Outcome::Diverged {
+                tip,
+                failure,
+                comparable,
+                preserved: Some(Err(cut_off)),
+            },
             // The remote judged it so although what it advertised allowed the update.
-            (Err(failure), Some(tip), RemoteTip::At(at)) if failure.kind() == Kind::NonFastForward => {
+            (Err(failure), Some(tip), None, RemoteTip::At(at)) if failure.kind() == Kind::NonFastForward => {
                 let failure = Failure::non_fast_forward(failure.message(), at);
                 Outcome::Diverged {
                     tip,
@@ -490,7 +526,7 @@ impl Pusher for RemotePusher {
                     preserved: None,
                 }
             }
-            (Err(failure), tip, _) => Outcome::Failed {
+            (Err(failure), tip, ..) => Outcome::Failed {
                 tip,
                 failure,
                 had_work: progress.had_work,
@@ -504,25 +540,33 @@ impl Pusher for RemotePusher {
         }
     }
 
-    async fn probe(&self) -> Probed {
+    async fn probe(&self, preserve: bool) -> Probed {
         let mut progress = Progress::default();
         let look = async {
-            let session = self.connect().await?;
+            let mut session = self.connect().await?;
             let look = self.look(&*session, &mut progress).await;
-            session.finish();
-            look
+            let preserved = match look {
+                Ok(Look::Diverged { tip, .. }) if preserve => {
+                    Some((tip, self.preserve(&mut *session, tip).await))
+                }
+                _ => None,
+            };
+            if !matches!(preserved, Some((_, Err(_)))) {
+                session.finish();
+            }
+            Ok((look?, preserved))
         };
-        let reconciled = match self.within_limit(look).await {
-            Ok(Look::Diverged { .. }) => Some(false),
-            Ok(_) => Some(true),
+        let (reconciled, preserved) = match self.within_limit(look).await {
+            Ok((look, preserved)) => (Some(!matches!(look, Look::Diverged { .. })), preserved),
             Err(failure) => {
                 tracing::debug!(%failure, "the diverged remote could not be looked at");
-                None
+                (None, None)
             }
         };
         let remote = progress.remote.unwrap_or(RemoteTip::Unseen);
         Probed {
             reconciled,
+            preserved,
             remote,
             survey: self.survey_after(remote).await,
         }

@@ -15,7 +15,7 @@ mod shapes;
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use napi::bindgen_prelude::{Function, Unknown};
 use napi::{CleanupEnvHook, Env};
@@ -23,7 +23,7 @@ use napi_derive::napi;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::config::Environment;
-use crate::daemon::{Request, SharedStatus};
+use crate::daemon::{Request, SharedStatus, now};
 use crate::oid::Oid;
 use host::{Facts, Host};
 use misuse::Misuse;
@@ -111,7 +111,7 @@ impl NativeDaemon {
     #[napi]
     #[must_use]
     pub fn status(&self) -> NativeStatus {
-        NativeStatus::new(&self.status.get(), &self.facts, SystemTime::now())
+        NativeStatus::new(&self.status.get(), &self.facts, now())
     }
 
     /// The branch may have changed.

@@ -51,8 +51,9 @@ pub trait Pusher: 'static {
     /// Looks at the remote and pushes what it lacks. Dropping the future cancels the attempt.
     fn attempt(&self, preserve: bool) -> impl Future<Output = Attempted>;
 
-    /// Looks at a diverged remote without pushing.
-    fn probe(&self) -> impl Future<Output = Probed>;
+    /// Looks at a diverged remote without pushing the branch; with `preserve` it puts the local tip there under
+    /// another name if it is still diverged. Dropping the future cancels it.
+    fn probe(&self, preserve: bool) -> impl Future<Output = Probed>;
 
     /// Ends everything that attempts left behind: at `deadline` by force.
     fn close(&self, deadline: Instant) -> impl Future<Output = ()>;
@@ -74,6 +75,8 @@ pub struct Attempted {
 pub struct Probed {
     /// Whether an attempt would now succeed; `None` where the remote could not be read.
     pub reconciled: Option<bool>,
+    /// What became of preserving this local tip; `None` where it did not come to that.
+    pub preserved: Option<(Oid, Result<String, Failure>)>,
     /// As in [`Attempted`].
     pub remote: RemoteTip,
     /// As in [`Attempted`].
@@ -328,12 +331,14 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             }
             Wake::InFlight(InFlight::Probe(Probed {
                 reconciled,
+                preserved,
                 remote,
                 survey,
             })) => {
                 self.forget_survey();
                 self.step(Input::ProbeEnded {
                     reconciled,
+                    preserved,
                     remote,
                     survey,
                 })
@@ -480,9 +485,11 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
                         InFlight::Attempt(pusher.attempt(preserve).await)
                     }));
                 }
-                Action::Probe => {
+                Action::Probe { preserve } => {
                     let pusher = Rc::clone(&self.pusher);
-                    self.in_flight = Some(Box::pin(async move { InFlight::Probe(pusher.probe().await) }));
+                    self.in_flight = Some(Box::pin(
+                        async move { InFlight::Probe(pusher.probe(preserve).await) },
+                    ));
                 }
                 Action::Cancel => self.in_flight = None,
                 Action::Emit(event) => {

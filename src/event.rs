@@ -4,6 +4,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use tokio::time::Instant;
+
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 
@@ -155,6 +157,8 @@ pub struct Status {
     pub behind_commits: Option<u64>,
     /// The committer time of the oldest pending commit.
     pub oldest_pending_at: Option<SystemTime>,
+    /// Since when, on the monotonic clock, commits have been pending without a success between.
+    pub pending_since: Option<Instant>,
     /// Failed attempts since the last success.
     pub consecutive_failures: u32,
     /// When the next attempt is due.

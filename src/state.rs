@@ -131,6 +131,8 @@ pub enum Input {
     ProbeEnded {
         /// Whether a push or a no-op would now succeed; `None` where the remote could not be read.
         reconciled: Option<bool>,
+        /// What became of putting a local tip on the remote; `None` where it did not come to that.
+        preserved: Option<(Oid, Result<String, Failure>)>,
         /// As in [`Input::AttemptEnded`].
         remote: RemoteTip,
         /// As in [`Input::AttemptEnded`].
@@ -154,7 +156,10 @@ pub enum Action {
         preserve: bool,
     },
     /// Start a look at the diverged remote.
-    Probe,
+    Probe {
+        /// Put the local tip under `refs/heads/conflicts/` if the remote is still diverged.
+        preserve: bool,
+    },
     /// Cancel what is in flight.
     Cancel,
     /// Tell the listeners.

@@ -5,6 +5,7 @@ import path from 'node:path';
 
 import { until } from './daemon.mjs';
 import { makeDirectory } from './git.mjs';
+import { isRunning } from './proc.mjs';
 
 /** A remote that nobody lets go on waits for a minute, and not for ever. */
 const WAIT = 'n=0; while [ ! -e "$open" ] && [ $n -lt 3000 ]; do sleep 0.02; n=$((n+1)); done';
@@ -30,6 +31,11 @@ export function makeGate(t) {
       rmSync(entered, { force: true });
     },
   };
+}
+
+/** Waits until none of the processes runs any more. */
+export function ended(pids) {
+  return until('the processes have ended', () => !pids.some(isRunning));
 }
 
 /** An executable shell script in a directory of its own. */

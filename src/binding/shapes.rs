@@ -11,6 +11,7 @@ use crate::daemon::{Delivery, Ended, Receipt, Refusal, RequestId};
 use crate::event::{Event, Status};
 use crate::failure::Failure;
 use crate::oid::Oid;
+use crate::state::Now;
 use crate::telemetry::{Record, Value};
 
 /// One thing to tell; exactly one field is set.
@@ -164,10 +165,7 @@ pub struct NativeStatus {
 }
 
 impl NativeStatus {
-    pub(super) fn new(status: &Status, facts: &Facts, now: SystemTime) -> Self {
-        let lag = status
-            .oldest_pending_at
-            .map(|oldest| now.duration_since(oldest).unwrap_or_default());
+    pub(super) fn new(status: &Status, facts: &Facts, now: Now) -> Self {
         let route = facts.route.get();
         Self {
             running: status.running,
@@ -182,7 +180,7 @@ impl NativeStatus {
             pending_commits: number(status.pending_commits),
             behind_commits: status.behind_commits.map(number),
             oldest_pending_at: status.oldest_pending_at.map(epoch_ms),
-            lag_ms: lag.map_or(0.0, whole_ms),
+            lag_ms: whole_ms(lag(status, now)),
             last_push_at: status.last_push_at.map(epoch_ms),
             last_error: status.last_error.as_ref().map(|error| NativeLastError {
                 failure: (&error.failure).into(),
@@ -200,6 +198,18 @@ impl NativeStatus {
             bytes: number(status.totals.bytes),
         }
     }
+}
+
+/// How long the oldest pending commit has been waiting: by its own time, and no shorter than the daemon has known of
+/// pending commits, so that neither a commit dated in the future nor a wall clock that is set back hides an outage.
+fn lag(status: &Status, now: Now) -> Duration {
+    let dated = status
+        .oldest_pending_at
+        .and_then(|oldest| now.wall.duration_since(oldest).ok());
+    let known = status
+        .pending_since
+        .map(|since| now.instant.saturating_duration_since(since));
+    dated.max(known).unwrap_or_default()
 }
 
 impl From<Delivery> for NativeMessage {
@@ -381,9 +391,13 @@ fn whole_ms(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e3).round()
 }
 
+/// The latest moment that a `Date` of JavaScript can hold, in either direction. A commit can claim any time.
+const DATE_LIMIT_MS: f64 = 8.64e15;
+
 fn epoch_ms(time: SystemTime) -> f64 {
-    match time.duration_since(UNIX_EPOCH) {
+    let ms = match time.duration_since(UNIX_EPOCH) {
         Ok(since) => whole_ms(since),
         Err(before) => -whole_ms(before.duration()),
-    }
+    };
+    ms.clamp(-DATE_LIMIT_MS, DATE_LIMIT_MS)
 }

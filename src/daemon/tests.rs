@@ -130,9 +130,10 @@ impl Pusher for FakePusher {
         }
     }
 
-    async fn probe(&self) -> Probed {
+    async fn probe(&self, _preserve: bool) -> Probed {
         Probed {
             reconciled: None,
+            preserved: None,
             remote: RemoteTip::Unseen,
             survey: Some(self.0.survey()),
         }

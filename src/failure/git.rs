@@ -33,13 +33,17 @@ const BROKEN: &Words = &[
     ("proc-receive failed to report status", Kind::RemoteError),
 ];
 
-/// Why the server could not write, which it says of a lock file as well.
+/// Why the server could not write a ref although nobody else holds it: the words of the C library, and those of git for
+/// a ref that is damaged. Waiting does not help as it does against another push.
 const UNWRITABLE: &Words = &[
     ("no space left on device", Kind::RemoteError),
     ("disk quota exceeded", Kind::RemoteError),
     ("read-only file system", Kind::RemoteError),
     (": permission denied", Kind::RemoteError),
     ("input/output error", Kind::RemoteError),
+    ("reference broken", Kind::RemoteError),
+    ("does not point to a valid object", Kind::RemoteError),
+    ("nonexistent object", Kind::RemoteError),
 ];
 
 /// A pack that the server does not want.

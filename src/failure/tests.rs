@@ -525,3 +525,24 @@ fn a_failure_loses_the_secrets_of_what_was_said() {
     let failure = Failure::new(Kind::Auth, "https://u:hunter2@h/");
     assert!(!failure.message().contains("hunter2"), "{failure}");
 }
+
+#[test]
+fn a_ref_that_cannot_be_written_is_not_locked_by_another_push() {
+    for (messages, kind) in [
+        (
+            "error: cannot lock ref 'refs/heads/main': Unable to create '/r.git/refs/heads/main.lock': File exists.",
+            Kind::RemoteLock,
+        ),
+        (
+            "error: cannot lock ref 'refs/heads/main': Unable to create '/r.git/refs/heads/main.lock': Read-only file system",
+            Kind::RemoteError,
+        ),
+        (
+            "error: cannot lock ref 'refs/heads/main': unable to resolve reference 'refs/heads/main': reference broken",
+            Kind::RemoteError,
+        ),
+    ] {
+        let failure = Failure::from_rejection("refs/heads/main", "failed to update ref", messages);
+        assert_eq!(failure.kind(), kind, "{messages}");
+    }
+}

@@ -42,8 +42,8 @@ enum Phase {
     BackingOff(Instant),
     /// Refused as non-fast-forward; the next look is due at this moment.
     Diverged(Option<Instant>),
-    /// As before, and a look is in flight.
-    Probing,
+    /// As before, and a look is in flight; `preserve` if it also puts the local tip on the remote.
+    Probing { preserve: bool },
     /// `max_retries` is used up.
     GaveUp,
     /// The end.
@@ -61,15 +61,23 @@ pub struct State {
     /// Whether an attempt has ended yet; until then the state is `starting`.
     has_looked: bool,
     survey: Survey,
+    /// When commits were first seen to be pending, or were still pending at the last success.
+    pending_since: Option<Instant>,
     /// When the oldest unpushed tip was first seen; the debounce window counts from here.
     unpushed_since: Option<Instant>,
     remote: Option<Oid>,
+    /// Whether the branch could not be read when it was last looked at between attempts.
+    is_blind: bool,
     /// The local tip that the remote was last found to have.
     settled: Option<Oid>,
     /// The local tip that is not tried again by itself: diverged, or given up.
     refused: Option<Oid>,
     /// The local tip that was put under `refs/heads/conflicts/`.
     preserved: Option<Oid>,
+    /// The waits between tries to put it there.
+    preserve_backoff: Backoff,
+    /// The local tip that could not be put there, and why, as far as that was told.
+    unpreserved: Option<(Oid, Kind)>,
     /// The number of the last attempt in this run of failures.
     attempt: u32,
     attempt_started: Option<Instant>,
@@ -108,11 +116,17 @@ impl State {
             // Without a local branch there is nothing to look for; its first commit is an attempt like any other.
             has_looked: !has_work,
             survey: survey.unwrap_or_default(),
+            pending_since: survey
+                .is_some_and(|survey| survey.pending > 0)
+                .then_some(now.instant),
             unpushed_since: None,
             remote,
+            is_blind: false,
             settled: None,
             refused: None,
             preserved: None,
+            preserve_backoff: Backoff::new(policy.backoff, policy.seed),
+            unpreserved: None,
             attempt: 0,
             attempt_started: None,
             attempted: None,
@@ -142,8 +156,14 @@ impl State {
             return actions;
         }
         match input {
-            Input::Surveyed(survey) => self.take_survey(Some(survey), now),
-            Input::Unreadable => self.settled = None,
+            Input::Surveyed(survey) => {
+                self.take_survey(Some(survey), now);
+                self.end_blindness(now, &mut actions);
+            }
+            Input::Unreadable => {
+                self.settled = None;
+                self.is_blind = true;
+            }
             Input::TimerFired => self.fire_timers(now, &mut actions),
             Input::AttemptEnded {
                 outcome,
@@ -156,15 +176,19 @@ impl State {
             }
             Input::ProbeEnded {
                 reconciled,
+                preserved,
                 remote,
                 survey,
             } => {
                 self.take_remote(remote);
                 self.take_survey(survey, now);
+                if let Some((tip, preserved)) = preserved {
+                    self.end_preserving(tip, preserved, 1, &mut actions);
+                }
                 self.end_probe(reconciled, now, &mut actions);
             }
             Input::Nudge => self.nudge(now, &mut actions),
-            Input::Stop { timeout } => self.begin_stop(timeout, now),
+            Input::Stop { timeout } => self.begin_stop(timeout, now, &mut actions),
         }
         self.proceed(now, &mut actions);
         actions
@@ -176,7 +200,7 @@ impl State {
         let phase = match self.phase {
             Phase::Debouncing(until) | Phase::BackingOff(until) => Some(until),
             Phase::Diverged(probe) => probe,
-            Phase::Idle | Phase::Pushing | Phase::Probing | Phase::GaveUp | Phase::Stopped => None,
+            Phase::Idle | Phase::Pushing | Phase::Probing { .. } | Phase::GaveUp | Phase::Stopped => None,
         };
         phase.into_iter().chain(self.stop_by).min()
     }
@@ -202,7 +226,10 @@ impl State {
     /// The local tip that is not tried again by itself, and why, while that is so.
     #[must_use]
     pub fn refusal(&self) -> Option<(Oid, &Failure)> {
-        let rests = matches!(self.phase, Phase::Diverged(_) | Phase::Probing | Phase::GaveUp);
+        let rests = matches!(
+            self.phase,
+            Phase::Diverged(_) | Phase::Probing { .. } | Phase::GaveUp
+        );
         let error = self.last_error.as_ref().filter(|_| rests)?;
         Some((self.refused?, &error.failure))
     }
@@ -210,7 +237,10 @@ impl State {
     /// Whether a commit waits that no attempt has ended for: the process should not exit now.
     #[must_use]
     pub const fn is_busy(&self) -> bool {
-        matches!(self.phase, Phase::Pushing | Phase::Debouncing(_))
+        matches!(
+            self.phase,
+            Phase::Pushing | Phase::Debouncing(_) | Phase::Probing { preserve: true }
+        )
     }
 
     /// The snapshot that JavaScript is shown.
@@ -230,6 +260,7 @@ impl State {
             remote_commit: self.remote,
             behind_commits: self.survey.behind,
             oldest_pending_at: self.survey.oldest_pending,
+            pending_since: self.pending_since,
             consecutive_failures: self.consecutive_failures,
             next_attempt_at: self.next_attempt_at,
             started_at: self.started_at,
@@ -246,7 +277,7 @@ impl State {
             Phase::Debouncing(_) => StateName::Debouncing,
             Phase::Pushing => StateName::Pushing,
             Phase::BackingOff(_) => StateName::BackingOff,
-            Phase::Diverged(_) | Phase::Probing => StateName::Diverged,
+            Phase::Diverged(_) | Phase::Probing { .. } => StateName::Diverged,
             Phase::GaveUp => StateName::GaveUp,
         }
     }
@@ -264,7 +295,22 @@ impl State {
         if survey.tip != self.survey.tip && self.unpushed_since.is_none() {
             self.unpushed_since = Some(now.instant);
         }
+        self.pending_since = (survey.pending > 0).then(|| self.pending_since.unwrap_or(now.instant));
         self.survey = survey;
+    }
+
+    /// A repository that is there again (a volume that was mounted anew) is not left to a wait that only its absence
+    /// led to.
+    fn end_blindness(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let was_blind = std::mem::take(&mut self.is_blind);
+        let is_cause = self
+            .last_error
+            .as_ref()
+            .is_some_and(|error| error.failure.kind() == Kind::Local);
+        let waits = matches!(self.phase, Phase::BackingOff(_) | Phase::GaveUp);
+        if was_blind && is_cause && waits {
+            self.start_attempt(now, actions);
+        }
     }
 
     fn is_due(&self) -> bool {
@@ -276,10 +322,7 @@ impl State {
             Phase::Debouncing(until) | Phase::BackingOff(until) if until <= now.instant => {
                 self.start_attempt(now, actions);
             }
-            Phase::Diverged(Some(at)) if at <= now.instant => {
-                self.phase = Phase::Probing;
-                actions.push(Action::Probe);
-            }
+            Phase::Diverged(Some(at)) if at <= now.instant => self.start_probe(actions),
             _ => {}
         }
     }
@@ -290,7 +333,7 @@ impl State {
         }
     }
 
-    fn begin_stop(&mut self, timeout: Duration, now: Now) {
+    fn begin_stop(&mut self, timeout: Duration, now: Now, actions: &mut Vec<Action>) {
         let until = now.instant + timeout;
         self.stop_by = Some(self.stop_by.map_or(until, |earlier| earlier.min(until)));
         self.failures_of_tip = (None, 0);
@@ -301,6 +344,8 @@ impl State {
                 self.refused = None;
                 self.phase = Phase::Idle;
             }
+            // One last try at having the tip on more than one disk.
+            Phase::Diverged(_) if self.is_to_preserve() => self.start_probe(actions),
             _ => {}
         }
     }
@@ -311,20 +356,21 @@ impl State {
             return self.finish(actions);
         }
         match self.phase {
-            Phase::Idle | Phase::GaveUp | Phase::Diverged(_) | Phase::Probing if self.is_due() => {
+            Phase::Idle | Phase::GaveUp | Phase::Diverged(_) | Phase::Probing { .. } if self.is_due() => {
                 let since = self.unpushed_since.unwrap_or(now.instant);
                 let until = since + self.policy.debounce;
                 if until <= now.instant || self.stop_by.is_some() {
                     self.start_attempt(now, actions);
                 } else {
-                    if self.phase == Phase::Probing {
-                        actions.push(Action::Cancel);
-                    }
+                    self.cancel_probe(actions);
                     self.phase = Phase::Debouncing(until);
                 }
             }
-            // The tip went back to one that needs nothing.
-            Phase::GaveUp if self.is_in_sync() => self.rest(now),
+            // The tip went back to one that needs nothing, or the branch is gone.
+            Phase::GaveUp | Phase::Diverged(_) | Phase::Probing { .. } if self.is_in_sync() => {
+                self.cancel_probe(actions);
+                self.rest(now);
+            }
             Phase::Debouncing(_) if !self.is_due() => self.rest(now),
             Phase::BackingOff(until) if self.stop_by.is_some() && until <= now.instant => {
                 self.start_attempt(now, actions);
@@ -334,13 +380,23 @@ impl State {
         if !self.is_due() && self.phase != Phase::Pushing {
             self.unpushed_since = None;
         }
-        if self.stop_by.is_some() && !matches!(self.phase, Phase::Pushing | Phase::BackingOff(_)) {
+        let drains = matches!(
+            self.phase,
+            Phase::Pushing | Phase::BackingOff(_) | Phase::Probing { preserve: true }
+        );
+        if self.stop_by.is_some() && !drains {
             self.finish(actions);
         }
     }
 
+    fn cancel_probe(&self, actions: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Probing { .. }) {
+            actions.push(Action::Cancel);
+        }
+    }
+
     fn finish(&mut self, actions: &mut Vec<Action>) {
-        if matches!(self.phase, Phase::Pushing | Phase::Probing) {
+        if matches!(self.phase, Phase::Pushing | Phase::Probing { .. }) {
             actions.push(Action::Cancel);
         }
         self.clear_wait();
@@ -356,9 +412,19 @@ impl State {
         self.attempted = self.survey.tip;
         self.clear_wait();
         self.phase = Phase::Pushing;
-        let preserve =
-            self.policy.preserve && (self.preserved.is_none() || self.preserved != self.survey.tip);
+        let preserve = self.is_to_preserve();
         actions.push(Action::Attempt { preserve });
+    }
+
+    fn start_probe(&mut self, actions: &mut Vec<Action>) {
+        let preserve = self.is_to_preserve();
+        self.phase = Phase::Probing { preserve };
+        actions.push(Action::Probe { preserve });
+    }
+
+    /// Whether the local tip is to be put under another name, should the remote have diverged.
+    fn is_to_preserve(&self) -> bool {
+        self.policy.preserve && (self.preserved.is_none() || self.preserved != self.survey.tip)
     }
 
     fn clear_wait(&mut self) {
@@ -369,6 +435,8 @@ impl State {
     /// Where the machine rests while nothing is due.
     fn rest(&mut self, now: Now) {
         self.phase = if self.is_in_sync() {
+            // Should it come back to the refused tip, that is a new start.
+            self.refused = None;
             Phase::Idle
         } else if self.is_known_to_diverge() {
             Phase::Diverged(self.next_probe(now))
@@ -419,26 +487,10 @@ impl State {
                 preserved,
             } => {
                 self.diverge(tip, failure, is_first_look && !comparable, now, actions);
-                match preserved {
-                    Some(Ok(reference)) => {
-                        self.preserved = Some(tip);
-                        actions.push(Action::Emit(Event::Preserved {
-                            commit: tip,
-                            reference,
-                        }));
-                    }
-                    Some(Err(failure)) => {
-                        // Told, but not kept as the last error: what the operator must mend is the divergence.
-                        self.totals.failures += 1;
-                        actions.push(Action::Emit(Event::Error {
-                            commit: Some(tip),
-                            attempt: self.attempt,
-                            duration: None,
-                            failure,
-                        }));
-                    }
-                    None => {}
+                if let Some(preserved) = preserved {
+                    self.end_preserving(tip, preserved, self.attempt, actions);
                 }
+                self.phase = Phase::Diverged(self.next_probe(now));
                 self.attempt = 0;
             }
             Outcome::Failed {
@@ -466,8 +518,44 @@ impl State {
         }
     }
 
+    fn end_preserving(
+        &mut self,
+        tip: Oid,
+        preserved: Result<String, Failure>,
+        attempt: u32,
+        actions: &mut Vec<Action>,
+    ) {
+        match preserved {
+            Ok(reference) => {
+                self.preserved = Some(tip);
+                self.unpreserved = None;
+                self.preserve_backoff.reset();
+                actions.push(Action::Emit(Event::Preserved {
+                    commit: tip,
+                    reference,
+                }));
+            }
+            Err(failure) => {
+                // It is tried again for as long as the branches are diverged, so only news is told.
+                let told = Some((tip, failure.kind()));
+                if self.unpreserved == told {
+                    return;
+                }
+                self.unpreserved = told;
+                // Not kept as the last error: what the operator must mend is the divergence.
+                self.totals.failures += 1;
+                actions.push(Action::Emit(Event::Error {
+                    commit: Some(tip),
+                    attempt,
+                    duration: None,
+                    failure,
+                }));
+            }
+        }
+    }
+
     fn end_probe(&mut self, reconciled: Option<bool>, now: Now, actions: &mut Vec<Action>) {
-        if self.phase != Phase::Probing {
+        if !matches!(self.phase, Phase::Probing { .. }) {
             return;
         }
         if reconciled == Some(true) {
@@ -478,8 +566,11 @@ impl State {
         }
     }
 
-    fn next_probe(&self, now: Now) -> Option<Instant> {
-        self.policy.diverged_probe.map(|every| now.instant + every)
+    /// When the diverged remote is looked at next: at the latest when it is time to try again to preserve the tip.
+    fn next_probe(&mut self, now: Now) -> Option<Instant> {
+        let preserve = self.is_to_preserve().then(|| self.preserve_backoff.next_delay());
+        let wait = self.policy.diverged_probe.into_iter().chain(preserve).min();
+        wait.map(|wait| now.instant + wait)
     }
 
     fn record_push(
@@ -511,6 +602,7 @@ impl State {
             .instant
             .checked_sub(self.policy.debounce)
             .filter(|_| self.survey.tip != tip);
+        self.pending_since = self.pending_since.map(|_| now.instant);
         self.last_error = None;
         if let (Some(since), Some(commit)) = (self.failing_since.take(), tip) {
             actions.push(Action::Emit(Event::Recovered {
@@ -538,12 +630,16 @@ impl State {
         actions: &mut Vec<Action>,
     ) {
         let is_news = self.refused != Some(tip) || !self.is_known_to_diverge();
+        if self.refused != Some(tip) {
+            self.preserve_backoff.reset();
+        }
         self.refused = Some(tip);
+        // What the remote had before says nothing of what it has now.
+        self.settled = None;
         self.unconfirmed = None;
         self.unpushed_since = None;
         self.failures_of_tip = (None, 0);
         self.backoff.reset();
-        self.phase = Phase::Diverged(self.next_probe(now));
         if is_unknowable {
             self.attempt = 0;
         } else {

@@ -105,6 +105,28 @@ impl Harness {
         })
     }
 
+    /// As [`Harness::diverged`], where preserving the tip came to this.
+    fn diverged_and_preserved(&mut self, tip: Oid, preserved: Result<String, Failure>) -> Vec<Action> {
+        let outcome = Outcome::Diverged {
+            tip,
+            failure: Failure::non_fast_forward("diverged", oid(9)),
+            comparable: true,
+            preserved: Some(preserved),
+        };
+        self.ended(outcome, oid(9), survey(Some(tip), 1))
+    }
+
+    /// The probe in flight found the remote as it was; preserving the tip, if that was tried, came to this.
+    fn probed(&mut self, preserved: Option<Result<String, Failure>>) -> Vec<Action> {
+        let tip = self.state.tip();
+        self.step(Input::ProbeEnded {
+            reconciled: Some(false),
+            preserved: tip.zip(preserved),
+            remote: RemoteTip::At(oid(9)),
+            survey: Some(survey(tip, 1)),
+        })
+    }
+
     fn diverged(&mut self, tip: Oid, comparable: bool) -> Vec<Action> {
         let failure = Failure::non_fast_forward("diverged", oid(9));
         let outcome = Outcome::Diverged {
@@ -564,11 +586,12 @@ fn a_probe_that_sees_the_remote_reconciled_resumes() {
     harness.diverged(oid(2), true);
     let probe_ended = |reconciled| Input::ProbeEnded {
         reconciled,
+        preserved: None,
         remote: RemoteTip::At(oid(9)),
         survey: Some(survey(Some(oid(2)), 1)),
     };
     for unchanged in [Some(false), None] {
-        assert_eq!(harness.fire(), [Action::Probe]);
+        assert_eq!(harness.fire(), [Action::Probe { preserve: false }]);
         assert_eq!(harness.name(), StateName::Diverged);
         assert_eq!(harness.step(probe_ended(unchanged)), []);
         assert_eq!(harness.state.deadline(), Some(harness.now.instant + MS(60_000)));
@@ -615,13 +638,7 @@ fn a_local_tip_is_preserved_once() {
         ..policy()
     });
     assert_eq!(harness.commit(oid(2)), [Action::Attempt { preserve: true }]);
-    let outcome = Outcome::Diverged {
-        tip: oid(2),
-        failure: Failure::non_fast_forward("diverged", oid(9)),
-        comparable: true,
-        preserved: Some(Ok("refs/heads/conflicts/1".into())),
-    };
-    let actions = harness.ended(outcome, oid(9), survey(Some(oid(2)), 1));
+    let actions = harness.diverged_and_preserved(oid(2), Ok("refs/heads/conflicts/1".into()));
     assert!(matches!(
         events(&actions)[..],
         [Event::Error { .. }, Event::Preserved { .. }]
@@ -638,13 +655,7 @@ fn a_failure_to_preserve_is_told_but_the_divergence_stays_the_last_error() {
         ..policy()
     });
     harness.commit(oid(2));
-    let outcome = Outcome::Diverged {
-        tip: oid(2),
-        failure: Failure::non_fast_forward("diverged", oid(9)),
-        comparable: true,
-        preserved: Some(Err(Failure::new(Kind::Rejected, "no"))),
-    };
-    let actions = harness.ended(outcome, oid(9), survey(Some(oid(2)), 1));
+    let actions = harness.diverged_and_preserved(oid(2), Err(Failure::new(Kind::Rejected, "no")));
     let kinds: Vec<Kind> = errors(&actions).into_iter().map(|(_, _, kind)| kind).collect();
     assert_eq!(kinds, [Kind::NonFastForward, Kind::Rejected]);
     assert_eq!(durations(&actions), [Some(Duration::ZERO), None]);
@@ -893,4 +904,207 @@ fn a_branch_that_cannot_be_read_leads_to_an_attempt_that_reports_why() {
         survey(Some(oid(1)), 0),
     );
     assert!(matches!(events(&actions)[..], [Event::Recovered { .. }]));
+}
+
+/// A diverged daemon whose tip could not be preserved.
+fn unpreserved(diverged_probe: Option<Duration>) -> Harness {
+    let mut harness = Harness::in_sync(Policy {
+        preserve: true,
+        diverged_probe,
+        ..policy()
+    });
+    harness.commit(oid(2));
+    let actions = harness.diverged_and_preserved(oid(2), Err(Failure::new(Kind::Rejected, "no")));
+    assert_eq!(errors(&actions).len(), 2);
+    harness
+}
+
+#[test]
+fn a_tip_that_could_not_be_preserved_is_tried_again_until_it_is_there() {
+    let mut harness = unpreserved(None);
+    let started = harness.now.instant;
+    for seconds in [1, 3, 7] {
+        assert_eq!(harness.fire(), [Action::Probe { preserve: true }]);
+        assert_eq!(
+            harness.now.instant - started,
+            Duration::from_secs(seconds),
+            "with the backoff's delays"
+        );
+        assert_eq!(harness.name(), StateName::Diverged);
+        assert!(harness.state.is_busy(), "it is a push");
+        assert_eq!(
+            harness.probed(Some(Err(Failure::new(Kind::Rejected, "no")))),
+            [],
+            "and without another error"
+        );
+        assert!(!harness.state.is_busy());
+    }
+    assert_eq!(harness.fire(), [Action::Probe { preserve: true }]);
+    let actions = harness.probed(Some(Ok("refs/heads/conflicts/1".into())));
+    assert!(matches!(events(&actions)[..], [Event::Preserved { .. }]));
+    assert_eq!(harness.state.deadline(), None);
+    assert_eq!(harness.step(Input::Nudge), [ATTEMPT], "once for each tip");
+}
+
+#[test]
+fn a_tip_is_not_preserved_later_than_the_next_probe() {
+    let mut harness = unpreserved(Some(MS(1500)));
+    for expected in [1000, 1500, 1500] {
+        let before = harness.now.instant;
+        harness.fire();
+        assert_eq!(harness.now.instant - before, MS(expected));
+        harness.probed(None);
+    }
+}
+
+#[test]
+fn another_reason_why_a_tip_is_not_preserved_is_told() {
+    let mut harness = unpreserved(None);
+    harness.fire();
+    let actions = harness.probed(Some(Err(Failure::new(Kind::Auth, "who?"))));
+    assert_eq!(errors(&actions), [(Some(oid(2)), 1, Kind::Auth)]);
+    let last = harness.state.status().last_error.expect("kept");
+    assert_eq!(last.failure.kind(), Kind::NonFastForward);
+}
+
+#[test]
+fn stopping_tries_once_more_to_preserve_the_tip() {
+    let mut harness = unpreserved(None);
+    assert_eq!(
+        harness.step(Input::Stop { timeout: MS(1000) }),
+        [Action::Probe { preserve: true }]
+    );
+    assert_eq!(harness.name(), StateName::Stopping);
+    let actions = harness.probed(Some(Ok("refs/heads/conflicts/1".into())));
+    assert!(matches!(
+        actions[..],
+        [Action::Emit(Event::Preserved { .. }), Action::Finish]
+    ));
+}
+
+#[test]
+fn stopping_waits_for_a_tip_that_is_being_preserved_until_the_deadline() {
+    let mut harness = unpreserved(None);
+    harness.fire();
+    assert_eq!(harness.step(Input::Stop { timeout: MS(1000) }), []);
+    assert_eq!(harness.fire(), [Action::Cancel, Action::Finish]);
+}
+
+#[test]
+fn a_diverged_branch_that_is_set_back_to_an_older_tip_is_looked_at_anew() {
+    let mut harness = Harness::in_sync(policy());
+    harness.commit(oid(2));
+    harness.diverged(oid(2), true);
+    assert_eq!(
+        harness.commit(oid(1)),
+        [ATTEMPT],
+        "the remote had it, but has moved since"
+    );
+}
+
+#[test]
+fn a_refused_branch_that_is_deleted_rests_and_is_tried_when_it_is_there_again() {
+    for is_diverged in [true, false] {
+        let mut harness = Harness::in_sync(Policy {
+            max_retries: Some(0),
+            ..policy()
+        });
+        harness.commit(oid(2));
+        if is_diverged {
+            harness.diverged(oid(2), true);
+        } else {
+            harness.failed(oid(2), Kind::Network);
+        }
+        assert_eq!(harness.step(Input::Surveyed(survey(None, 0))), []);
+        assert_eq!(harness.name(), StateName::InSync);
+        assert_eq!(harness.state.deadline(), None);
+        assert_eq!(harness.commit(oid(2)), [ATTEMPT]);
+    }
+}
+
+#[test]
+fn a_wall_clock_that_jumps_changes_no_delay() {
+    for jump in [
+        |wall: SystemTime| wall + Duration::from_secs(10 * 365 * 86_400),
+        |wall: SystemTime| wall - Duration::from_secs(10 * 365 * 86_400),
+    ] {
+        let mut harness = Harness::in_sync(Policy {
+            debounce: MS(500),
+            ..policy()
+        });
+        harness.commit(oid(2));
+        harness.now.wall = jump(harness.now.wall);
+        let debounced = harness.now.instant + MS(500);
+        assert_eq!(harness.state.deadline(), Some(debounced));
+        assert_eq!(harness.fire(), [ATTEMPT]);
+        harness.now.wall = jump(harness.now.wall);
+        assert_eq!(retries(&harness.failed(oid(2), Kind::Network)), [(1, MS(1000))]);
+        harness.now.wall = jump(harness.now.wall);
+        assert_eq!(
+            harness.step(Input::TimerFired),
+            [],
+            "a timer that fires early does nothing"
+        );
+        assert_eq!(harness.state.deadline(), Some(harness.now.instant + MS(1000)));
+        assert_eq!(harness.fire(), [ATTEMPT]);
+        harness.now.wall = jump(harness.now.wall);
+        harness.advance(MS(250));
+        let actions = harness.pushed(oid(2));
+        let [Event::Push { duration, .. }, Event::Recovered { down, .. }] = events(&actions)[..] else {
+            panic!("{actions:?}");
+        };
+        assert_eq!((*duration, *down), (MS(250), MS(1250)));
+        harness.commit(oid(3));
+        harness.fire();
+        harness.diverged(oid(3), true);
+        harness.now.wall = jump(harness.now.wall);
+        assert_eq!(harness.state.deadline(), Some(harness.now.instant + MS(60_000)));
+        harness.step(Input::Stop { timeout: MS(1000) });
+        assert_eq!(harness.name(), StateName::Stopped);
+    }
+}
+
+#[test]
+fn commits_are_pending_since_they_were_seen_or_outlasted_a_success() {
+    let mut harness = Harness::in_sync(policy());
+    let pending_since = |harness: &Harness| harness.state.status().pending_since;
+    assert_eq!(pending_since(&harness), None);
+    let seen = harness.now.instant;
+    harness.commit(oid(2));
+    harness.advance(MS(100));
+    harness.failed(oid(2), Kind::Network);
+    harness.commit(oid(3));
+    assert_eq!(pending_since(&harness), Some(seen));
+    harness.fire();
+    harness.advance(MS(100));
+    let outcome = Outcome::Pushed {
+        tip: oid(2),
+        previous: Some(oid(1)),
+        commits: 1,
+        bytes: 100,
+    };
+    harness.ended(outcome, oid(2), survey(Some(oid(3)), 1));
+    assert_eq!(pending_since(&harness), Some(harness.now.instant));
+    harness.pushed(oid(3));
+    assert_eq!(pending_since(&harness), None);
+}
+
+#[test]
+fn a_repository_that_is_there_again_is_attempted_at_once() {
+    for max_retries in [None, Some(0)] {
+        let mut harness = Harness::in_sync(Policy {
+            max_retries,
+            ..policy()
+        });
+        assert_eq!(harness.step(Input::Unreadable), [ATTEMPT]);
+        harness.failed(oid(1), Kind::Local);
+        assert_eq!(harness.step(Input::Unreadable), []);
+        assert_eq!(harness.commit(oid(1)), [ATTEMPT]);
+        harness.failed(oid(1), Kind::Local);
+        assert_eq!(
+            harness.commit(oid(1)),
+            [],
+            "once, though the attempt fails for another reason"
+        );
+    }
 }

@@ -1,0 +1,323 @@
+// What others do to the two repositories while the daemon runs: locks, maintenance, removal, damage. Each has an outcome, and
+// pushing goes on by itself once it is over.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once as emitted } from 'node:events';
+import fs from 'node:fs';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+
+import {
+  collect,
+  ENDLESS_BACKOFF,
+  FAST_BACKOFF,
+  once,
+  start,
+  startInSync,
+  until,
+  untilState,
+} from './support/daemon.mjs';
+import { makePair, makeRemote, makeRepo } from './support/git.mjs';
+import { assertArrived, comeBack, commitByAnother, goAway } from './support/remote.mjs';
+
+/** The file of a loose object. */
+function fileOf(repository, object) {
+  return path.join(repository.path, 'objects', object.slice(0, 2), object.slice(2));
+}
+
+/** Overwrites a file, read-only ones too; the function that is returned puts the content back. */
+function damage(file, bytes = Buffer.from('damaged')) {
+  const content = fs.readFileSync(file);
+  fs.rmSync(file);
+  fs.writeFileSync(file, bytes);
+  return () => fs.writeFileSync(file, content);
+}
+
+describe('a lock', () => {
+  test('of another push on the branch there is waited out', async (t) => {
+    const { repo, remote, options } = makePair(t);
+    const lock = path.join(remote.path, 'refs/heads/main.lock');
+    const daemon = await startInSync(t, { ...options, backoff: FAST_BACKOFF });
+    fs.writeFileSync(lock, '');
+    repo.commit();
+    const { kind, retryable, err, hint } = await once(daemon, 'error');
+    assert.deepEqual([kind, retryable], ['remote-lock', true]);
+    assert.match(err.message, /main\.lock/);
+    assert.match(hint, /stale \.lock file on the server/);
+    await once(daemon, 'retry');
+    fs.rmSync(lock);
+    await once(daemon, 'recovered');
+    assertArrived(remote, repo);
+  });
+
+  test('on the remote-tracking ref here, left behind by a dead process, holds no push up', async (t) => {
+    const { repo, remote, options } = makePair(t);
+    const lock = path.join(repo.path, 'refs/remotes/origin/main.lock');
+    const daemon = await startInSync(t, options);
+    const seen = collect(daemon);
+    fs.writeFileSync(lock, '');
+    for (let round = 0; round < 3; round += 1) {
+      const tip = repo.commit();
+      await once(daemon, 'push', ({ commit }) => commit === tip);
+    }
+    await daemon.stop();
+    assert.deepEqual(seen.names(), ['push', 'push', 'push', 'stopped']);
+    assert.equal(fs.existsSync(lock), true, 'it may not be stale: it is not ours to remove');
+    fs.rmSync(lock);
+    assertArrived(remote, repo);
+  });
+});
+
+describe('maintenance', () => {
+  const RACE_KINDS = { here: [], 'at the remote': ['remote-error', 'remote-lock'] };
+
+  for (const side of ['here', 'at the remote']) {
+    test(`${side} at the time of commits and pushes harms none`, async (t) => {
+      const { repo, remote, options } = makePair(t, { commits: 3 });
+      const daemon = await startInSync(t, { ...options, backoff: FAST_BACKOFF });
+      const seen = collect(daemon);
+      for (const maintenance of [
+        ['gc', '--quiet'],
+        ['pack-refs', '--all', '--prune'],
+        ['repack', '-q', '-a', '-d'],
+      ]) {
+        const running = spawn('git', maintenance, {
+          cwd: side === 'here' ? repo.path : remote.path,
+          stdio: 'ignore',
+          timeout: 60_000,
+        });
+        const closed = emitted(running, 'close');
+        let isRunning = true;
+        closed.then(() => {
+          isRunning = false;
+        });
+        do {
+          const tip = repo.commit();
+          await once(daemon, 'push', ({ commit }) => commit === tip);
+        } while (isRunning);
+      }
+      // A gc there may take away what a push that runs at the same time needs: git's own race, which a retry wins.
+      const unexpected = seen.of('error').filter(({ kind }) => !RACE_KINDS[side].includes(kind));
+      assert.deepEqual(unexpected, []);
+      await untilState(daemon, 'in-sync');
+      assertArrived(remote, repo);
+    });
+  }
+});
+
+describe('the branch', () => {
+  test('deleted here and made again with another history is a divergence, not a push', async (t) => {
+    const { repo, remote, options } = makePair(t);
+    const daemon = await startInSync(t, { ...options, divergedProbeMs: 0 });
+    const seen = collect(daemon);
+    const before = repo.tip();
+    repo.git('update-ref', '-d', 'refs/heads/main');
+    await until('the deletion is seen', () => daemon.status().localCommit === null);
+    const other = repo.commit();
+    const error = await once(daemon, 'error');
+    assert.deepEqual(
+      [error.reason, error.commit, error.remoteCommit],
+      ['non-fast-forward', other, before],
+    );
+    // Deleted once more, there is nothing to complain of; set back, all is well.
+    repo.git('update-ref', '-d', 'refs/heads/main');
+    await until('it rests', () => daemon.status().state === 'in-sync');
+    repo.git('update-ref', 'refs/heads/main', before);
+    await until('the branch is seen', () => daemon.status().lastError === null);
+    const next = repo.commit();
+    await once(daemon, 'push', ({ commit }) => commit === next);
+    assert.equal(seen.of('error').length, 1);
+    assertArrived(remote, repo);
+  });
+
+  test('deleted here during a backoff is left alone, and pushed when it is there again', async (t) => {
+    const { repo, remote, options } = makePair(t);
+    const daemon = await startInSync(t, { ...options, backoff: FAST_BACKOFF });
+    collect(daemon);
+    goAway(remote);
+    const tip = repo.commit();
+    await once(daemon, 'retry');
+    repo.git('update-ref', '-d', 'refs/heads/main');
+    comeBack(remote);
+    await untilState(daemon, 'in-sync');
+    assert.notEqual(remote.tip(), null);
+    repo.git('update-ref', 'refs/heads/main', tip);
+    await once(daemon, 'push', ({ commit }) => commit === tip);
+    assertArrived(remote, repo);
+  });
+
+  test('deleted there is made again with the next commit', async (t) => {
+    const { repo, remote, options } = makePair(t, { commits: 3 });
+    const daemon = await startInSync(t, options);
+    const seen = collect(daemon);
+    remote.git('update-ref', '-d', 'refs/heads/main');
+    const tip = repo.commit();
+    const push = await once(daemon, 'push');
+    assert.deepEqual([push.commit, push.previous, push.commits], [tip, null, 4]);
+    assert.deepEqual(seen.names(), ['push']);
+    assertArrived(remote, repo);
+  });
+
+  test('set back there is brought forward again with the next commit', async (t) => {
+    const { repo, remote, options } = makePair(t, { commits: 3 });
+    const daemon = await startInSync(t, options);
+    remote.git('update-ref', 'refs/heads/main', 'refs/heads/main~2');
+    repo.commit();
+    const { commits } = await once(daemon, 'push');
+    assert.equal(commits, 3);
+    assertArrived(remote, repo);
+  });
+});
+
+describe('a remote', () => {
+  test('that is removed and made again, empty, gets the whole history', async (t) => {
+    const { repo, remote, options } = makePair(t, { commits: 3 });
+    const daemon = await startInSync(t, { ...options, backoff: FAST_BACKOFF });
+    fs.rmSync(remote.path, { recursive: true });
+    const tip = repo.commit();
+    const { kind, err, hint } = await once(daemon, 'error');
+    assert.equal(kind, 'remote-error');
+    assert.match(err.message, /not appear to be a git repository/);
+    assert.match(hint, /exists at this address/);
+    makeRepo(t, { directory: remote.path });
+    const push = await once(daemon, 'push');
+    assert.deepEqual([push.commit, push.previous, push.commits], [tip, null, 4]);
+    assertArrived(remote, repo);
+  });
+
+  test('that an empty one takes the place of gets the whole history with the next commit', async (t) => {
+    const { repo, remote, options } = makePair(t, { commits: 3 });
+    const daemon = await startInSync(t, options);
+    const seen = collect(daemon);
+    fs.rmSync(remote.path, { recursive: true });
+    makeRemote(t, { directory: remote.path });
+    const tip = repo.commit();
+    const push = await once(daemon, 'push');
+    assert.deepEqual([push.commit, push.previous, push.commits], [tip, null, 4]);
+    assert.deepEqual(seen.names(), ['push']);
+    assertArrived(remote, repo);
+  });
+
+  test('that another history takes the place of is a divergence', async (t) => {
+    const { repo, remote, options } = makePair(t);
+    const daemon = await startInSync(t, options);
+    fs.rmSync(remote.path, { recursive: true });
+    makeRemote(t, { directory: remote.path });
+    const theirs = commitByAnother(remote);
+    const ours = repo.commit();
+    const { reason, commit, remoteCommit } = await once(daemon, 'error');
+    assert.deepEqual([reason, commit, remoteCommit], ['non-fast-forward', ours, theirs]);
+  });
+
+  for (const [what, spoil] of [
+    ['whose ref is damaged', (remote) => damage(path.join(remote.path, 'refs/heads/main'))],
+    ['whose ref is empty', (remote) => damage(path.join(remote.path, 'refs/heads/main'), '')],
+    [
+      'that lost its tip',
+      (remote) => {
+        const file = fileOf(remote, remote.tip());
+        const content = fs.readFileSync(file);
+        fs.rmSync(file);
+        return () => fs.writeFileSync(file, content);
+      },
+    ],
+    ['whose tip is damaged', (remote) => damage(fileOf(remote, remote.tip()))],
+    [
+      'whose tree is damaged',
+      (remote) => damage(fileOf(remote, remote.git('rev-parse', 'main^{tree}'))),
+    ],
+  ]) {
+    test(`${what} fails as a remote does, and gets everything once it is mended`, async (t) => {
+      const { repo, remote, options } = makePair(t);
+      const daemon = await startInSync(t, { ...options, backoff: FAST_BACKOFF });
+      const mend = spoil(remote);
+      const tip = repo.commit();
+      const { kind, commit, retryable, hint } = await once(daemon, 'error');
+      assert.deepEqual([kind, commit, retryable], ['remote-error', tip, true]);
+      assert.match(hint, /The server failed/);
+      mend();
+      await once(daemon, 'recovered');
+      assertArrived(remote, repo);
+    });
+  }
+});
+
+describe('the local repository', () => {
+  test('that is removed and put back is followed again without a restart', async (t) => {
+    const { repo, remote, options } = makePair(t);
+    const daemon = await startInSync(t, { ...options, backoff: ENDLESS_BACKOFF });
+    const seen = collect(daemon);
+    goAway(repo);
+    daemon.notifyCommit();
+    const { kind, err } = await once(daemon, 'error');
+    assert.equal(kind, 'local');
+    assert.match(err.message, new RegExp(`no git repository at ${repo.path}`));
+    // However often it is looked for.
+    for (let round = 0; round < 20; round += 1) {
+      daemon.notifyCommit();
+      await new Promise(setImmediate);
+    }
+    comeBack(repo);
+    daemon.notifyCommit();
+    await once(daemon, 'recovered');
+    const tip = repo.commit();
+    await once(daemon, 'push', ({ commit }) => commit === tip);
+    assert.deepEqual(seen.names(), ['error', 'retry', 'recovered', 'push']);
+    assertArrived(remote, repo);
+  });
+
+  test('that is replaced by a fresh clone of the remote is followed too', async (t) => {
+    const { repo, remote, options } = makePair(t);
+    const daemon = await startInSync(t, { ...options, backoff: FAST_BACKOFF });
+    collect(daemon);
+    fs.rmSync(repo.path, { recursive: true });
+    makeRepo(t, { directory: repo.path });
+    repo.git('remote', 'add', 'origin', remote.path);
+    repo.git('fetch', '--quiet', 'origin', 'main:main');
+    const tip = repo.commit();
+    daemon.notifyCommit();
+    await until('it is there', () => remote.tip() === tip);
+    await untilState(daemon, 'in-sync');
+    assertArrived(remote, repo);
+  });
+
+  for (const [what, spoil, words] of [
+    [
+      'whose ref is damaged',
+      (repo) => damage(path.join(repo.path, 'refs/heads/main')),
+      /refs\/heads\/main/,
+    ],
+    [
+      'whose ref names what is not there',
+      (repo) =>
+        damage(
+          path.join(repo.path, 'refs/heads/main'),
+          '1234567890123456789012345678901234567890\n',
+        ),
+      /1234567890123456789012345678901234567890/,
+    ],
+    ['whose tip is damaged', (repo) => damage(fileOf(repo, repo.tip())), /./],
+    [
+      'whose new file is damaged',
+      (repo) => damage(fileOf(repo, repo.git('rev-parse', 'main:new'))),
+      /./,
+    ],
+  ]) {
+    test(`${what} is a local failure that names it, and what was committed arrives once it is mended`, async (t) => {
+      const { repo, remote, options } = makePair(t);
+      const tip = repo.commit({ files: { new: `${Math.random()}\n` } });
+      const object = what.includes('file') ? repo.git('rev-parse', 'main:new') : tip;
+      const mend = spoil(repo);
+      const daemon = start(t, { ...options, backoff: FAST_BACKOFF });
+      const { kind, err, hint } = await once(daemon, 'error');
+      assert.equal(kind, 'local');
+      assert.match(err.message, what.includes('ref') ? words : new RegExp(object));
+      assert.match(hint, /git fsck/);
+      mend();
+      await once(daemon, 'push', ({ commit }) => commit === tip);
+      await once(daemon, 'recovered');
+      assertArrived(remote, repo);
+    });
+  }
+});
