@@ -310,6 +310,53 @@ describe('the parts of the page', () => {
     });
   }
 
+  for (const [what, status, sentence] of [
+    [
+      'stopped with commits pending',
+      { ...failing, running: false, state: 'stopped' },
+      'Keep this repository: the next start pushes what the remote lacks.',
+    ],
+    [
+      'stopped while diverged',
+      {
+        ...failing,
+        lastError: { ...lastError, kind: 'non-fast-forward', reason: 'non-fast-forward' },
+        running: false,
+        state: 'stopped',
+      },
+      'Keep this repository: the next start pushes nothing until a person has reconciled the branches.',
+    ],
+    [
+      'lagging during its first attempt',
+      { ...pending, state: 'pushing' },
+      'An attempt is under way.',
+    ],
+  ]) {
+    test(`say since when, why and what follows of a daemon that is ${what}`, () => {
+      const page = readable(pageOf(status, 300_000));
+      assert.ok(
+        page.includes('<p>The oldest of them was made at 2026-03-01 11:50:00 UTC, 10 min ago.</p>'),
+      );
+      assert.ok(page.includes(`<p>${sentence}</p>`), page);
+      if (status.lastError === undefined) return;
+      assert.ok(
+        page.includes(`<p>3 attempts failed in a row (${status.lastError.kind}).</p>`),
+        page,
+      );
+      assert.ok(page.includes(`</strong> ${lastError.hint}</p>`), page);
+    });
+  }
+
+  test('do not call a commit missing before the remote was seen', () => {
+    const unseen = { ...failing, state: 'backing-off', remoteCommit: null };
+    const headline =
+      '<h1>The remote&#39;s branch was not seen yet: 2 commits may exist only here.</h1>';
+    for (const maxLagMs of [300_000, 3_600_000]) {
+      const page = pageOf({ ...unseen, startedAt: '2026-03-01T11:59:00Z' }, maxLagMs);
+      assert.ok(page.includes(headline), page);
+    }
+  });
+
   test('escape every value that is not HTML of their own', () => {
     const value = `<a href="x">'&`;
     assert.equal(
