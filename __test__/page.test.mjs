@@ -101,7 +101,7 @@ async function pushSome(app, repo) {
 
 const addressOf = (app) => `http://127.0.0.1:${app.server.address().port}/push`;
 
-/** What a person reads, on one line. */
+/** What a person reads, on one line and with plain spaces. */
 const readable = (text) => text.replace(/\s+/g, ' ');
 
 describe('the page', { skip: NO_BROWSER }, () => {
@@ -278,14 +278,14 @@ describe('the parts of the page', () => {
     [
       'lagging',
       { ...failing, state: 'backing-off' },
-      '2 commits are not on the remote, for longer than 5 min.',
+      '2 commits are missing on the remote, the oldest for longer than 5 min.',
       300_000,
     ],
     ['given up', { ...failing, state: 'gave-up' }, 'Given up: 2 commits exist only here.'],
     [
       'unconfirmed',
       { ...failing, pendingCommits: 0, lagMs: 0, state: 'backing-off', remoteCommit: null },
-      'The remote was never reached since the start.',
+      'The remote has confirmed nothing since the start.',
       60_000,
     ],
     [
@@ -298,12 +298,64 @@ describe('the parts of the page', () => {
       { ...pending, running: false, state: 'stopped' },
       'Stopped: 2 commits exist only here.',
     ],
-    ['stopped', { running: false, state: 'stopped' }, 'Stopped. The remote has every commit.'],
+    [
+      'stopped',
+      { running: false, state: 'stopped' },
+      'Stopped. No commit is known to exist only here.',
+    ],
   ]) {
     test(`say what a daemon that is ${what} means for the data`, () => {
-      assert.ok(pageOf(status, maxLagMs).includes(`<h1>${headline}</h1>`), pageOf(status));
+      const page = readable(pageOf(status, maxLagMs));
+      assert.ok(page.includes(`<h1>${headline}</h1>`), page);
     });
   }
+
+  for (const [what, status, sentence] of [
+    [
+      'stopped with commits pending',
+      { ...failing, running: false, state: 'stopped' },
+      'Keep this repository: the next start pushes what the remote lacks.',
+    ],
+    [
+      'stopped while diverged',
+      {
+        ...failing,
+        lastError: { ...lastError, kind: 'non-fast-forward', reason: 'non-fast-forward' },
+        running: false,
+        state: 'stopped',
+      },
+      'Keep this repository: the next start pushes nothing until a person has reconciled the branches.',
+    ],
+    [
+      'lagging during its first attempt',
+      { ...pending, state: 'pushing' },
+      'An attempt is under way.',
+    ],
+  ]) {
+    test(`say since when, why and what follows of a daemon that is ${what}`, () => {
+      const page = readable(pageOf(status, 300_000));
+      assert.ok(
+        page.includes('<p>The oldest of them was made at 2026-03-01 11:50:00 UTC, 10 min ago.</p>'),
+      );
+      assert.ok(page.includes(`<p>${sentence}</p>`), page);
+      if (status.lastError === undefined) return;
+      assert.ok(
+        page.includes(`<p>3 attempts failed in a row (${status.lastError.kind}).</p>`),
+        page,
+      );
+      assert.ok(page.includes(`</strong> ${lastError.hint}</p>`), page);
+    });
+  }
+
+  test('do not call a commit missing before the remote was seen', () => {
+    const unseen = { ...failing, state: 'backing-off', remoteCommit: null };
+    const headline =
+      '<h1>The remote&#39;s branch was not seen yet: 2 commits may exist only here.</h1>';
+    for (const maxLagMs of [300_000, 3_600_000]) {
+      const page = pageOf({ ...unseen, startedAt: '2026-03-01T11:59:00Z' }, maxLagMs);
+      assert.ok(page.includes(headline), page);
+    }
+  });
 
   test('escape every value that is not HTML of their own', () => {
     const value = `<a href="x">'&`;
@@ -348,8 +400,8 @@ describe('the parts of the page', () => {
 
   test('say durations in two units at most', () => {
     assert.deepEqual(
-      [0, 999, 1_000, 9_999, 59_999, 60_000, 252_000, 3_600_000, 7_500_000, 273_600_000].map(
-        duration,
+      [0, 999.9, 1_000, 9_999, 59_999, 60_000, 252_000, 3_600_000, 7_500_000, 273_600_000].map(
+        (ms) => readable(duration(ms)),
       ),
       [
         '0 ms',

@@ -25,43 +25,49 @@ function explain({ status, history, maxLagMs, now }) {
     tone,
     label,
     headline,
-    sentences: [since(status), why(status, history), next(status, now)].filter(Boolean),
+    sentences: [since(status), why(status, history), next(status, verdict, now)].filter(Boolean),
     hint: status.lastError?.hint ?? null,
   };
 }
 
-function summary({ state, pendingCommits, lastError }, verdict, maxLagMs) {
+function summary({ state, pendingCommits, remoteCommit, lastError }, verdict, maxLagMs) {
   const pending = count(pendingCommits, 'commit');
-  const exist = pendingCommits === 1 ? 'exists' : 'exist';
-  const are = pendingCommits === 1 ? 'is' : 'are';
+  const isOne = pendingCommits === 1;
+  const are = isOne ? 'is' : 'are';
+  // Until the remote's branch was seen, every commit counts as pending.
+  const isSeen = remoteCommit !== null;
+  const onlyHere = `${pending} ${isSeen ? `exist${isOne ? 's' : ''}` : 'may exist'} only here.`;
   switch (verdict) {
     case 'stopped':
-      return pendingCommits === 0
-        ? { tone: 'warn', label: state, headline: 'Stopped. The remote has every commit.' }
-        : { tone: 'bad', label: state, headline: `Stopped: ${pending} ${exist} only here.` };
+      return {
+        tone: pendingCommits === 0 ? 'warn' : 'bad',
+        label: 'Stopped',
+        headline:
+          pendingCommits === 0
+            ? 'Stopped. No commit is known to exist only here.'
+            : `Stopped: ${onlyHere}`,
+      };
     case 'diverged':
       return {
         tone: 'bad',
         label: 'Diverged',
-        headline: `The remote has other commits: ${pending} ${exist} only here.`,
+        headline: `The remote has other commits: ${onlyHere}`,
       };
     case 'gave-up':
-      return {
-        tone: 'bad',
-        label: 'Gave up',
-        headline: `Given up: ${pending} ${exist} only here.`,
-      };
+      return { tone: 'bad', label: 'Gave up', headline: `Given up: ${onlyHere}` };
     case 'lagging':
       return {
         tone: 'bad',
         label: 'Lagging',
-        headline: `${pending} ${are} not on the remote, for longer than ${duration(maxLagMs)}.`,
+        headline: isSeen
+          ? `${pending} ${are} missing on the remote, ${isOne ? '' : 'the oldest '}for longer than ${duration(maxLagMs)}.`
+          : `The remote's branch was not seen yet: ${onlyHere}`,
       };
     case 'unconfirmed':
       return {
         tone: 'bad',
         label: 'Unconfirmed',
-        headline: 'The remote was never reached since the start.',
+        headline: 'The remote has confirmed nothing since the start.',
       };
     case 'starting':
       return { tone: 'busy', label: 'Starting', headline: 'Taking the first look at the remote.' };
@@ -71,15 +77,21 @@ function summary({ state, pendingCommits, lastError }, verdict, maxLagMs) {
     return {
       tone: 'warn',
       label: state === 'pushing' ? 'Trying again' : 'Backing off',
-      headline:
-        pendingCommits === 0
-          ? 'The remote cannot be reached; no commit is known to be missing there.'
-          : `${pending} ${are} not on the remote yet.`,
+      headline: pushedLater({ pendingCommits, pending, are, isSeen, onlyHere }),
     };
   }
   return pendingCommits === 0
     ? { tone: 'ok', label: 'In sync', headline: 'Every commit is on the remote.' }
     : { tone: 'busy', label: 'Pushing', headline: `${pending} ${are} on the way.` };
+}
+
+function pushedLater({ pendingCommits, pending, are, isSeen, onlyHere }) {
+  if (pendingCommits === 0) {
+    return 'The remote cannot be reached; no commit is known to be missing there.';
+  }
+  return isSeen
+    ? `${pending} ${are} not on the remote yet.`
+    : `The remote's branch was not seen yet: ${onlyHere}`;
 }
 
 function since({ pendingCommits, oldestPendingAt, lagMs }) {
@@ -96,16 +108,32 @@ function why({ lastError, consecutiveFailures }, { failingSince }) {
     : `${consecutiveFailures} attempts failed in a row (${lastError.kind})${first}.`;
 }
 
-function next({ state, lastError, nextAttemptAt }, now) {
-  if (lastError === null) return null;
-  if (nextAttemptAt !== null) {
+function next(status, verdict, now) {
+  const { state, lastError, nextAttemptAt } = status;
+  if (verdict === 'stopped') return status.pendingCommits === 0 ? null : afterStop(status);
+  if (nextAttemptAt !== null && lastError !== null) {
     return `It is tried again by itself in ${duration(Math.max(0, Date.parse(nextAttemptAt) - now))}.`;
   }
-  if (state === 'pushing') return 'Another attempt is under way.';
-  if (state === 'diverged')
-    return 'Once a person has reconciled the branches, pushing resumes by itself.';
-  if (state === 'gave-up') return 'The next commit, or a flush, starts afresh.';
-  return null;
+  switch (state) {
+    case 'starting':
+      return verdict === 'unconfirmed' ? 'The first look at the remote is under way.' : null;
+    case 'pushing':
+      if (lastError !== null) return 'Another attempt is under way.';
+      return verdict === 'ok' ? null : 'An attempt is under way.';
+    case 'diverged':
+      return 'Once a person has reconciled the branches, pushing resumes by itself.';
+    case 'gave-up':
+      return 'The next commit, or a flush, starts afresh.';
+    default:
+      return null;
+  }
 }
 
-module.exports = { explain };
+/** What follows once the daemon has stopped with something undone. */
+function afterStop({ lastError }) {
+  return lastError?.reason === 'non-fast-forward'
+    ? 'Keep this repository: the next start pushes nothing until a person has reconciled the branches.'
+    : 'Keep this repository: the next start pushes what the remote lacks.';
+}
+
+module.exports = { afterStop, explain };

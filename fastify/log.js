@@ -4,6 +4,8 @@
 // what to do. An outage is a few lines, however often is tried: per kind of failure the first at once,
 // then one a minute, then that it is over.
 
+const { afterStop } = require('./explain.js');
+
 const SUMMARY_EVERY_MS = 60_000;
 
 /** Writes a line for each event; `preserved` has one of the daemon's own, which the same logger gets. */
@@ -12,7 +14,8 @@ function logEvents(daemon, log, now = () => performance.now()) {
   let isRetryNews = false;
 
   daemon.on('push', ({ commit, durationMs, commits, attempt, bytes }) => {
-    log.info({ commit, durationMs, commits, attempt, bytes }, 'pushed');
+    const { pendingCommits } = daemon.status();
+    log.info({ commit, durationMs, commits, attempt, bytes, pendingCommits }, 'pushed');
   });
 
   daemon.on('error', (event) => {
@@ -34,17 +37,13 @@ function logEvents(daemon, log, now = () => performance.now()) {
 
   daemon.on('recovered', ({ commit, failedAttempts, downMs }) => {
     failures.clear();
-    log.info({ commit, failedAttempts, downMs }, 'push recovered');
+    const { pendingCommits } = daemon.status();
+    log.info({ commit, failedAttempts, downMs, pendingCommits }, 'push recovered');
   });
 
-  daemon.on('stopped', ({ drained, pendingCommits }) => {
+  daemon.on('stopped', ({ drained }) => {
     if (drained) log.info('push daemon stopped: the remote has every commit');
-    else {
-      log.error(
-        { pendingCommits },
-        'push daemon stopped with commits that the remote lacks; the next start pushes them',
-      );
-    }
+    else logUndrained(log, daemon.status());
   });
 }
 
@@ -83,13 +82,36 @@ function logFailure(log, event, status, unlogged) {
   }
 }
 
+function logUndrained(log, status) {
+  const { pendingCommits, lagMs, oldestPendingAt, remoteCommit, lastError } = status;
+  const { kind, hint } = lastError ?? {};
+  const what =
+    pendingCommits === 0 || remoteCommit === null
+      ? 'before the remote was seen to have every commit'
+      : 'with commits that the remote lacks';
+  const why = lastError === null ? '' : ` The last attempt failed (${kind}): ${hint}`;
+  log.error(
+    {
+      pendingCommits,
+      lagMs,
+      oldestPendingAt,
+      ...(lastError === null ? {} : { kind, hint, lastError: lastError.message }),
+    },
+    `push daemon stopped ${what}: ${atRisk(status)}. ${afterStop(status)}${why}`,
+  );
+}
+
 /** What would be lost with this machine, as a clause. */
-function atRisk({ pendingCommits, oldestPendingAt }) {
-  if (pendingCommits === 0) return 'no commit is known to be missing there';
-  const since = oldestPendingAt === null ? '' : `, the oldest of ${oldestPendingAt}`;
-  return pendingCommits === 1
-    ? `1 commit is not there${since.replace('the oldest of', 'made at')}`
-    : `${pendingCommits} commits are not there${since}`;
+function atRisk({ pendingCommits, oldestPendingAt, remoteCommit }) {
+  if (pendingCommits === 0) return 'no commit is known to be missing on the remote';
+  const isOne = pendingCommits === 1;
+  const commits = isOne ? '1 commit' : `${pendingCommits} commits`;
+  const since =
+    oldestPendingAt === null ? '' : `, ${isOne ? 'made at' : 'the oldest of'} ${oldestPendingAt}`;
+  // Until the remote's branch was seen, every commit counts as pending.
+  return remoteCommit === null
+    ? `the remote's branch was not seen yet, so ${commits} may exist only here${since}`
+    : `${commits} exist${isOne ? 's' : ''} only here${since}`;
 }
 
 module.exports = { logEvents, SUMMARY_EVERY_MS };

@@ -96,8 +96,8 @@ function tiles(status, now) {
   const { pendingCommits, behindCommits, lagMs, oldestPendingAt, lastPushAt } = status;
   return html`<dl class="card tiles">
 ${tile('Lag', pendingCommits === 0 ? 'none' : duration(lagMs), oldestPendingAt && `since ${clock(oldestPendingAt, now)} UTC`)}
-${tile('Ahead', count(pendingCommits, 'commit'), 'only here')}
-${tile('Behind', behindCommits === null ? 'unknown' : count(behindCommits, 'commit'), 'only on the remote')}
+${tile('Ahead', ...commits(pendingCommits, 'only here'))}
+${tile('Behind', ...commits(behindCommits, 'only on the remote'))}
 ${tile('Last push', lastPushAt === null ? 'none yet' : `${ago(lastPushAt, now)} ago`, lastPushAt && `at ${clock(lastPushAt, now)} UTC`)}
 ${tile('Next attempt', ...nextAttempt(status, now))}
 </dl>`;
@@ -105,6 +105,13 @@ ${tile('Next attempt', ...nextAttempt(status, now))}
 
 function tile(name, value, note) {
   return html`<div><dt>${name}</dt><dd>${value}</dd>${note && html`<dd class="note">${note}</dd>`}</div>`;
+}
+
+/** A number that fits its tile, and what it counts. */
+function commits(number, where) {
+  if (number === null) return ['unknown', where];
+  const [value, unit] = count(number, 'commit').split(' ');
+  return [value, `${unit} ${where}`];
 }
 
 function nextAttempt({ state, nextAttemptAt, currentAttempt }, now) {
@@ -146,7 +153,7 @@ ${plot(history, now)}
 ${
   attempts.length > 0 &&
   html`<details>
-<summary>The last ${count(attempts.length, 'attempt')} as a table</summary>
+<summary>The last ${attempts.length === 1 ? 'attempt' : count(attempts.length, 'attempt')} as a table</summary>
 <table>
 <thead><tr><th scope="col">UTC</th><th scope="col">Result</th><th scope="col">Commit</th><th scope="col">Details</th></tr></thead>
 <tbody>${attempts.map((attempt) => row(attempt, now))}</tbody>

@@ -45,7 +45,7 @@ function plot(history, now) {
 ${buckets.map((bucket, index) => bars(bucket, index, unit, now))}
 <line class="axis" x1="0" x2="${WIDTH}" y1="${ABOVE}" y2="${ABOVE}" vector-effect="non-scaling-stroke"/>
 </svg>
-<div class="scale" aria-hidden="true"><span>${span.name} ago</span><span>${duration(span.ms / 2)}</span><span>now</span></div>
+<div class="scale" aria-hidden="true"><span>${span.name} ago</span><span>${duration(span.ms / 2)} ago</span><span>now</span></div>
 <figcaption>
 <span class="key"><i class="swatch push"></i>pushes, upwards</span>
 <span class="key"><i class="swatch failure"></i>failed attempts, downwards</span>

@@ -9,10 +9,13 @@ const UNITS = [
   ['s', 1_000],
 ];
 
+/** Keeps a number and its unit on one line. */
+const NO_BREAK = '\u00a0';
+
 /** Two units at most: `840 ms`, `3.2 s`, `42 s`, `4 min 12 s`, `2 h 5 min`, `3 d 4 h`. */
 function duration(ms) {
-  if (ms < 1_000) return `${Math.round(ms)} ms`;
-  if (ms < 10_000) return `${(Math.floor(ms / 100) / 10).toFixed(1)} s`;
+  if (ms < 1_000) return `${Math.floor(ms)}${NO_BREAK}ms`;
+  if (ms < 10_000) return `${(Math.floor(ms / 100) / 10).toFixed(1)}${NO_BREAK}s`;
   const first = UNITS.findIndex(([, size]) => ms >= size);
   return UNITS.slice(first, first + 2)
     .map(([unit, size], index) => {
@@ -20,7 +23,7 @@ function duration(ms) {
       return [Math.floor((ms % larger) / size), unit];
     })
     .filter(([count]) => count > 0)
-    .map(([count, unit]) => `${count} ${unit}`)
+    .map(([count, unit]) => `${count}${NO_BREAK}${unit}`)
     .join(' ');
 }
 

@@ -18,11 +18,13 @@ const EnvSchema = Type.Object({
   CFP_DATA_BRANCH: Type.Optional(Type.String({ minLength: 1 })),
   /** `exponential`, or a `BackoffConfig` as JSON. */
   CFP_DATA_BACKOFF: Type.String({ default: 'exponential' }),
+  /** How often one tip is tried again; without it, until the remote has it. */
+  CFP_DATA_MAX_RETRIES: Type.Optional(Type.Integer({ minimum: 0 })),
   /** How long a shutdown goes on pushing, in milliseconds. */
   CFP_DATA_STOP_TIMEOUT_MS: Type.Integer({ default: 20_000, minimum: 0 }),
   /** `sync` answers a write once its commit is on the remote; `background` once it is committed. */
   CFP_DATA_PUSH_MODE: Type.Enum(['background', 'sync'], { default: 'background' }),
-  /** How long such a write waits before it is answered with 202, in milliseconds. */
+  /** How long such a write, or a flush, waits before it is answered with 202, in milliseconds. */
   CFP_DATA_PUSH_TIMEOUT_MS: Type.Integer({ default: 5_000, minimum: 0 }),
   /** How old an unpushed commit may grow before `/healthz/push` answers 503, in milliseconds. */
   CFP_DATA_MAX_LAG_MS: Type.Integer({ default: 300_000, minimum: 0 }),

@@ -26,6 +26,7 @@ export async function bootStore(app: FastifyInstance, env: Env): Promise<Store> 
     branch,
     repoPath: env.CFP_DATA_REPO_PATH,
     backoff: env.CFP_DATA_BACKOFF,
+    maxRetries: env.CFP_DATA_MAX_RETRIES,
     stopTimeoutMs: env.CFP_DATA_STOP_TIMEOUT_MS,
     routes: {
       status: '/admin/push-daemon',
@@ -33,6 +34,7 @@ export async function bootStore(app: FastifyInstance, env: Env): Promise<Store> 
       health: '/healthz/push',
       token: env.ADMIN_TOKEN,
       maxLagMs: env.CFP_DATA_MAX_LAG_MS,
+      flushTimeoutMs: env.CFP_DATA_PUSH_TIMEOUT_MS,
     },
   });
   return store;
