@@ -559,6 +559,10 @@ impl Pusher for RemotePusher {
         }
     }
 
+    async fn doubted(&self) {
+        self.kept.moved().await;
+    }
+
     async fn close(&self, deadline: Instant) {
         self.kept.close();
         self.background.close(deadline).await;

@@ -8,9 +8,10 @@ use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +26,7 @@ pub struct Kept<W> {
     background: Background,
     /// Ends what is kept at once, when there will be no next push.
     closed: CancellationToken,
+    moved: Arc<Notify>,
     slot: RefCell<Option<Slot<W>>>,
 }
 
@@ -56,6 +58,7 @@ impl<W: PartialEq> Kept<W> {
             refname: refname.to_owned(),
             background,
             closed: CancellationToken::new(),
+            moved: Arc::default(),
             slot: RefCell::default(),
         }
     }
@@ -85,12 +88,16 @@ impl<W: PartialEq> Kept<W> {
             self.keep_for,
             claimed,
         );
-        let closed = self.closed.clone();
+        let (closed, moved) = (self.closed.clone(), Arc::clone(&self.moved));
         self.background.spawn(async move {
             tokio::select! {
                 biased;
                 () = closed.cancelled() => {}
-                () = keeping => {}
+                end = keeping => {
+                    if end == End::Moved {
+                        moved.notify_one();
+                    }
+                }
             }
         });
         *self.slot.borrow_mut() = Some(Slot {
@@ -114,11 +121,26 @@ impl<W: PartialEq> Kept<W> {
         Some((session, slot.confirmed))
     }
 
+    /// Resolves when a remote turned out to be elsewhere than at the tip that it had confirmed, and nobody was there to
+    /// look again. Cancel-safe.
+    pub async fn moved(&self) {
+        self.moved.notified().await;
+    }
+
     /// Cuts off what is kept, and keeps nothing from now on.
     pub fn close(&self) {
         self.closed.cancel();
         *self.slot.borrow_mut() = None;
     }
+}
+
+/// What became of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Given away, or let go for a reason that says nothing of the remote.
+    Gone,
+    /// The remote is not where it was.
+    Moved,
 }
 
 /// Connects, and holds the session until it is claimed, let go, ended by the remote, or too old.
@@ -128,15 +150,15 @@ async fn keep(
     confirmed: Oid,
     keep_for: Duration,
     mut claimed: oneshot::Receiver<Claimant>,
-) {
+) -> End {
     let mut connecting = pin!(connecting);
     let (connected, claimant) = tokio::select! {
         connected = &mut connecting => (connected, None),
         claim = &mut claimed => {
-            let Ok(mut claimant) = claim else { return };
+            let Ok(mut claimant) = claim else { return End::Gone };
             tokio::select! {
                 connected = connecting => (connected, Some(claimant)),
-                () = claimant.closed() => return,
+                () = claimant.closed() => return End::Gone,
             }
         }
     };
@@ -144,36 +166,40 @@ async fn keep(
         Ok(session) => session,
         Err(failure) => {
             tracing::debug!(%failure, "no connection could be made ready for the next push");
-            return;
+            return End::Gone;
         }
     };
     if session.advertisement().tip(&refname) != Some(confirmed) {
         tracing::debug!("the remote has moved since the push: the connection is not kept");
-        return session.finish();
+        session.finish();
+        // Whoever waits for this connection looks again by himself.
+        return if claimant.is_none() { End::Moved } else { End::Gone };
     }
     tracing::debug!("a connection is ready for the next push");
     let expiry = session.advertised_at() + keep_for;
     let claimant = match claimant {
-        Some(claimant) => claimant,
+        Some(claimant) => Some(claimant),
         None => tokio::select! {
             biased;
             () = session.hung_up() => {
                 tracing::debug!("the remote has closed the kept connection");
-                return;
+                return End::Gone;
             }
-            claim = claimed => match claim {
-                Ok(claimant) => claimant,
-                Err(_) => return session.finish(),
-            },
+            claim = claimed => claim.ok(),
             () = sleep_until(expiry) => {
                 tracing::debug!("the kept connection was not needed");
-                return session.finish();
+                None
             }
         },
     };
-    if let Err(session) = claimant.send(session) {
+    let unwanted = match claimant {
+        Some(claimant) => claimant.send(session).err(),
+        None => Some(session),
+    };
+    if let Some(session) = unwanted {
         session.finish();
     }
+    End::Gone
 }
 
 #[cfg(test)]
@@ -307,8 +333,26 @@ mod tests {
         let (mut server, connecting) = server();
         advertise(&mut server).await;
         kept.keep("a", Oid::from_bytes([2; 20]), connecting);
-        assert!(kept.take(&"a").await.is_none());
+        kept.moved().await;
         assert_eq!(told(server).await, b"0000");
+        assert!(kept.take(&"a").await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_a_remote_that_has_moved_needs_no_other_word() {
+        let kept = kept(KEEP_FOR);
+        let (mut server, connecting) = server();
+        kept.keep("a", Oid::from_bytes([2; 20]), connecting);
+        let late = async {
+            sleep(Duration::from_secs(5)).await;
+            advertise(&mut server).await;
+        };
+        let (taken, ()) = tokio::join!(kept.take(&"a"), late);
+        assert!(taken.is_none());
+        tokio::select! {
+            () = kept.moved() => panic!("told twice"),
+            () = sleep(KEEP_FOR) => {}
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use git_push_daemon::attempt::RemotePusher;
+use git_push_daemon::daemon::Pusher;
 use git_push_daemon::failure::Kind;
 use git_push_daemon::state::Outcome;
 use rustix::process::{Pid, Signal, kill_process};
@@ -505,6 +506,39 @@ async fn a_commit_upon_what_the_remote_has_collected_meanwhile_arrives_whole() {
     assert_eq!(remote_tip(&kept.sandbox), tip);
     // One that failed to unpack, and one afresh.
     kept.calls_are(4).await;
+    kept.end(&pusher, 1).await;
+}
+
+#[tokio::test]
+async fn a_repository_that_was_replaced_under_a_kept_connection_is_noticed_at_once() {
+    let Some(kept) = Kept::new() else { return };
+    let pusher = kept.pusher();
+    kept.start(&pusher).await;
+    let old = kept.sandbox.path("old.git");
+    fs::rename(kept.remote(), &old).expect("it is there");
+    kept.sandbox.bare("remote.git");
+    let commit = kept.sandbox.commit("into the old one");
+    // The process on the other side still stands in the directory that it was started for.
+    assert_eq!(pushed(&attempt(&pusher).await), commit);
+    assert_eq!(kept.sandbox.git(&old, &["rev-parse", "main"]), commit);
+    // The next connection sees where the URL leads to by now.
+    let doubt = tokio::time::timeout(LIMIT, pusher.doubted());
+    doubt.await.expect("it is noticed");
+    let outcome = attempt(&pusher).await;
+    assert_eq!((pushed(&outcome), previous(&outcome)), (commit.clone(), None));
+    assert_eq!(remote_tip(&kept.sandbox), commit);
+    kept.end(&pusher, 1).await;
+}
+
+#[tokio::test]
+async fn a_repository_that_was_removed_under_a_kept_connection_is_missed() {
+    let Some(kept) = Kept::new() else { return };
+    let pusher = kept.pusher();
+    kept.start(&pusher).await;
+    fs::remove_dir_all(kept.remote()).expect("it is there");
+    kept.sandbox.commit("into nowhere");
+    let failure = failure_of(attempt(&pusher).await);
+    assert_eq!(failure.kind(), Kind::RemoteError, "{failure}");
     kept.end(&pusher, 1).await;
 }
 
