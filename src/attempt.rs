@@ -234,17 +234,14 @@ impl RemotePusher {
         progress: &mut Progress,
     ) -> Outcome {
         progress.remote = Some(RemoteTip::At(tip));
-        if way.transport.may_be_kept() && self.kept.is_enabled() {
-            match session.finish_for_next(&self.side.target().refname, tip) {
-                Some(session) => self.kept.keep(Arc::clone(way), tip, ready(Ok(session))),
-                None => {
-                    let (connecting, limit) = (Arc::clone(way), self.route.timeouts.connect);
-                    let connecting = async move { connecting.connect(limit).await };
-                    self.kept.keep(Arc::clone(way), tip, connecting);
-                }
-            }
-        } else {
+        if !self.is_kept_ready(way) {
             session.finish();
+        } else if let Some(session) = session.finish_for_next(&self.side.target().refname, tip) {
+            self.kept.keep(Arc::clone(way), tip, ready(Ok(session)));
+        } else {
+            let (connecting, limit) = (Arc::clone(way), self.route.timeouts.connect);
+            let connecting = async move { connecting.connect(limit).await };
+            self.kept.keep(Arc::clone(way), tip, connecting);
         }
         self.remember(tip).await;
         pushed(Unconfirmed {
@@ -255,11 +252,15 @@ impl RemotePusher {
         })
     }
 
+    fn is_kept_ready(&self, way: &Way) -> bool {
+        way.transport.may_be_kept() && self.kept.is_enabled()
+    }
+
     /// Keeps a session that has only looked.
     fn keep_ready(&self, way: &Arc<Way>, session: Box<dyn Session>) {
         let remote = session.advertisement().tip(&self.side.target().refname);
         match remote {
-            Some(remote) if way.transport.may_be_kept() && self.kept.is_enabled() => {
+            Some(remote) if self.is_kept_ready(way) => {
                 self.kept.keep(Arc::clone(way), remote, ready(Ok(session)));
             }
             _ => session.finish(),

@@ -143,8 +143,7 @@ impl State {
         }
         match input {
             Input::Surveyed(survey) => self.take_survey(Some(survey), now),
-            Input::Unreadable => self.settled = None,
-            Input::Doubted => self.settled = None,
+            Input::Unreadable | Input::Doubted => self.settled = None,
             Input::TimerFired => self.fire_timers(now, &mut actions),
             Input::AttemptEnded {
                 outcome,

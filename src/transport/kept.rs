@@ -152,7 +152,7 @@ async fn keep(
     mut claimed: oneshot::Receiver<Claimant>,
 ) -> End {
     let mut connecting = pin!(connecting);
-    let (connected, claimant) = tokio::select! {
+    let (connected, mut claimant) = tokio::select! {
         connected = &mut connecting => (connected, None),
         claim = &mut claimed => {
             let Ok(mut claimant) = claim else { return End::Gone };
@@ -177,9 +177,8 @@ async fn keep(
     }
     tracing::debug!("a connection is ready for the next push");
     let expiry = session.advertised_at() + keep_for;
-    let claimant = match claimant {
-        Some(claimant) => Some(claimant),
-        None => tokio::select! {
+    if claimant.is_none() {
+        claimant = tokio::select! {
             biased;
             () = session.hung_up() => {
                 tracing::debug!("the remote has closed the kept connection");
@@ -190,8 +189,8 @@ async fn keep(
                 tracing::debug!("the kept connection was not needed");
                 None
             }
-        },
-    };
+        };
+    }
     let unwanted = match claimant {
         Some(claimant) => claimant.send(session).err(),
         None => Some(session),

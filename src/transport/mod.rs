@@ -92,6 +92,7 @@ pub trait Session: Send {
 
     /// Does the same after a push that was confirmed, and gives the session for the next one where that needs no
     /// connection of its own: its advertisement has `refname` at `tip`.
+    #[must_use]
     fn finish_for_next(self: Box<Self>, _refname: &str, _tip: Oid) -> Option<Box<dyn Session>> {
         self.finish();
         None

@@ -29,6 +29,7 @@ struct Kept {
     sandbox: Sandbox,
     url: String,
     log: Log,
+    _logging: tracing::subscriber::DefaultGuard,
     _sshd: Sshd,
 }
 
@@ -61,19 +62,21 @@ impl Kept {
         let (mut sandbox, sshd, url) = server()?;
         sandbox.keep_connection = KEEP;
         let log = Log::default();
-        let mut kept = Self {
-            url,
-            sandbox,
-            log: log.clone(),
-            _sshd: sshd,
-        };
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::DEBUG)
             .with_ansi(false)
-            .with_writer(move || log.clone())
+            .with_writer({
+                let log = log.clone();
+                move || log.clone()
+            })
             .finish();
-        // Of this thread, which is the test's own to its end.
-        std::mem::forget(tracing::subscriber::set_default(subscriber));
+        let mut kept = Self {
+            url,
+            sandbox,
+            log,
+            _logging: tracing::subscriber::set_default(subscriber),
+            _sshd: sshd,
+        };
         let ssh = kept.logging_ssh("ssh-wrapper", "");
         kept.sandbox.var("GIT_SSH_COMMAND", ssh);
         kept.sandbox.var("GIT_SSH_VARIANT", "ssh");
@@ -196,7 +199,7 @@ fn locks_below(directory: &Path) -> Vec<PathBuf> {
     for entry in fs::read_dir(directory).expect("a directory").flatten() {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".lock") || name.starts_with("incoming-") {
+        if path.extension().is_some_and(|extension| extension == "lock") || name.starts_with("incoming-") {
             found.push(path.clone());
         }
         if path.is_dir() {
