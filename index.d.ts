@@ -96,7 +96,8 @@ export interface PushDaemonOptions {
   readonly attemptTimeoutMs?: number | undefined;
 
   /**
-   * How long a connection is kept ready for the next commit after a push, in milliseconds; 0 for never.
+   * How long a connection is kept ready for the next commit after a push, in milliseconds; 0 for never. Over ssh it
+   * is an idle `ssh` on this side and a waiting `git-receive-pack` on the other; over https an open connection.
    *
    * @default 30000
    */

@@ -7,6 +7,7 @@ import { describe, test } from 'node:test';
 
 import { ROOT, runScript, startScript } from './support/child.mjs';
 import { once, start, startInSync, until, within } from './support/daemon.mjs';
+import { makeScript } from './support/gate.mjs';
 import { makeDirectory, makePair, makeRemote } from './support/git.mjs';
 import {
   children,
@@ -339,6 +340,74 @@ describe('a worker thread', () => {
     assert.equal(code, 0, stderr);
     assert.deepEqual(told, [{ commit: repo.tip() }]);
     await assertNothingLeft(remote);
+  });
+});
+
+/**
+ * Reaches the remote of a pair by ssh, whose program runs what it is to run on this machine: what is looked at is the
+ * process that is left waiting. Pushes through a real sshd are in `tests/ssh`.
+ */
+function overSsh(t, { repo, remote }) {
+  const ssh = makeScript(t, 'for command; do :; done', 'exec sh -c "exec $command"');
+  repo.git('remote', 'set-url', 'origin', `ssh://127.0.0.1${remote.path}`);
+  repo.git('config', 'core.sshCommand', ssh);
+  repo.git('config', 'ssh.variant', 'ssh');
+}
+
+describe('a connection that is kept ready', () => {
+  test('does not keep the process alive, and ends with it', async (t) => {
+    const pair = makePair(t);
+    overSsh(t, pair);
+    const commit = pair.repo.commit();
+    const { code, told, stderr } = await runScript(
+      `import { readdirSync, readFileSync } from 'node:fs';
+       const daemon = startPushDaemon(input);
+       daemon.on('push', ({ commit }) => tell({ commit }));
+       process.once('beforeExit', () => {
+         const tasks = readdirSync('/proc/self/task');
+         tell({ children: tasks.map((id) => readFileSync(\`/proc/self/task/\${id}/children\`, 'utf8')).join('') });
+       });`,
+      { input: pair.options },
+    );
+    assert.equal(code, 0, stderr);
+    assert.equal(stderr, '');
+    assert.deepEqual(told[0], { commit });
+    assert.match(told[1].children, /\d/, 'it was there');
+    await assertNothingLeft(pair.remote);
+  });
+
+  test('ends with stop() and with process.exit()', async (t) => {
+    for (const end of ['await daemon.stop()', 'process.exit(0)']) {
+      const pair = makePair(t);
+      overSsh(t, pair);
+      pair.repo.commit();
+      const { code, stderr } = await runScript(
+        `const daemon = startPushDaemon(input);
+         daemon.ref();
+         await new Promise((resolve) => daemon.once('push', resolve));
+         ${end};`,
+        { input: { ...pair.options, keepConnectionMs: 600_000 } },
+      );
+      assert.equal(code, 0, stderr);
+      await assertNothingLeft(pair.remote);
+    }
+  });
+
+  test('ends when the process is killed', async (t) => {
+    const pair = makePair(t);
+    overSsh(t, pair);
+    pair.repo.commit();
+    const script = startScript(
+      `const daemon = startPushDaemon(input);
+       daemon.ref();
+       daemon.once('push', () => tell({ pushed: true }));`,
+      { input: { ...pair.options, keepConnectionMs: 600_000 } },
+    );
+    await script.untilTold(({ pushed }) => pushed);
+    await until('it is ready', () => processesOf(pair.remote.path).length > 0);
+    script.kill('SIGKILL');
+    await script.ended;
+    await assertNothingLeft(pair.remote);
   });
 });
 

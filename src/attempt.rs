@@ -3,95 +3,42 @@
 //! It does not repeat itself, except that a lost race is decided again from a fresh advertisement. When to try
 //! again is `state`'s business. It never forces: the command carries the old value that was looked at, and
 //! the remote compares.
+//!
+//! What was connected after the last push is used first, for a fast-forward from the tip that was confirmed then and
+//! for nothing else. Whatever else comes of it is silently decided from a fresh connection, which there is once in
+//! any case: a kept one is neither waited for nor believed twice.
 
-use std::fmt;
-use std::future::Future;
-use std::path::PathBuf;
+mod conflict;
+mod packing;
+mod route;
+
+use std::future::{Future, ready};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::branch::SharedSide;
-use crate::config::{Config, Environment};
 use crate::daemon::{Attempted, Probed, Pusher};
 use crate::failure::{self, Failure, Kind};
 use crate::oid::Oid;
-use crate::options::{Timeouts, TransportChoice};
-use crate::pack::{self, PackRequest, PackStats};
+use crate::pack::{PackRequest, PackStats};
 use crate::repository::Relation;
 use crate::send_pack::{Command, Report};
 use crate::state::{Outcome, RemoteTip, Survey, Unconfirmed};
-use crate::transport::{self, Background, PushFailure, Session, Settings, SharedClient, Source};
-use crate::url::Remote;
+use crate::transport::{Background, Kept, PushFailure, Session, Settings, SharedClient};
+use conflict::{CONFLICTS, conflict_ref};
+use packing::{EMPTY, PACK_PIECES};
+use route::Way;
 
-/// Pieces of the pack that are ready before the remote takes them: the back-pressure on its generation.
-const PACK_PIECES: usize = 8;
-
-/// Where diverged tips are kept on the remote.
-const CONFLICTS: &str = "refs/heads/conflicts/";
+pub use route::{ChosenTransport, Route, TransportNote};
 
 /// How often in a row the remote may refuse to move the branch from the same tip before it counts as locked. The
 /// lock of another push lasts for a moment, and whoever wins a race moves the branch.
 const REFUSALS: usize = 2;
 
-/// Where the pushes go and how. Its `Debug` leaves the remote out: as a URL it may hold a secret.
-#[derive(Clone)]
-pub struct Route {
-    /// The remote, as the caller named it; resolved anew at each attempt.
-    pub remote: String,
-    /// Where git would run.
-    pub root: PathBuf,
-    /// The directory with the objects and the configuration.
-    pub common_dir: PathBuf,
-    /// The environment at the start; children get exactly this one.
-    pub environment: Environment,
-    /// Which transport to use.
-    pub transport: TransportChoice,
-    /// The limits of one attempt.
-    pub timeouts: Timeouts,
-}
-
-/// The transport of the last attempt, for the status.
-#[derive(Debug, Clone, Default)]
-pub struct TransportNote(Arc<Mutex<Option<ChosenTransport>>>);
-
-/// Which transport was chosen, and why if it is not the obvious one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChosenTransport {
-    /// Its name.
-    pub transport: &'static str,
-    /// Why it had to be this one.
-    pub reason: Option<String>,
-}
-
-impl TransportNote {
-    /// The last one; `None` before the first attempt.
-    #[must_use]
-    pub fn get(&self) -> Option<ChosenTransport> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set(&self, chosen: ChosenTransport) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(chosen);
-    }
-}
-
-impl fmt::Debug for Route {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Route")
-            .field("root", &self.root)
-            .field("common_dir", &self.common_dir)
-            .field("transport", &self.transport)
-            .field("timeouts", &self.timeouts)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Pushes over a [`transport`].
+/// Pushes over a [`transport`](crate::transport).
 #[derive(Debug)]
 pub struct RemotePusher {
     side: SharedSide,
@@ -99,6 +46,7 @@ pub struct RemotePusher {
     note: TransportNote,
     background: Background,
     http: SharedClient,
+    kept: Kept<Arc<Way>>,
     /// The last tip that was to be preserved, and the name chosen for it. Each try for a tip uses the same one, so that a
     /// try whose outcome is unknown, and which arrives late, makes no second branch.
     conflict: Mutex<Option<(Oid, String)>>,
@@ -115,6 +63,27 @@ struct Progress {
     diverged: Option<(Failure, bool)>,
     /// The push that has left, or is leaving.
     sending: Option<Unconfirmed>,
+    /// One that left over a kept connection, and of which nothing was heard.
+    unconfirmed: Option<Unconfirmed>,
+    /// What a hook said to one of these over a kept connection: the tip and the remote's at that time.
+    declined: Option<(Oid, Option<Oid>, Failure)>,
+}
+
+impl Progress {
+    /// Forgets what was taken for true because of a kept connection, except for what it sent.
+    fn look_again(&mut self) {
+        self.remote = None;
+        self.unconfirmed = self.sending.take();
+    }
+
+    /// The push over a kept connection that a fresh look finds to have arrived.
+    fn arrived(&mut self, look: &Look) -> Option<Unconfirmed> {
+        let remote = self.remote;
+        self.unconfirmed.take_if(|push| {
+            remote == Some(RemoteTip::At(push.commit))
+                || matches!(look, Look::UpToDate(tip) if *tip == push.commit)
+        })
+    }
 }
 
 /// What a look at the remote found.
@@ -136,12 +105,15 @@ impl RemotePusher {
     /// Pushes the branch of `side` along `route`.
     #[must_use]
     pub fn new(side: SharedSide, route: Route, note: TransportNote) -> Self {
+        let background = Background::default();
+        let kept = Kept::new(route.keep_connection, &side.target().refname, background.clone());
         Self {
             side,
-            route,
             note,
-            background: Background::default(),
-            http: SharedClient::default(),
+            background,
+            http: SharedClient::new(route.keep_connection),
+            kept,
+            route,
             conflict: Mutex::default(),
         }
     }
@@ -151,14 +123,27 @@ impl RemotePusher {
         // it moves: somebody else, such as a second daemon, is bringing the same commits.
         let mut refused = (None, 0);
         loop {
-            let mut session = self.connect().await?;
-            let (tip, previous) = match self.look(&*session, progress).await? {
+            let way = self.find_way().await?;
+            if let Some((session, confirmed)) = self.kept.take(&way).await {
+                if let Some(pushed) = self.push_over_kept(session, confirmed, &way, progress).await {
+                    return Ok(pushed);
+                }
+                progress.look_again();
+            }
+            let mut session = self.connect_by(&way).await?;
+            let look = self.look(&*session, progress).await?;
+            if let Some(push) = progress.arrived(&look) {
+                self.remember(push.commit).await;
+                self.keep_ready(&way, session);
+                return Ok(pushed(push));
+            }
+            let (tip, previous) = match look {
                 Look::NoBranch => {
                     session.finish();
                     return Ok(Outcome::UpToDate { tip: None });
                 }
                 Look::UpToDate(tip) => {
-                    session.finish();
+                    self.keep_ready(&way, session);
                     return Ok(Outcome::UpToDate { tip: Some(tip) });
                 }
                 Look::Diverged {
@@ -186,34 +171,31 @@ impl RemotePusher {
                 Look::Work { tip, previous } => (tip, previous),
             };
             progress.had_work = true;
-            let refname = self.side.target().refname.clone();
-            let (report, stats) = self
-                .send(&mut *session, &refname, tip, previous, progress)
-                .await?;
-            session.finish();
-            if let Err(reason) = &report.unpack {
-                return Err(Failure::from_unpack_error(reason, &report.messages));
+            if let Some((declined, at, failure)) = progress.declined.take()
+                && (declined, at) == (tip, previous)
+            {
+                // Nothing has changed that a hook would have to be asked again for.
+                session.finish();
+                return Err(failure);
             }
-            match &report.reference {
-                Ok(()) => {
-                    progress.remote = Some(RemoteTip::At(tip));
-                    self.remember(tip).await;
-                    let (commits, bytes) = (stats.commits as u64, stats.bytes);
-                    return Ok(Outcome::Pushed {
-                        tip,
-                        previous,
-                        commits,
-                        bytes,
-                    });
-                }
-                Err(reason) if failure::is_lost_race(reason) => {
-                    let in_a_row = if refused.0 == Some(previous) { refused.1 } else { 0 };
-                    refused = (Some(previous), in_a_row + 1);
-                    if refused.1 == REFUSALS {
-                        return Err(Failure::from_rejection(&refname, reason, &report.messages));
-                    }
-                }
-                Err(reason) => return Err(Failure::from_rejection(&refname, reason, &report.messages)),
+            let refname = &self.side.target().refname;
+            let (report, stats) = self.send(&mut *session, refname, tip, previous, progress).await?;
+            if report.is_success() {
+                return Ok(self.succeed(session, &way, tip, previous, stats, progress).await);
+            }
+            session.finish();
+            let failure = refusal(refname, &report);
+            if report.unpack.is_err()
+                || !report
+                    .reference
+                    .is_err_and(|reason| failure::is_lost_race(&reason))
+            {
+                return Err(failure);
+            }
+            let in_a_row = if refused.0 == Some(previous) { refused.1 } else { 0 };
+            refused = (Some(previous), in_a_row + 1);
+            if refused.1 == REFUSALS {
+                return Err(failure);
             }
         }
     }
@@ -228,43 +210,127 @@ impl RemotePusher {
         }
     }
 
+    /// Pushes over a session that was kept ready, if the branch has only moved on from the tip that was confirmed
+    /// when it was. `None` where a fresh look has to decide.
+    async fn push_over_kept(
+        &self,
+        mut session: Box<dyn Session>,
+        confirmed: Oid,
+        way: &Arc<Way>,
+        progress: &mut Progress,
+    ) -> Option<Outcome> {
+        let compared = self.side.ask(move |side| {
+            let Some(tip) = side.tip()? else { return Ok(None) };
+            let relation = side.relation(tip, Some(confirmed))?;
+            Ok(Some(tip).filter(|_| relation == Relation::Ahead))
+        });
+        let Ok(Some(tip)) = compared.await else {
+            session.finish();
+            return None;
+        };
+        tracing::debug!("using the connection that was kept ready");
+        progress.tip = Some(tip);
+        progress.had_work = true;
+        progress.remote = Some(RemoteTip::At(confirmed));
+        let previous = Some(confirmed);
+        let refname = &self.side.target().refname;
+        match self.send(&mut *session, refname, tip, previous, progress).await {
+            Ok((report, stats)) if report.is_success() => {
+                Some(self.succeed(session, way, tip, previous, stats, progress).await)
+            }
+            Ok((report, _)) => {
+                session.finish();
+                let failure = refusal(refname, &report);
+                tracing::debug!(%failure, "refused over the kept connection: looking again");
+                if failure.kind() == Kind::Rejected {
+                    progress.declined = Some((tip, previous, failure));
+                }
+                None
+            }
+            Err(failure) => {
+                tracing::debug!(%failure, "the kept connection has failed: connecting anew");
+                None
+            }
+        }
+    }
+
+    /// Notes a confirmed push, and makes the next one ready: not before this one has succeeded, but before the
+    /// remote has run its hooks.
+    async fn succeed(
+        &self,
+        session: Box<dyn Session>,
+        way: &Arc<Way>,
+        tip: Oid,
+        previous: Option<Oid>,
+        stats: PackStats,
+        progress: &mut Progress,
+    ) -> Outcome {
+        progress.remote = Some(RemoteTip::At(tip));
+        if !self.is_kept_ready(way) {
+            session.finish();
+        } else if let Some(session) = session.finish_for_next(&self.side.target().refname, tip) {
+            self.kept.keep(Arc::clone(way), tip, ready(Ok(session)));
+        } else {
+            let (connecting, limit) = (Arc::clone(way), self.route.timeouts.connect);
+            let connecting = async move { connecting.connect(limit).await };
+            self.kept.keep(Arc::clone(way), tip, connecting);
+        }
+        self.remember(tip).await;
+        pushed(Unconfirmed {
+            commit: tip,
+            previous,
+            commits: stats.commits as u64,
+            bytes: stats.bytes,
+        })
+    }
+
+    fn is_kept_ready(&self, way: &Way) -> bool {
+        way.transport.may_be_kept() && self.kept.is_enabled()
+    }
+
+    /// Keeps a session that has only looked.
+    fn keep_ready(&self, way: &Arc<Way>, session: Box<dyn Session>) {
+        let remote = session.advertisement().tip(&self.side.target().refname);
+        match remote {
+            Some(remote) if self.is_kept_ready(way) => {
+                self.kept.keep(Arc::clone(way), remote, ready(Ok(session)));
+            }
+            _ => session.finish(),
+        }
+    }
+
     async fn connect(&self) -> Result<Box<dyn Session>, Failure> {
+        let way = self.find_way().await?;
+        self.connect_by(&way).await
+    }
+
+    /// The way to the remote as the configuration of this moment has it.
+    async fn find_way(&self) -> Result<Arc<Way>, Failure> {
         let settings = Settings {
             idle_timeout: self.route.timeouts.idle,
             environment: self.route.environment.clone(),
             background: self.background.clone(),
             http: self.http.clone(),
         };
-        // As the configuration of this moment has it.
-        let (route, target) = (&self.route, self.side.target());
-        let config = Config::load(&route.environment, &route.common_dir, &target.git_dir)?;
-        let remote = match Remote::resolve(&config, &route.remote, &route.root) {
-            Ok(remote) => remote,
-            Err(error) => {
+        let way = match self.route.find(self.side.target(), settings) {
+            Ok(way) => way,
+            Err(failure) => {
                 // A repository that is gone has no remotes either, but that is not what is wrong with it.
                 self.side.ask(|side| side.tip()).await?;
-                return Err(Failure::new(Kind::Local, error.to_string()));
+                return Err(failure);
             }
         };
-        let source = Source {
-            root: &route.root,
-            git_dir: &target.git_dir,
-            common_dir: &route.common_dir,
-            refname: &target.refname,
-            config: &config,
-        };
-        let transport = transport::for_remote(&remote, &source, route.transport, settings)?;
         self.note.set(ChosenTransport {
-            transport: transport.name(),
-            reason: transport.why().map(str::to_owned),
+            transport: way.transport.name(),
+            reason: way.transport.why().map(str::to_owned),
         });
-        tracing::debug!(transport = transport.name(), why = transport.why(), remote = %remote.parsed, "connecting");
-        match self.route.timeouts.connect {
-            None => transport.connect().await,
-            Some(limit) => timeout(limit, transport.connect())
-                .await
-                .unwrap_or_else(|_| Err(Failure::timed_out("the remote did not answer", limit))),
-        }
+        Ok(way)
+    }
+
+    async fn connect_by(&self, way: &Way) -> Result<Box<dyn Session>, Failure> {
+        let transport = &way.transport;
+        tracing::debug!(transport = transport.name(), why = transport.why(), remote = %way.remote.parsed, "connecting");
+        way.connect(self.route.timeouts.connect).await
     }
 
     /// Compares the local tip of this moment with what the remote advertises.
@@ -317,11 +383,11 @@ impl RemotePusher {
         let shallow = self.side.ask(|side| side.repository().shallow_commits()).await?;
         let (sender, pack) = mpsc::channel(PACK_PIECES);
         let request = PackRequest { tip, remote_has };
-        let packing = if session.takes_pack() {
-            self.pack(request, sender)
+        let packed = if session.takes_pack() {
+            packing::pack(&self.side, request, sender)
         } else {
             drop(sender);
-            self.count(request)
+            packing::count(&self.side, request)
         };
         progress.sending = Some(Unconfirmed {
             commit: tip,
@@ -333,7 +399,7 @@ impl RemotePusher {
         match sent {
             Ok(report) => {
                 progress.sending = None;
-                let stats = packing
+                let stats = packed
                     .await
                     .unwrap_or_else(|panic| Err(Failure::new(Kind::Local, format!("a bug: {panic}"))));
                 // A report that comes before the pack is through refuses it, and cuts its generation short.
@@ -346,7 +412,7 @@ impl RemotePusher {
             }
             Err(PushFailure { failure, sent }) => {
                 progress.sending = if sent {
-                    let stats = packing.await.ok().and_then(Result::ok).unwrap_or(EMPTY);
+                    let stats = packed.await.ok().and_then(Result::ok).unwrap_or(EMPTY);
                     let (commits, bytes) = (stats.commits as u64, stats.bytes);
                     Some(Unconfirmed {
                         commit: tip,
@@ -360,39 +426,6 @@ impl RemotePusher {
                 Err(failure)
             }
         }
-    }
-
-    /// Makes the pack on a blocking thread, with a repository of its own so that looks at the branch need not
-    /// wait for it.
-    fn pack(
-        &self,
-        request: PackRequest,
-        sender: mpsc::Sender<Result<bytes::Bytes, Failure>>,
-    ) -> JoinHandle<Result<PackStats, Failure>> {
-        let target = self.side.target().clone();
-        tokio::task::spawn_blocking(move || {
-            let opened = crate::branch::LocalSide::open(target);
-            match opened {
-                Ok(side) => pack::stream_pack(side.repository().raw(), &request, sender),
-                Err(failure) => {
-                    let _ = sender.blocking_send(Err(failure.clone()));
-                    Err(failure)
-                }
-            }
-        })
-    }
-
-    /// Counts the commits of a pack that is made elsewhere, in the place of making it. Its size is not known.
-    fn count(&self, request: PackRequest) -> JoinHandle<Result<PackStats, Failure>> {
-        let side = self.side.clone();
-        tokio::spawn(async move {
-            let counted = side.ask(move |side| {
-                let ahead = side.repository().ahead(request.tip, &request.remote_has)?;
-                Ok(usize::try_from(ahead.commits).unwrap_or(usize::MAX))
-            });
-            let commits = counted.await.unwrap_or_default();
-            Ok(PackStats { commits, ..EMPTY })
-        })
     }
 
     async fn remember(&self, tip: Oid) {
@@ -435,10 +468,10 @@ impl RemotePusher {
         let refname = self.conflict_ref(tip, refs);
         let mut progress = Progress::default();
         let (report, _) = self.send(session, &refname, tip, None, &mut progress).await?;
-        match (report.unpack, report.reference) {
-            (Ok(()), Ok(())) => Ok(refname),
-            (Err(reason), _) => Err(Failure::from_unpack_error(&reason, &report.messages)),
-            (_, Err(reason)) => Err(Failure::from_rejection(&refname, &reason, &report.messages)),
+        if report.is_success() {
+            Ok(refname)
+        } else {
+            Err(refusal(&refname, &report))
         }
     }
 
@@ -478,27 +511,28 @@ impl RemotePusher {
     }
 }
 
-const EMPTY: PackStats = PackStats {
-    commits: 0,
-    objects: 0,
-    bytes: 0,
-};
-
-/// The branch that keeps a diverged tip: `refs/heads/conflicts/20261123T143000Z` (UTC), with a number behind
-/// it where the remote has one of that second.
-fn conflict_ref(now: SystemTime, taken: &[(Oid, String)]) -> String {
-    let stamp = humantime::format_rfc3339_seconds(now).to_string();
-    let stamp: String = stamp
-        .chars()
-        .filter(|character| !"-:".contains(*character))
-        .collect();
-    let mut refname = format!("{CONFLICTS}{stamp}");
-    let mut number = 1;
-    while taken.iter().any(|(_, name)| *name == refname) {
-        number += 1;
-        refname = format!("{CONFLICTS}{stamp}-{number}");
+fn pushed(push: Unconfirmed) -> Outcome {
+    let Unconfirmed {
+        commit,
+        previous,
+        commits,
+        bytes,
+    } = push;
+    Outcome::Pushed {
+        tip: commit,
+        previous,
+        commits,
+        bytes,
     }
-    refname
+}
+
+/// The failure behind a report that is no success.
+fn refusal(refname: &str, report: &Report) -> Failure {
+    match (&report.unpack, &report.reference) {
+        (Err(reason), _) => Failure::from_unpack_error(reason, &report.messages),
+        (_, Err(reason)) => Failure::from_rejection(refname, reason, &report.messages),
+        (Ok(()), Ok(())) => Failure::new(Kind::Unknown, "the remote refused nothing"),
+    }
 }
 
 impl Pusher for RemotePusher {
@@ -530,7 +564,7 @@ impl Pusher for RemotePusher {
                 tip,
                 failure,
                 had_work: progress.had_work,
-                unconfirmed: progress.sending,
+                unconfirmed: progress.sending.or(progress.unconfirmed),
             },
         };
         Attempted {
@@ -572,30 +606,12 @@ impl Pusher for RemotePusher {
         }
     }
 
+    async fn doubted(&self) {
+        self.kept.moved().await;
+    }
+
     async fn close(&self, deadline: Instant) {
+        self.kept.close();
         self.background.close(deadline).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn a_conflict_branch_is_named_by_the_utc_time() {
-        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_444_200);
-        assert_eq!(conflict_ref(time, &[]), "refs/heads/conflicts/20261123T143000Z");
-    }
-
-    #[test]
-    fn conflict_branches_of_the_same_second_are_numbered() {
-        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_444_200);
-        let mut taken = Vec::new();
-        for expected in ["20261123T143000Z", "20261123T143000Z-2", "20261123T143000Z-3"] {
-            let refname = conflict_ref(time, &taken);
-            assert_eq!(refname, format!("refs/heads/conflicts/{expected}"));
-            taken.push((Oid::from_bytes([1; 20]), refname));
-        }
     }
 }

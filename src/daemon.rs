@@ -55,6 +55,11 @@ pub trait Pusher: 'static {
     /// another name if it is still diverged. Dropping the future cancels it.
     fn probe(&self, preserve: bool) -> impl Future<Output = Probed>;
 
+    /// Resolves when the remote was seen, between attempts, not to be where the last one left it. Cancel-safe.
+    fn doubted(&self) -> impl Future<Output = ()> {
+        std::future::pending()
+    }
+
     /// Ends everything that attempts left behind: at `deadline` by force.
     fn close(&self, deadline: Instant) -> impl Future<Output = ()>;
 }
@@ -300,6 +305,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             Surveyed(Result<Survey, Failure>),
             Timer,
             Changed,
+            Doubted,
         }
         if self.surveying.is_none() && !self.unsurveyed.is_empty() {
             self.begin_survey();
@@ -311,6 +317,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             surveyed = run_task(&mut self.surveying) => Wake::Surveyed(surveyed),
             () = sleep_until_some(deadline) => Wake::Timer,
             () = self.branch.changed() => Wake::Changed,
+            () = self.pusher.doubted(), if self.in_flight.is_none() => Wake::Doubted,
         };
         match wake {
             Wake::Request(Some(request)) => self.take_request(request),
@@ -354,6 +361,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             }
             Wake::Timer => self.step(Input::TimerFired).await,
             Wake::Changed => self.unsurveyed.push(Request::Wake),
+            Wake::Doubted => self.step(Input::Doubted).await,
         }
     }
 

@@ -116,6 +116,8 @@ pub enum Input {
     /// The branch could not be read: it is not known any more that the remote has everything. The attempt
     /// that follows meets the cause and reports it.
     Unreadable,
+    /// The remote was seen not to be at the tip that it had confirmed: it is looked at again.
+    Doubted,
     /// [`State::deadline`] has passed.
     TimerFired,
     /// The attempt in flight has ended.

@@ -149,6 +149,7 @@ impl Sandbox {
                 idle: Some(PATIENCE),
                 attempt: Some(PATIENCE),
             },
+            keep_connection: PATIENCE,
         };
         RemotePusher::new(side, route, TransportNote::default())
     }

@@ -171,6 +171,7 @@ impl Host {
             environment,
             transport: config.transport,
             timeouts: config.timeouts,
+            keep_connection: config.keep_connection,
         };
         let first = State::start(policy(&config), None, None, now()).0.status();
         let note = facts.route.clone();

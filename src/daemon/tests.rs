@@ -26,6 +26,7 @@ struct World {
     stuck_push: Cell<bool>,
     stuck_survey: Cell<bool>,
     unstick: Notify,
+    doubted: Notify,
     attempts: Cell<u32>,
     cancelled: Cell<u32>,
 }
@@ -137,6 +138,10 @@ impl Pusher for FakePusher {
             remote: RemoteTip::Unseen,
             survey: Some(self.0.survey()),
         }
+    }
+
+    async fn doubted(&self) {
+        self.0.doubted.notified().await;
     }
 
     async fn close(&self, _deadline: Instant) {}
@@ -274,6 +279,18 @@ fn a_change_of_the_branch_is_pushed() {
             Some(oid(2)),
             "the status is true when the event arrives"
         );
+        assert!(rig.stop(MS(1000)).await.drained);
+    });
+}
+
+#[test]
+fn a_remote_that_lost_a_commit_between_attempts_gets_it_again() {
+    paused(async {
+        let mut rig = Rig::start(world(2, 2));
+        assert!(!rig.busy().await, "the first look has ended");
+        rig.world.remote.set(1);
+        rig.world.doubted.notify_one();
+        assert!(matches!(rig.event().await, Event::Push { commit, .. } if commit == oid(2)));
         assert!(rig.stop(MS(1000)).await.drained);
     });
 }

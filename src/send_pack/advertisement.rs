@@ -92,6 +92,18 @@ impl Advertisement {
         self.tips.iter().copied()
     }
 
+    /// Notes that the server has moved a ref of this advertisement: it has the new tip now, with its history.
+    pub fn move_tip(&mut self, refname: &str, tip: Oid) {
+        let before = self.tip(refname);
+        match self.refs.iter_mut().find(|(_, name)| name == refname) {
+            Some((at, _)) => *at = tip,
+            None => self.refs.push((tip, refname.to_owned())),
+        }
+        // The old one is a part of that history.
+        self.tips.retain(|&known| Some(known) != before && known != tip);
+        self.tips.push(tip);
+    }
+
     /// The commits whose parents the server's repository lacks.
     #[must_use]
     pub fn shallow(&self) -> &[Oid] {
@@ -255,6 +267,24 @@ mod tests {
         assert!(advertisement.supports("agent"));
         assert!(!advertisement.supports("report"));
         assert!(!advertisement.supports("atomic"));
+    }
+
+    #[test]
+    fn a_moved_ref_has_its_new_tip_and_the_others_theirs() {
+        let lines = [
+            format!("{A} refs/heads/main\0report-status"),
+            format!("{B} refs/heads/b"),
+        ];
+        let mut advertisement = read(&[&lines[0], &lines[1]]).expect("valid");
+        let moved = oid(&"c".repeat(40));
+        advertisement.move_tip("refs/heads/main", moved);
+        assert_eq!(advertisement.tip("refs/heads/main"), Some(moved));
+        assert_eq!(advertisement.tip("refs/heads/b"), Some(oid(B)));
+        assert_eq!(advertisement.tips().collect::<Vec<_>>(), [oid(B), moved]);
+        advertisement.move_tip("refs/heads/new", oid(A));
+        assert_eq!(advertisement.tip("refs/heads/new"), Some(oid(A)));
+        assert_eq!(advertisement.tips().count(), 3);
+        assert!(advertisement.supports("report-status"));
     }
 
     #[test]

@@ -164,6 +164,7 @@ impl State {
                 self.settled = None;
                 self.is_blind = true;
             }
+            Input::Doubted => self.settled = None,
             Input::TimerFired => self.fire_timers(now, &mut actions),
             Input::AttemptEnded {
                 outcome,

@@ -222,6 +222,32 @@ fn durations(actions: &[Action]) -> Vec<Option<Duration>> {
 }
 
 #[test]
+fn a_remote_that_is_not_where_it_was_is_looked_at_again() {
+    let mut harness = Harness::in_sync(policy());
+    assert_eq!(
+        harness.step(Input::Doubted),
+        [Action::Attempt { preserve: false }]
+    );
+    // Once is enough, however often it is said.
+    assert_eq!(harness.step(Input::Doubted), []);
+    let actions = harness.ended(
+        Outcome::UpToDate { tip: Some(oid(1)) },
+        oid(1),
+        survey(Some(oid(1)), 0),
+    );
+    assert_eq!(actions, [Action::Confirmed { commit: oid(1) }]);
+    assert_eq!(harness.state.status().state, StateName::InSync);
+}
+
+#[test]
+fn a_doubt_does_not_hurry_a_refused_tip() {
+    let mut harness = Harness::in_sync(policy());
+    harness.commit(oid(2));
+    harness.diverged(oid(2), true);
+    assert_eq!(harness.step(Input::Doubted), []);
+}
+
+#[test]
 fn an_up_to_date_start_emits_nothing() {
     let harness = Harness::in_sync(policy());
     assert_eq!(harness.name(), StateName::InSync);

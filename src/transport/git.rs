@@ -1,10 +1,11 @@
 //! The git protocol: a TCP connection to `git daemon`, without encryption or authentication.
 
+use futures_util::future::BoxFuture;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::session::StreamSession;
-use super::{LocalFuture, Session, Settings, Transport};
+use super::{Session, Settings, Transport};
 use crate::failure::{Failure, Kind};
 use crate::pkt_line;
 
@@ -45,7 +46,7 @@ impl Transport for GitTransport {
         "git"
     }
 
-    fn connect(&self) -> LocalFuture<'_, Result<Box<dyn Session>, Failure>> {
+    fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
         Box::pin(async move {
             let address = format!("{} port {}", self.host, self.port);
             let stream = TcpStream::connect((self.host.as_str(), self.port))

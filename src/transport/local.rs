@@ -5,9 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use futures_util::future::BoxFuture;
+
 use super::child::Child;
 use super::session::StreamSession;
-use super::{LocalFuture, Session, Settings, Transport, program};
+use super::{Session, Settings, Transport, program};
 use crate::failure::{Failure, Kind};
 
 /// Pushes to a path, by `git receive-pack` or what `remote.<name>.receivepack` names.
@@ -55,7 +57,7 @@ impl Transport for LocalTransport {
         "local"
     }
 
-    fn connect(&self) -> LocalFuture<'_, Result<Box<dyn Session>, Failure>> {
+    fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
         Box::pin(async move {
             let (child, stdin, stdout) = self
                 .command()

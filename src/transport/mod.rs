@@ -13,6 +13,7 @@ mod converse;
 mod git;
 mod hangup;
 mod http;
+mod kept;
 mod local;
 mod program;
 mod protocol;
@@ -24,12 +25,16 @@ use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
 pub use background::Background;
 pub use choice::{Choice, ChoiceKind};
 pub use cli::CliTransport;
 pub(crate) use converse::{Said, converse};
 pub use git::GitTransport;
 pub use http::{HttpTransport, SharedClient, unsupported_settings};
+pub use kept::Kept;
 pub use local::LocalTransport;
 pub(crate) use program::{command, with_english_messages};
 pub use ssh::{SshAddress, SshTransport};
@@ -45,7 +50,7 @@ use crate::url::{Remote, RemoteUrl};
 pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// One way of reaching a remote.
-pub trait Transport {
+pub trait Transport: Send + Sync {
     /// Its name, as `status().transport` shows it.
     fn name(&self) -> &'static str;
 
@@ -54,12 +59,17 @@ pub trait Transport {
         None
     }
 
+    /// Whether connecting costs so much that a connection is kept ready for the next push.
+    fn may_be_kept(&self) -> bool {
+        false
+    }
+
     /// Connects and reads what the remote advertises. Dropping the future leaves nothing behind.
-    fn connect(&self) -> LocalFuture<'_, Result<Box<dyn Session>, Failure>>;
+    fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>>;
 }
 
 /// A connection whose advertisement has been read.
-pub trait Session {
+pub trait Session: Send {
     /// What the remote advertises.
     fn advertisement(&self) -> &Advertisement;
 
@@ -80,6 +90,22 @@ pub trait Session {
     /// Lets the remote finish what it does after a push (hooks, gc) in the background. A session that is
     /// dropped instead is cut off.
     fn finish(self: Box<Self>);
+
+    /// Does the same after a push that was confirmed, and gives the session for the next one where that needs no
+    /// connection of its own: its advertisement has `refname` at `tip`.
+    #[must_use]
+    fn finish_for_next(self: Box<Self>, _refname: &str, _tip: Oid) -> Option<Box<dyn Session>> {
+        self.finish();
+        None
+    }
+
+    /// Resolves when the remote has ended a session that nothing was sent on. Cancel-safe.
+    fn hung_up(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    /// When the remote itself last said what it has.
+    fn advertised_at(&self) -> Instant;
 }
 
 /// A push without a report.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout};
 
 use super::activity::{Activity, Watched};
 use super::child::Child;
@@ -13,11 +15,16 @@ use crate::oid::Oid;
 use crate::pkt_line::{self, PacketReader};
 use crate::send_pack::{self, Advertisement, Command, PackReceiver, Report};
 
+/// How long a remote that nothing was pushed to may take to end the connection. It has nothing to finish, and the
+/// connection may have died unnoticed while it was kept.
+const GOODBYE: Duration = Duration::from_secs(2);
+
 pub(super) struct StreamSession<R, W> {
     reader: PacketReader<Watched<R>>,
     writer: Watched<W>,
     child: Option<Child>,
     advertisement: Advertisement,
+    advertised_at: Instant,
     activity: Activity,
     idle_timeout: Option<Duration>,
     background: Background,
@@ -54,6 +61,7 @@ where
             writer,
             child,
             advertisement,
+            advertised_at: Instant::now(),
             activity,
             idle_timeout: settings.idle_timeout,
             background: settings.background.clone(),
@@ -140,11 +148,29 @@ where
                     child.exited().await;
                 }
             };
+            let finishing = async {
+                if has_pushed {
+                    finishing.await;
+                } else {
+                    let _ = timeout(GOODBYE, finishing).await;
+                }
+            };
             tokio::select! {
                 () = finishing => {}
                 () = ended.dismissed(), if !is_local => {}
                 () = ended.ended() => {}
             }
         });
+    }
+
+    fn hung_up(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            // Whatever comes now is not an answer, and so the end of what can be understood.
+            let _ = self.reader.read().await;
+        })
+    }
+
+    fn advertised_at(&self) -> Instant {
+        self.advertised_at
     }
 }

@@ -12,20 +12,20 @@ use crate::place::{Place, close, failure_of};
 use crate::server::{BEARER, PASSWORD, USER, set_password};
 
 /// A helper that writes down what it is asked and told, and answers with what is in the file `answer`.
-fn recorder(place: &Place) -> String {
+pub(crate) fn recorder(place: &Place) -> String {
     let dir = place.dir().display();
     format!(
         "!f() {{ echo \"$1\" >>'{dir}/record'; cat >>'{dir}/record'; test \"$1\" = get && cat '{dir}/answer'; }}; f"
     )
 }
 
-fn answer(place: &Place, password: &str) {
+pub(crate) fn answer(place: &Place, password: &str) {
     let text = format!("username={USER}\npassword={password}\n");
     fs::write(place.dir().join("answer"), text).expect("writable");
 }
 
 /// The verbs that the recorder was called with.
-fn verbs(place: &Place) -> Vec<String> {
+pub(crate) fn verbs(place: &Place) -> Vec<String> {
     let record = fs::read_to_string(place.dir().join("record")).unwrap_or_default();
     let is_verb = |line: &&str| matches!(*line, "get" | "store" | "erase");
     record.lines().filter(is_verb).map(str::to_owned).collect()

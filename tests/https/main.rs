@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 mod credentials;
+mod kept;
 mod memory;
 #[path = "../support/peak.rs"]
 mod peak;

@@ -29,6 +29,8 @@ pub(crate) struct Place {
     config: Vec<(String, String)>,
     /// The longest silence.
     pub(crate) idle: Option<Duration>,
+    /// How long a pusher keeps its connection and what it was told; not at all by default.
+    pub(crate) keep_connection: Duration,
     root: TempDir,
 }
 
@@ -54,6 +56,7 @@ impl Place {
             env,
             config: Vec::new(),
             idle: LIMIT,
+            keep_connection: Duration::ZERO,
             root,
         };
         place.git(
@@ -185,6 +188,7 @@ impl Place {
                 idle: self.idle,
                 attempt: LIMIT,
             },
+            keep_connection: self.keep_connection,
         };
         RemotePusher::new(side, route, TransportNote::default())
     }

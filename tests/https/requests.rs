@@ -140,17 +140,6 @@ async fn a_server_that_falls_silent_is_a_timeout_and_may_have_the_push() {
 }
 
 #[tokio::test]
-async fn a_kept_connection_that_has_died_is_no_failure() {
-    let Some(mut place) = Place::new() else { return };
-    let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
-    place.assert_pushed(&pusher.attempt(false).await.outcome);
-    place.apache.restart();
-    place.commit("two");
-    place.assert_pushed(&pusher.attempt(false).await.outcome);
-    close(&pusher).await;
-}
-
-#[tokio::test]
 async fn what_is_no_smart_server_is_told_apart() {
     let Some(place) = Place::new() else { return };
     std::fs::write(place.dir().join("page.html"), "<html>Log in</html>").expect("writable");

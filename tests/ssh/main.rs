@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod argv;
+mod kept;
 mod memory;
 #[path = "../support/peak.rs"]
 mod peak;

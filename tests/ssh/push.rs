@@ -11,7 +11,7 @@ use crate::support::sshd::{Sshd, make_key};
 use crate::support::{Sandbox, attempt, close, failure_of, make_executable, pushed};
 
 /// How the command of production looks, with the files of the sandbox.
-fn production_command(sandbox: &Sandbox) -> String {
+pub(crate) fn production_command(sandbox: &Sandbox) -> String {
     format!(
         "ssh -i {} -F /dev/null -o UserKnownHostsFile={} -o GlobalKnownHostsFile=/dev/null -o StrictHostKeyChecking=yes",
         sandbox.path("key").display(),
@@ -44,7 +44,7 @@ fn assert_failure(failure: &Failure, kind: Kind, words: &str) {
 }
 
 /// The processes that have a file of the sandbox in their command: `known_hosts` for ssh, and the shell around it.
-fn processes(sandbox: &Sandbox, file: &str) -> Vec<String> {
+pub(crate) fn processes(sandbox: &Sandbox, file: &str) -> Vec<String> {
     let marker = sandbox.path(file).display().to_string();
     let processes = fs::read_dir("/proc").expect("Linux").flatten();
     processes
@@ -65,7 +65,7 @@ async fn assert_ends(sandbox: &Sandbox, file: &str) {
     waited.unwrap_or_else(|_| panic!("left running: {:?}", processes(sandbox, file)));
 }
 
-async fn assert_nothing_is_left(sandbox: &Sandbox) {
+pub(crate) async fn assert_nothing_is_left(sandbox: &Sandbox) {
     assert_ends(sandbox, "known_hosts").await;
 }
 
@@ -376,7 +376,7 @@ async fn a_backlog_of_ten_thousand_commits_arrives() {
     assert_eq!(remote_tip(&sandbox), tip);
 }
 
-fn install_hook(remote: &Path, name: &str, content: &str) {
+pub(crate) fn install_hook(remote: &Path, name: &str, content: &str) {
     let hook = remote.join("hooks").join(name);
     fs::create_dir_all(remote.join("hooks")).expect("a repository");
     fs::write(&hook, format!("#!/bin/sh\n{content}\n")).expect("writable");
@@ -396,7 +396,7 @@ async fn a_declining_hook_is_quoted() {
     assert_nothing_is_left(&sandbox).await;
 }
 
-fn make_fifo(path: &Path) {
+pub(crate) fn make_fifo(path: &Path) {
     let made = std::process::Command::new("mkfifo").arg(path).status();
     assert!(made.expect("mkfifo runs").success());
 }

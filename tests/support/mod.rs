@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) struct Sandbox {
     base: PathBuf,
     pub(crate) env: Environment,
+    /// How long a pusher keeps its connection; not at all by default.
+    pub(crate) keep_connection: Duration,
     _root: TempDir,
 }
 
@@ -49,6 +51,7 @@ impl Sandbox {
         let sandbox = Self {
             base,
             env,
+            keep_connection: Duration::ZERO,
             _root: root,
         };
         let base = &sandbox.base;
@@ -142,6 +145,7 @@ impl Sandbox {
                 idle: Some(PATIENCE),
                 attempt: None,
             },
+            keep_connection: self.keep_connection,
         };
         RemotePusher::new(SharedSide::new(target), route, TransportNote::default())
     }

@@ -201,6 +201,7 @@ pub(crate) async fn push_if_child() -> bool {
             idle: PATIENCE,
             attempt: PATIENCE,
         },
+        keep_connection: Duration::ZERO,
     };
     let pusher = RemotePusher::new(side, route, TransportNote::default());
     // Where this is not possible the peak is that of the whole life, which is no less.

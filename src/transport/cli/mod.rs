@@ -15,9 +15,10 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitStatus;
 
+use futures_util::future::BoxFuture;
 use tokio::io::AsyncReadExt;
 use tokio::process::ChildStdout;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use self::command::{Destination, Git};
 use self::porcelain::{Porcelain, RefList, Verdict, is_non_fast_forward};
@@ -91,12 +92,13 @@ impl Transport for CliTransport {
         Some(&self.reason)
     }
 
-    fn connect(&self) -> LocalFuture<'_, Result<Box<dyn Session>, Failure>> {
+    fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
         Box::pin(async move {
             let refs = self.inner.read_refs().await?;
             Ok(Box::new(CliSession {
                 inner: self.inner.clone(),
                 advertisement: Advertisement::from_refs(refs),
+                advertised_at: Instant::now(),
             }) as Box<dyn Session>)
         })
     }
@@ -237,6 +239,7 @@ fn essence(stderr: &str) -> String {
 struct CliSession {
     inner: Inner,
     advertisement: Advertisement,
+    advertised_at: Instant,
 }
 
 impl Session for CliSession {
@@ -259,6 +262,10 @@ impl Session for CliSession {
     }
 
     fn finish(self: Box<Self>) {}
+
+    fn advertised_at(&self) -> Instant {
+        self.advertised_at
+    }
 }
 
 impl CliSession {

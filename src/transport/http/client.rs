@@ -12,14 +12,23 @@ use tokio::task::spawn_blocking;
 use super::settings::ClientSettings;
 use crate::failure::{Failure, Kind};
 
-/// How long a connection is kept for the next push.
-const KEEP_CONNECTION: Duration = Duration::from_secs(30);
-
 /// The client, shared by all attempts of a daemon so that connections and TLS sessions are used again.
 #[derive(Clone, Default)]
-pub struct SharedClient(Arc<Mutex<Option<(ClientSettings, Client)>>>);
+pub struct SharedClient {
+    keep_for: Duration,
+    client: Arc<Mutex<Option<(ClientSettings, Client)>>>,
+}
 
 impl SharedClient {
+    /// Keeps connections for so long after their last use; zero, as by default, keeps none after an attempt.
+    #[must_use]
+    pub fn new(keep_for: Duration) -> Self {
+        Self {
+            keep_for,
+            client: Arc::default(),
+        }
+    }
+
     /// The client for these settings.
     pub(super) async fn get(&self, settings: ClientSettings) -> Result<Client, Failure> {
         if let Some((of, client)) = &*self.lock()
@@ -27,11 +36,13 @@ impl SharedClient {
         {
             return Ok(client.clone());
         }
-        let for_build = settings.clone();
-        let client = spawn_blocking(move || build(&for_build))
+        let (for_build, keep_for) = (settings.clone(), self.keep_for);
+        let client = spawn_blocking(move || build(&for_build, keep_for))
             .await
             .unwrap_or_else(|panic| Err(Failure::new(Kind::Local, format!("a bug: {panic}"))))?;
-        *self.lock() = Some((settings, client.clone()));
+        if !keep_for.is_zero() {
+            *self.lock() = Some((settings, client.clone()));
+        }
         Ok(client)
     }
 
@@ -41,7 +52,7 @@ impl SharedClient {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<(ClientSettings, Client)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -51,7 +62,9 @@ impl fmt::Debug for SharedClient {
     }
 }
 
-fn build(settings: &ClientSettings) -> Result<Client, Failure> {
+fn build(settings: &ClientSettings, keep_for: Duration) -> Result<Client, Failure> {
+    // One that is not kept ends with its attempt, whose requests share a connection all the same.
+    let idle_limit = (!keep_for.is_zero()).then_some(keep_for);
     let mut tls = settings.tls.load()?;
     let mut builder = Client::builder();
     if settings.is_http1_only {
@@ -66,7 +79,7 @@ fn build(settings: &ClientSettings) -> Result<Client, Failure> {
         .proxy(Proxy::custom(move |url| proxy.proxy_for(url)))
         .redirect(Policy::none())
         .referer(false)
-        .pool_idle_timeout(KEEP_CONNECTION)
+        .pool_idle_timeout(idle_limit)
         .build()
         .map_err(|error| Failure::new(Kind::Local, format!("HTTP cannot be set up: {}", chain(&error))))
 }

@@ -12,6 +12,7 @@ mod tls;
 
 use std::path::PathBuf;
 
+use futures_util::future::BoxFuture;
 use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, LOCATION, PRAGMA};
 use reqwest::{Response, Url};
 
@@ -23,7 +24,7 @@ pub use settings::unsupported_settings;
 
 use super::activity::Activity;
 use super::hangup::{ADVERTISING, failure_of, silence};
-use super::{LocalFuture, Session, Settings, Source, Transport};
+use super::{Session, Settings, Source, Transport};
 use crate::config::Config;
 use crate::credential::Helpers;
 use crate::failure::{Failure, Kind};
@@ -170,7 +171,12 @@ impl Transport for HttpTransport {
         self.url.scheme()
     }
 
-    fn connect(&self) -> LocalFuture<'_, Result<Box<dyn Session>, Failure>> {
+    /// What is kept is the advertisement, which saves a request.
+    fn may_be_kept(&self) -> bool {
+        true
+    }
+
+    fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
         Box::pin(async move {
             let activity = Activity::new();
             let limit = self.settings.idle_timeout;

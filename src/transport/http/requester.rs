@@ -181,8 +181,8 @@ impl Requester {
         }
     }
 
-    /// Sends a request whose body is gone afterwards.
-    pub(super) async fn send_stream(
+    /// Sends a request once, whatever is answered: its body is gone afterwards, or the login is that of an earlier one.
+    pub(super) async fn send_only(
         &mut self,
         url: &Url,
         request: RequestBuilder,

@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Body, Client, RequestBuilder, Response, Url};
+use tokio::time::Instant;
 use tokio_util::io::StreamReader;
 
 use super::client::chain;
@@ -45,6 +46,9 @@ pub(super) struct HttpSession {
     /// With a slash at its end.
     base: Url,
     advertisement: Advertisement,
+    advertised_at: Instant,
+    /// The advertisement is what an earlier push left, and whom the server takes us for may have changed since.
+    is_remembered: bool,
     post_buffer: usize,
     activity: Activity,
     idle_timeout: Option<Duration>,
@@ -66,6 +70,8 @@ impl HttpSession {
             requester,
             base,
             advertisement,
+            advertised_at: Instant::now(),
+            is_remembered: false,
             post_buffer,
             activity,
             idle_timeout: settings.idle_timeout,
@@ -95,13 +101,13 @@ impl HttpSession {
             Gathered::Whole(body) => {
                 progress.set_sent();
                 let prepare = |client: &Client| post(client, &url).body(body.clone());
-                self.requester.send(&url, prepare).await
+                self.send(&url, prepare).await
             }
             Gathered::Part(pieces) => {
                 self.probe(&url).await?;
                 let body = Body::wrap_stream(streamed(pieces, pack, progress.clone(), &self.activity));
                 let request = post(&self.requester.client, &url).body(body);
-                self.requester.send_stream(&url, request).await
+                self.requester.send_only(&url, request).await
             }
         };
         let response = answered.map_err(|refused| progress.settle(refused))?;
@@ -132,13 +138,46 @@ impl HttpSession {
         }
     }
 
+    /// Sends a request. A credential that was taken from the helpers for an earlier push and is refused by now is no
+    /// reason to make them forget one: they are asked anew by whoever looks afresh.
+    async fn send(
+        &mut self,
+        url: &Url,
+        prepare: impl Fn(&Client) -> RequestBuilder + Send,
+    ) -> Result<Response, Refused> {
+        if self.is_remembered {
+            let request = prepare(&self.requester.client);
+            self.requester.send_only(url, request).await
+        } else {
+            self.requester.send(url, prepare).await
+        }
+    }
+
+    /// Reads what the server still says after its report, in the background.
+    fn drain(&mut self) {
+        let Some(mut rest) = self.rest.take() else { return };
+        let background = self.background.clone();
+        self.background.spawn(async move {
+            let finishing = async {
+                let drained: Result<(), WireError> = send_pack::drain(&mut rest).await;
+                if let Err(error) = drained {
+                    tracing::debug!(%error, "what the server said after its report could not be read");
+                }
+            };
+            tokio::select! {
+                () = finishing => {}
+                () = background.dismissed() => {}
+            }
+        });
+    }
+
     /// Sends the smallest request, as git does: a server that wants credentials says so now, and not
     /// when the pack has gone out in vain.
     async fn probe(&mut self, url: &Url) -> Result<(), Failure> {
         let mut flush = Vec::new();
         encode_flush(&mut flush);
         let prepare = |client: &Client| post(client, url).body(flush.clone());
-        let answered = self.requester.send(url, prepare).await;
+        let answered = self.send(url, prepare).await;
         let response = answered.map_err(|refused| refused.failure)?;
         match reader_of(response, &self.activity).discard().await {
             Ok(()) => Ok(()),
@@ -307,21 +346,19 @@ impl Session for HttpSession {
         })
     }
 
-    fn finish(self: Box<Self>) {
-        let Some(mut rest) = self.rest else { return };
-        let background = self.background.clone();
-        self.background.spawn(async move {
-            let finishing = async {
-                let drained: Result<(), WireError> = send_pack::drain(&mut rest).await;
-                if let Err(error) = drained {
-                    tracing::debug!(%error, "what the server said after its report could not be read");
-                }
-            };
-            tokio::select! {
-                () = finishing => {}
-                () = background.dismissed() => {}
-            }
-        });
+    fn finish(mut self: Box<Self>) {
+        self.drain();
+    }
+
+    fn finish_for_next(mut self: Box<Self>, refname: &str, tip: Oid) -> Option<Box<dyn Session>> {
+        self.drain();
+        self.advertisement.move_tip(refname, tip);
+        self.is_remembered = true;
+        Some(self)
+    }
+
+    fn advertised_at(&self) -> Instant {
+        self.advertised_at
     }
 }
 

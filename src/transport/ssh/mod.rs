@@ -14,13 +14,14 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use futures_util::future::BoxFuture;
 use tokio::process::{ChildStdin, ChildStdout};
 use tokio::time::timeout;
 
 use self::variant::{Program, Variant};
 use super::child::Child;
 use super::session::StreamSession;
-use super::{LocalFuture, Session, Settings, Transport, program};
+use super::{Session, Settings, Transport, program};
 use crate::config::{Config, Environment};
 use crate::failure::{self, Failure, Kind};
 
@@ -213,7 +214,12 @@ impl Transport for SshTransport {
         "ssh"
     }
 
-    fn connect(&self) -> LocalFuture<'_, Result<Box<dyn Session>, Failure>> {
+    /// Logging in takes most of the time of a small push.
+    fn may_be_kept(&self) -> bool {
+        true
+    }
+
+    fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
         Box::pin(self.open())
     }
 }

@@ -1,0 +1,122 @@
+//! The way to the remote: what the caller has fixed, and what git's configuration makes of it at one moment.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::branch::Target;
+use crate::config::{Config, Environment};
+use crate::failure::{Failure, Kind};
+use crate::options::{Timeouts, TransportChoice};
+use crate::transport::{self, Session, Settings, Source, Transport};
+use crate::url::Remote;
+
+/// Where the pushes go and how. Its `Debug` leaves the remote out: as a URL it may hold a secret.
+#[derive(Clone)]
+pub struct Route {
+    /// The remote, as the caller named it; resolved anew at each attempt.
+    pub remote: String,
+    /// Where git would run.
+    pub root: PathBuf,
+    /// The directory with the objects and the configuration.
+    pub common_dir: PathBuf,
+    /// The environment at the start; children get exactly this one.
+    pub environment: Environment,
+    /// Which transport to use.
+    pub transport: TransportChoice,
+    /// The limits of one attempt.
+    pub timeouts: Timeouts,
+    /// How long what was connected stays ready for the next push; zero is not at all.
+    pub keep_connection: Duration,
+}
+
+/// The transport of the last attempt, for the status.
+#[derive(Debug, Clone, Default)]
+pub struct TransportNote(Arc<Mutex<Option<ChosenTransport>>>);
+
+/// Which transport was chosen, and why if it is not the obvious one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChosenTransport {
+    /// Its name.
+    pub transport: &'static str,
+    /// Why it had to be this one.
+    pub reason: Option<String>,
+}
+
+impl TransportNote {
+    /// The last one; `None` before the first attempt.
+    #[must_use]
+    pub fn get(&self) -> Option<ChosenTransport> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set(&self, chosen: ChosenTransport) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(chosen);
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Route")
+            .field("root", &self.root)
+            .field("common_dir", &self.common_dir)
+            .field("transport", &self.transport)
+            .field("timeouts", &self.timeouts)
+            .field("keep_connection", &self.keep_connection)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A route as the configuration of one moment has it. Two are equal where git would do the same in both: then what was
+/// connected along the one can be used by the other.
+pub(super) struct Way {
+    pub(super) remote: Remote,
+    pub(super) transport: Box<dyn Transport>,
+    config: Config,
+}
+
+impl PartialEq for Way {
+    fn eq(&self, other: &Self) -> bool {
+        // The transport's name tells whether a hook or a file makes it git's own client by now.
+        self.remote == other.remote
+            && self.transport.name() == other.transport.name()
+            && self.config.entries() == other.config.entries()
+    }
+}
+
+impl Way {
+    pub(super) async fn connect(&self, limit: Option<Duration>) -> Result<Box<dyn Session>, Failure> {
+        match limit {
+            None => self.transport.connect().await,
+            Some(limit) => timeout(limit, self.transport.connect())
+                .await
+                .unwrap_or_else(|_| Err(Failure::timed_out("the remote did not answer", limit))),
+        }
+    }
+}
+
+impl Route {
+    /// The way of this moment.
+    pub(super) fn find(&self, target: &Target, settings: Settings) -> Result<Arc<Way>, Failure> {
+        let config = Config::load(&self.environment, &self.common_dir, &target.git_dir)?;
+        let remote = Remote::resolve(&config, &self.remote, &self.root)
+            .map_err(|error| Failure::new(Kind::Local, error.to_string()))?;
+        let source = Source {
+            root: &self.root,
+            git_dir: &target.git_dir,
+            common_dir: &self.common_dir,
+            refname: &target.refname,
+            config: &config,
+        };
+        let transport = transport::for_remote(&remote, &source, self.transport, settings)?;
+        Ok(Arc::new(Way {
+            remote,
+            transport,
+            config,
+        }))
+    }
+}

@@ -1,0 +1,197 @@
+//! What the last push told is enough for the next one, and nobody is told when it was not.
+
+use std::fs;
+use std::time::Duration;
+
+use git_push_daemon::attempt::RemotePusher;
+use git_push_daemon::daemon::Pusher;
+use git_push_daemon::failure::Kind;
+use git_push_daemon::state::Outcome;
+
+use crate::credentials::{answer, recorder, verbs};
+use crate::place::{Place, close, failure_of};
+use crate::server::{PASSWORD, USER, set_password};
+
+/// Longer than any test takes.
+const KEEP: Duration = Duration::from_secs(600);
+
+fn place() -> Option<Place> {
+    let mut place = Place::new()?;
+    place.keep_connection = KEEP;
+    Some(place)
+}
+
+/// Compares the methods and statuses of all requests. Their order in the log is that of the ends of their answers.
+async fn assert_requests(place: &Place, expected: &[&str]) {
+    let requests = place.apache.requests(expected.len()).await;
+    let short = |request: &String| {
+        let method = request.split(' ').next().unwrap_or_default();
+        let status = request.split(' ').nth(2).unwrap_or_default();
+        format!("{method} {status}")
+    };
+    let mut requests: Vec<String> = requests.iter().map(short).collect();
+    let mut expected = expected.to_vec();
+    requests.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(requests, expected);
+}
+
+async fn push(place: &Place, pusher: &RemotePusher, content: &str) {
+    place.commit(content);
+    place.assert_pushed(&pusher.attempt(false).await.outcome);
+}
+
+/// A commit of somebody else's upon the remote's branch.
+fn commit_elsewhere(place: &Place) -> String {
+    let remote = place.remote();
+    let commit = place.git(
+        &remote,
+        &["commit-tree", "-p", "main", "-m", "theirs", "main^{tree}"],
+    );
+    place.git(&remote, &["update-ref", "refs/heads/main", &commit]);
+    place.open_to_server();
+    commit
+}
+
+#[tokio::test]
+async fn the_next_push_is_a_single_request() {
+    let Some(place) = place() else { return };
+    let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
+    for content in ["two", "three", "four"] {
+        push(&place, &pusher, content).await;
+    }
+    close(&pusher).await;
+    assert_requests(&place, &["GET 200", "POST 200", "POST 200", "POST 200"]).await;
+    place.git(&place.remote(), &["fsck", "--strict"]);
+}
+
+#[tokio::test]
+async fn a_look_that_found_everything_there_saves_the_next_one() {
+    let Some(place) = place() else { return };
+    let url = place.apache.url("anonymous", "r.git");
+    place.push_well(&url).await;
+    let pusher = place.pusher(&url);
+    let outcome = pusher.attempt(false).await.outcome;
+    assert!(matches!(outcome, Outcome::UpToDate { .. }), "{outcome:?}");
+    push(&place, &pusher, "two").await;
+    close(&pusher).await;
+    assert_requests(&place, &["GET 200", "POST 200"].repeat(2)).await;
+}
+
+#[tokio::test]
+async fn the_remote_is_asked_again_after_a_while_or_once_the_settings_have_changed() {
+    let Some(mut place) = place() else { return };
+    place.keep_connection = Duration::from_millis(200);
+    let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
+    push(&place, &pusher, "two").await;
+    tokio::time::sleep(place.keep_connection).await;
+    push(&place, &pusher, "three").await;
+    close(&pusher).await;
+
+    place.keep_connection = KEEP;
+    let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
+    push(&place, &pusher, "four").await;
+    place.git(&place.local(), &["config", "http.userAgent", "another"]);
+    push(&place, &pusher, "five").await;
+    close(&pusher).await;
+    assert_requests(&place, &["GET 200", "POST 200"].repeat(4)).await;
+}
+
+#[tokio::test]
+async fn somebody_elses_commit_is_seen_though_nobody_asked() {
+    let Some(place) = place() else { return };
+    let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
+    push(&place, &pusher, "two").await;
+    let theirs = commit_elsewhere(&place);
+    place.commit("ours");
+    match pusher.attempt(false).await.outcome {
+        Outcome::Diverged { failure, .. } => {
+            assert_eq!(failure.remote_commit().map(|oid| oid.to_string()), Some(theirs));
+        }
+        other => panic!("{other:?}"),
+    }
+    close(&pusher).await;
+    assert_requests(&place, &["GET 200", "POST 200", "POST 200", "GET 200"]).await;
+}
+
+#[tokio::test]
+async fn a_branch_that_was_deleted_meanwhile_is_created_again() {
+    let Some(place) = place() else { return };
+    let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
+    push(&place, &pusher, "two").await;
+    place.git(&place.remote(), &["update-ref", "-d", "refs/heads/main"]);
+    place.open_to_server();
+    push(&place, &pusher, "three").await;
+    close(&pusher).await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_started_again_is_no_failure() {
+    let Some(mut place) = place() else { return };
+    let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
+    push(&place, &pusher, "two").await;
+    place.apache.restart();
+    push(&place, &pusher, "three").await;
+    close(&pusher).await;
+}
+
+#[tokio::test]
+async fn a_repository_that_is_gone_is_told_once() {
+    let Some(place) = place() else { return };
+    let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
+    push(&place, &pusher, "two").await;
+    fs::rename(place.remote(), place.dir().join("elsewhere.git")).expect("it is there");
+    place.commit("three");
+    let failure = failure_of(pusher.attempt(false).await.outcome);
+    assert_eq!(failure.kind(), Kind::RemoteError, "{failure}");
+    close(&pusher).await;
+    assert_requests(&place, &["GET 200", "POST 200", "POST 404", "GET 404"]).await;
+}
+
+#[tokio::test]
+async fn a_login_serves_the_next_push_and_one_that_expired_is_asked_for_anew() {
+    let Some(mut place) = place() else { return };
+    place.set("credential.helper", recorder(&place));
+    answer(&place, PASSWORD);
+    let pusher = place.pusher(&place.apache.url("basic", "r.git"));
+    push(&place, &pusher, "two").await;
+    push(&place, &pusher, "three").await;
+
+    // Both sides have the new one: nobody is to forget it because of the old one.
+    set_password(place.dir(), "rotated");
+    answer(&place, "rotated");
+    push(&place, &pusher, "four").await;
+    close(&pusher).await;
+    let first = ["GET 401", "GET 200", "POST 200", "POST 200"];
+    let second = ["POST 401", "GET 401", "GET 200", "POST 200"];
+    assert_requests(&place, &[first, second].concat()).await;
+    assert_eq!(verbs(&place), ["get", "store", "get", "store"]);
+}
+
+#[tokio::test]
+async fn a_login_that_only_the_push_needs_serves_the_next_one() {
+    let Some(place) = place() else { return };
+    let login = format!("{USER}:{PASSWORD}");
+    let pusher = place.pusher(&place.apache.url_as(&login, "push-basic", "r.git"));
+    push(&place, &pusher, "two").await;
+    push(&place, &pusher, "three").await;
+    close(&pusher).await;
+    assert_requests(&place, &["GET 200", "POST 401", "POST 200", "POST 200"]).await;
+}
+
+#[tokio::test]
+async fn a_large_pack_is_probed_for_and_streamed_to_what_is_remembered() {
+    let Some(mut place) = place() else { return };
+    place.set("http.version", "HTTP/1.1");
+    let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
+    push(&place, &pusher, "two").await;
+    place.commit_noise(3_000_000);
+    place.assert_pushed(&pusher.attempt(false).await.outcome);
+    push(&place, &pusher, "small again").await;
+    close(&pusher).await;
+    let whole = place.apache.requests(5).await;
+    assert_eq!(whole.len(), 5, "{whole:?}");
+    for kind in ["transfer=- length=4", "transfer=chunked length=-"] {
+        assert!(whole.iter().any(|request| request.contains(kind)), "{whole:?}");
+    }
+}
