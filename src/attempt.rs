@@ -4,6 +4,8 @@
 //! again is `state`'s business. It never forces: the command carries the old value that was looked at, and
 //! the remote compares.
 
+mod steps;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
+use self::steps::Steps;
 use crate::branch::SharedSide;
 use crate::config::{Config, Environment};
 use crate::daemon::{Attempted, Probed, Pusher};
@@ -108,6 +111,7 @@ struct Progress {
     had_work: bool,
     /// The push that has left, or is leaving.
     sending: Option<Unconfirmed>,
+    steps: Steps,
 }
 
 /// What a look at the remote found.
@@ -230,6 +234,7 @@ impl RemotePusher {
 
     /// Compares the local tip of this moment with what the remote advertises.
     async fn look(&self, session: &dyn Session, progress: &mut Progress) -> Result<Look, Failure> {
+        progress.steps.connected = progress.steps.now();
         let remote = session.advertisement().tip(&self.side.target().refname);
         progress.remote = Some(remote.map_or(RemoteTip::Absent, RemoteTip::At));
         let compared = self
@@ -272,6 +277,7 @@ impl RemotePusher {
         previous: Option<Oid>,
         progress: &mut Progress,
     ) -> Result<(Report, PackStats), Failure> {
+        progress.steps.looked = progress.steps.now();
         let command = Command::new(refname, previous, tip)
             .map_err(|error| Failure::new(Kind::Local, error.to_string()))?;
         let remote_has = session.advertisement().tips().collect();
@@ -279,7 +285,7 @@ impl RemotePusher {
         let (sender, pack) = mpsc::channel(PACK_PIECES);
         let request = PackRequest { tip, remote_has };
         let packing = if session.takes_pack() {
-            self.pack(request, sender)
+            self.pack(request, sender, progress.steps.on_packed())
         } else {
             drop(sender);
             self.count(request)
@@ -291,6 +297,7 @@ impl RemotePusher {
             bytes: 0,
         });
         let sent = session.push(&command, &shallow, pack).await;
+        progress.steps.reported = progress.steps.now();
         match sent {
             Ok(report) => {
                 progress.sending = None;
@@ -329,12 +336,17 @@ impl RemotePusher {
         &self,
         request: PackRequest,
         sender: mpsc::Sender<Result<bytes::Bytes, Failure>>,
+        on_packed: impl FnOnce() + Send + 'static,
     ) -> JoinHandle<Result<PackStats, Failure>> {
         let target = self.side.target().clone();
         tokio::task::spawn_blocking(move || {
             let opened = crate::branch::LocalSide::open(target);
             match opened {
-                Ok(side) => pack::stream_pack(side.repository().raw(), &request, sender),
+                Ok(side) => {
+                    let made = pack::stream_pack(side.repository().raw(), &request, sender);
+                    on_packed();
+                    made
+                }
                 Err(failure) => {
                     let _ = sender.blocking_send(Err(failure.clone()));
                     Err(failure)
@@ -466,6 +478,7 @@ fn conflict_ref(now: SystemTime, taken: &[(Oid, String)]) -> String {
 
 impl Pusher for RemotePusher {
     async fn attempt(&self, preserve: bool) -> Attempted {
+        tracing::debug!("an attempt starts");
         let mut progress = Progress::default();
         let run = self.run(preserve, &mut progress);
         let result = match self.route.timeouts.attempt {
@@ -476,6 +489,7 @@ impl Pusher for RemotePusher {
         };
         let remote = progress.remote.unwrap_or(RemoteTip::Unseen);
         let survey = self.survey_after(remote).await;
+        progress.steps.log();
         let outcome = match (result, progress.tip, remote) {
             (Ok(outcome), ..) => outcome,
             // The remote judged it so although what it advertised allowed the update.
