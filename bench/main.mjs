@@ -51,25 +51,39 @@ await main(async () => {
 });
 
 async function measure(chosen, isWhole) {
-  const [{ Native }, { Places }, machine, report] = await Promise.all([
+  const [{ Native }, { Places }, { missing }, machine, report] = await Promise.all([
     import('./peers/native.mjs'),
     import('./places.mjs'),
+    import('../__test__/support/servers.mjs'),
     import('./machine.mjs'),
     import('./report.mjs'),
   ]);
   const run = makeScope();
+  // The servers are in groups of their own, which a terminal's Ctrl-C does not reach.
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ]) {
+    process.once(signal, () => run.end().finally(() => process.exit(code)));
+  }
   const native = new Native({ isBuilt: options['no-build'] });
   run.after(() => native.end());
   const startedAt = new Date();
   const stolen = machine.watchSteal();
   const before = machine.load();
   const cases = [];
-  const failures = [];
+  const [skipped, failures] = [[], []];
   const places = new Places(run);
   const iterations = (full, quick) => (options.quick ? quick : full);
   try {
-    for (const { name, title, run: measureCase } of chosen) {
+    for (const { name, title, needs, run: measureCase } of chosen) {
+      if (missing[needs]) {
+        skipped.push(name);
+        console.log(`\n${style.yellow('skipped')} ${title}: ${missing[needs]}`);
+        continue;
+      }
       const t = makeScope();
+      run.after(() => t.end());
       const caseAt = performance.now();
       const loadBefore = machine.load();
       try {
@@ -94,6 +108,7 @@ async function measure(chosen, isWhole) {
     machine: machine.describeMachine(),
     load: { before, after: machine.load() },
     stealPercent: stolen(),
+    skipped,
     cases,
   };
   const folder = isWhole ? FOLDER : path.join(FOLDER, 'partial');

@@ -234,7 +234,7 @@ impl RemotePusher {
 
     /// Compares the local tip of this moment with what the remote advertises.
     async fn look(&self, session: &dyn Session, progress: &mut Progress) -> Result<Look, Failure> {
-        progress.steps.connected = progress.steps.now();
+        progress.steps.connected = Some(progress.steps.now());
         let remote = session.advertisement().tip(&self.side.target().refname);
         progress.remote = Some(remote.map_or(RemoteTip::Absent, RemoteTip::At));
         let compared = self
@@ -277,7 +277,7 @@ impl RemotePusher {
         previous: Option<Oid>,
         progress: &mut Progress,
     ) -> Result<(Report, PackStats), Failure> {
-        progress.steps.looked = progress.steps.now();
+        progress.steps.looked = Some(progress.steps.now());
         let command = Command::new(refname, previous, tip)
             .map_err(|error| Failure::new(Kind::Local, error.to_string()))?;
         let remote_has = session.advertisement().tips().collect();
@@ -297,7 +297,7 @@ impl RemotePusher {
             bytes: 0,
         });
         let sent = session.push(&command, &shallow, pack).await;
-        progress.steps.reported = progress.steps.now();
+        progress.steps.reported = Some(progress.steps.now());
         match sent {
             Ok(report) => {
                 progress.sending = None;

@@ -75,6 +75,7 @@ const makeBurst = (transport, isQuick) => ({
   name: `burst-${transport}`,
   title: `burst of ${COMMITS} commits, ${transport}`,
   isQuick,
+  needs: transport,
   async run(context) {
     const shape = makeShape(context.run, {
       files: 1_000,

@@ -13,6 +13,7 @@ const cpu = {
   name: 'cpu',
   title: 'CPU of a push on our side, ssh kept ready',
   isQuick: true,
+  needs: 'ssh',
   async run(context) {
     const pushes = context.iterations(30, 8);
     const shape = makeShape(context.run, { files: 1_000, layout: 'sharded', commits: 32 });

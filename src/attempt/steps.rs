@@ -31,8 +31,8 @@ impl Default for Steps {
 }
 
 impl Steps {
-    pub(super) fn now(&self) -> Option<Duration> {
-        Some(self.start.elapsed())
+    pub(super) fn now(&self) -> Duration {
+        self.start.elapsed()
     }
 
     /// Notes, from the thread that makes the pack, that all of it was made.
@@ -55,7 +55,7 @@ impl Steps {
             looked_ms = ms(self.looked),
             packed_ms = ms(self.packed.get().copied()),
             reported_ms = ms(self.reported),
-            ended_ms = ms(self.now()),
+            ended_ms = ms(Some(self.now())),
             "the steps of an attempt"
         );
     }
