@@ -11,6 +11,7 @@
 mod conflict;
 mod packing;
 mod route;
+mod steps;
 
 use std::future::{Future, ready};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +20,7 @@ use std::time::SystemTime;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
+use self::steps::Steps;
 use crate::branch::SharedSide;
 use crate::daemon::{Attempted, Probed, Pusher};
 use crate::failure::{self, Failure, Kind};
@@ -67,6 +69,7 @@ struct Progress {
     unconfirmed: Option<Unconfirmed>,
     /// What a hook said to one of these over a kept connection: the tip and the remote's at that time.
     declined: Option<(Oid, Option<Oid>, Failure)>,
+    steps: Steps,
 }
 
 impl Progress {
@@ -335,6 +338,7 @@ impl RemotePusher {
 
     /// Compares the local tip of this moment with what the remote advertises.
     async fn look(&self, session: &dyn Session, progress: &mut Progress) -> Result<Look, Failure> {
+        progress.steps.connected = Some(progress.steps.now());
         let remote = session.advertisement().tip(&self.side.target().refname);
         progress.remote = Some(remote.map_or(RemoteTip::Absent, RemoteTip::At));
         let compared = self
@@ -377,6 +381,7 @@ impl RemotePusher {
         previous: Option<Oid>,
         progress: &mut Progress,
     ) -> Result<(Report, PackStats), Failure> {
+        progress.steps.looked = Some(progress.steps.now());
         let command = Command::new(refname, previous, tip)
             .map_err(|error| Failure::new(Kind::Local, error.to_string()))?;
         let remote_has = session.advertisement().tips().collect();
@@ -384,7 +389,7 @@ impl RemotePusher {
         let (sender, pack) = mpsc::channel(PACK_PIECES);
         let request = PackRequest { tip, remote_has };
         let packed = if session.takes_pack() {
-            packing::pack(&self.side, request, sender)
+            packing::pack(&self.side, request, sender, progress.steps.on_packed())
         } else {
             drop(sender);
             packing::count(&self.side, request)
@@ -396,6 +401,7 @@ impl RemotePusher {
             bytes: 0,
         });
         let sent = session.push(&command, &shallow, pack).await;
+        progress.steps.reported = Some(progress.steps.now());
         match sent {
             Ok(report) => {
                 progress.sending = None;
@@ -537,11 +543,13 @@ fn refusal(refname: &str, report: &Report) -> Failure {
 
 impl Pusher for RemotePusher {
     async fn attempt(&self, preserve: bool) -> Attempted {
+        tracing::debug!("an attempt starts");
         let mut progress = Progress::default();
         let run = self.run(preserve, &mut progress);
         let result = self.within_limit(run).await;
         let remote = progress.remote.unwrap_or(RemoteTip::Unseen);
         let survey = self.survey_after(remote).await;
+        progress.steps.log();
         let outcome = match (result, progress.tip, progress.diverged, remote) {
             (Ok(outcome), ..) => outcome,
             (Err(cut_off), Some(tip), Some((failure, comparable)), _) => Outcome::Diverged {

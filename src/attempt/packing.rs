@@ -24,12 +24,17 @@ pub(super) fn pack(
     side: &SharedSide,
     request: PackRequest,
     sender: mpsc::Sender<Result<Bytes, Failure>>,
+    on_packed: impl FnOnce() + Send + 'static,
 ) -> JoinHandle<Result<PackStats, Failure>> {
     let target = side.target().clone();
     tokio::task::spawn_blocking(move || {
         let opened = LocalSide::open(target);
         match opened {
-            Ok(side) => pack::stream_pack(side.repository().raw(), &request, sender),
+            Ok(side) => {
+                let made = pack::stream_pack(side.repository().raw(), &request, sender);
+                on_packed();
+                made
+            }
             Err(failure) => {
                 let _ = sender.blocking_send(Err(failure.clone()));
                 Err(failure)

@@ -1,0 +1,9 @@
+/** Every case, in the order in which they run. */
+
+import { backlog } from './backlog.mjs';
+import { burst } from './burst.mjs';
+import { clientWork, pushes } from './pushes.mjs';
+import { resources } from './resources.mjs';
+import { start } from './start.mjs';
+
+export const allCases = [...pushes, ...clientWork, ...backlog, ...start, ...burst, ...resources];

@@ -1,0 +1,85 @@
+/** Ours, from the ref's update to the `push` event, with the steps that the daemon's own log tells. */
+
+import { startPushDaemon, untilState, within } from '../../__test__/support/daemon.mjs';
+import { setTip } from '../repositories.mjs';
+
+const PUSH_LIMIT_MS = 300_000;
+const ignore = () => {};
+
+/** A daemon that has found the remote to have everything. */
+export class DaemonPeer {
+  #daemon;
+  #repo;
+  #log = [];
+  #fail = ignore;
+  /** What each push was divided into, in milliseconds. */
+  steps = [];
+
+  static async start(place, options = {}) {
+    const peer = new DaemonPeer();
+    peer.#repo = place.repo;
+    peer.#daemon = startPushDaemon({
+      remote: 'origin',
+      repoPath: place.repo,
+      logger: {
+        debug: (fields, message) =>
+          peer.#log.push({ at: performance.now(), fields: fields ?? {}, message }),
+        info: ignore,
+        warn: ignore,
+        error: ignore,
+      },
+      ...options,
+    });
+    peer.#daemon.on('error', ({ err }) => peer.#fail(err));
+    await untilState(peer.#daemon, 'in-sync');
+    return peer;
+  }
+
+  get handle() {
+    return this.#daemon;
+  }
+
+  /** Moves the branch and waits for the event; the milliseconds between. */
+  async push(commit) {
+    this.#log.length = 0;
+    let listener;
+    const pushed = new Promise((resolve, reject) => {
+      listener = (event) => {
+        if (event.commit === commit) resolve(performance.now());
+      };
+      this.#daemon.on('push', listener);
+      this.#fail = reject;
+    });
+    const movedAt = performance.now();
+    setTip(this.#repo, commit);
+    const pushedAt = await within(pushed, `the push of ${commit}`, PUSH_LIMIT_MS);
+    this.#daemon.off('push', listener);
+    this.#note(movedAt, pushedAt);
+    return pushedAt - movedAt;
+  }
+
+  #note(movedAt, pushedAt) {
+    const of = (message) => this.#log.findLast((line) => line.message === message);
+    const start = of('an attempt starts');
+    const done = of('the steps of an attempt')?.fields;
+    if (start === undefined || done === undefined) return;
+    const connected = done.connected_ms ?? 0;
+    const packed = Math.max(done.packed_ms, done.looked_ms);
+    const notice = start.at - movedAt;
+    this.steps.push({
+      notice,
+      connect: connected,
+      // From the advertisement to the whole pack: what `client` is the sum of.
+      look: done.looked_ms - connected,
+      pack: packed - done.looked_ms,
+      server: Math.max(0, done.reported_ms - packed),
+      settle: done.ended_ms - done.reported_ms,
+      tell: Math.max(0, pushedAt - movedAt - notice - done.ended_ms),
+      client: packed - connected,
+    });
+  }
+
+  async stop() {
+    await this.#daemon.stop({ timeoutMs: 0 });
+  }
+}

@@ -1,0 +1,62 @@
+//! When each step of an attempt was done, for the daemon's own log: what the benchmark divides a push into.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Durations since the attempt started.
+#[derive(Debug, Clone)]
+pub(super) struct Steps {
+    start: Instant,
+    /// The advertisement was read; none over a connection that was kept ready.
+    pub(super) connected: Option<Duration>,
+    /// The local tip and what the remote has were compared.
+    pub(super) looked: Option<Duration>,
+    packed: Arc<OnceLock<Duration>>,
+    /// The remote's report was read.
+    pub(super) reported: Option<Duration>,
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        Self {
+            start: Instant::now(),
+            connected: None,
+            looked: None,
+            packed: Arc::default(),
+            reported: None,
+        }
+    }
+}
+
+impl Steps {
+    pub(super) fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// Notes, from the thread that makes the pack, that all of it was made.
+    pub(super) fn on_packed(&self) -> impl FnOnce() + Send + use<> {
+        let (start, packed) = (self.start, Arc::clone(&self.packed));
+        move || {
+            // The pack of a second try within the attempt is not told of.
+            let _ = packed.set(start.elapsed());
+        }
+    }
+
+    /// Tells of an attempt that got as far as a report.
+    pub(super) fn log(&self) {
+        if self.reported.is_none() {
+            return;
+        }
+        let ms = |duration: Option<Duration>| duration.map(|duration| duration.as_secs_f64() * 1e3);
+        tracing::debug!(
+            connected_ms = ms(self.connected),
+            looked_ms = ms(self.looked),
+            packed_ms = ms(self.packed.get().copied()),
+            reported_ms = ms(self.reported),
+            ended_ms = ms(Some(self.now())),
+            "the steps of an attempt"
+        );
+    }
+}
