@@ -171,7 +171,7 @@ impl Failure {
     /// What the server wrote behind `ng <ref>` (or, from a hook-declined push, to its standard error).
     #[must_use]
     pub fn from_rejection(reference: &str, reason: &str, server_messages: &str) -> Self {
-        let kind = kind_of_rejection(reason);
+        let kind = kind_of_unpack_messages(server_messages).unwrap_or_else(|| kind_of_rejection(reason));
         Self::new(
             kind,
             with_server_messages(
@@ -185,7 +185,7 @@ impl Failure {
     #[must_use]
     pub fn from_unpack_error(reason: &str, server_messages: &str) -> Self {
         Self::new(
-            Kind::RemoteError,
+            kind_of_unpack_messages(server_messages).unwrap_or(Kind::RemoteError),
             with_server_messages(
                 &format!("the server could not store the pack: {reason}"),
                 server_messages,
@@ -288,6 +288,17 @@ pub fn is_lost_race(reason: &str) -> bool {
     LOCK_WORDS.iter().any(|words| reason.contains(words))
 }
 
+/// What the server says about a pack that it cannot or will not unpack tells more than the report.
+fn kind_of_unpack_messages(messages: &str) -> Option<Kind> {
+    const WORDS: [(&str, Kind); 3] = [
+        ("pack exceeds maximum allowed size", Kind::Rejected),
+        ("fsck error in packed object", Kind::Rejected),
+        // No byte of it came: the git command here died over the local repository.
+        ("eof before pack header was fully read", Kind::Local),
+    ];
+    find_words(&WORDS, messages)
+}
+
 fn kind_of_rejection(reason: &str) -> Kind {
     if reason.contains("non-fast-forward") || reason.contains("fetch first") {
         Kind::NonFastForward
@@ -352,6 +363,7 @@ const STDERR_WORDS: &[(&str, Kind)] = &[
     // The remote shell's words for a server without git: bash and zsh, dash and busybox, fish, Windows, git-shell.
     ("command not found", Kind::RemoteError),
     (": not found", Kind::RemoteError),
+    ("receive-pack: No such file or directory", Kind::RemoteError),
     ("Unknown command", Kind::RemoteError),
     (
         "is not recognized as an internal or external command",
@@ -374,7 +386,8 @@ fn find_words(table: &[(&str, Kind)], text: &str) -> Option<Kind> {
 }
 
 /// Wordings of the git command itself in the C locale, which say more than what it repeats of others.
-const GIT_WORDS: [(&str, Kind); 19] = [
+const GIT_WORDS: [(&str, Kind); 21] = [
+    ("cannot exec '", Kind::Local),
     ("is not a git command", Kind::Local),
     ("Unable to find remote helper", Kind::Local),
     ("unknown option", Kind::Local),
@@ -389,6 +402,8 @@ const GIT_WORDS: [(&str, Kind); 19] = [
     ("returned error: 401", Kind::Auth),
     ("returned error: 403", Kind::Auth),
     ("returned error: 407", Kind::Auth),
+    // How it puts a 404.
+    ("/' not found", Kind::RemoteError),
     ("returned error: 413", Kind::Rejected),
     ("returned error: 4", Kind::RemoteError),
     ("returned error: 5", Kind::RemoteError),
@@ -397,8 +412,11 @@ const GIT_WORDS: [(&str, Kind); 19] = [
 ];
 
 /// What git says in the end of nearly every failure to talk to a remote.
-const GIT_LAST_RESORT: [(&str, Kind); 3] = [
+const GIT_LAST_RESORT: [(&str, Kind); 5] = [
     ("early EOF", Kind::Network),
+    // curl's number and words follow, those of its TLS library among them.
+    ("RPC failed; curl ", Kind::Network),
+    ("unexpected disconnect", Kind::Network),
     ("the remote end hung up", Kind::Network),
     ("Could not read from remote repository", Kind::Network),
 ];
@@ -466,6 +484,58 @@ pub fn redact(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_said_of_a_pack_tells_more_than_the_report() {
+        for (said, kind) in [
+            ("fatal: pack exceeds maximum allowed size", Kind::Rejected),
+            (
+                "error: object 1: missingEmail\nfatal: fsck error in packed object",
+                Kind::Rejected,
+            ),
+            (
+                "error: remote unpack failed: eof before pack header was fully read",
+                Kind::Local,
+            ),
+            ("fatal: write error: No space left on device", Kind::RemoteError),
+        ] {
+            let failures = [
+                Failure::from_unpack_error("unpack-objects abnormal exit", said),
+                Failure::from_rejection("refs/heads/main", "unpacker error", said),
+            ];
+            for failure in failures {
+                assert_eq!(failure.kind(), kind, "{failure}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_git_command_s_words_for_a_broken_transfer_or_program_are_known() {
+        for (said, kind) in [
+            (
+                "error: RPC failed; curl 56 GnuTLS recv error (-9): Error decoding the received TLS packet.\nfatal: expected flush after ref listing",
+                Kind::Network,
+            ),
+            (
+                "send-pack: unexpected disconnect while reading sideband packet\nerror: error in sideband demultiplexer",
+                Kind::Network,
+            ),
+            (
+                "fatal: repository 'https://host/data.git/' not found",
+                Kind::RemoteError,
+            ),
+            (
+                "fatal: cannot exec '/opt/ssh': No such file or directory\nfatal: unable to fork",
+                Kind::Local,
+            ),
+            (
+                "bash: line 1: /opt/git-receive-pack: No such file or directory",
+                Kind::RemoteError,
+            ),
+        ] {
+            assert_eq!(Failure::from_git("git push", said).kind(), kind, "{said}");
+        }
+    }
 
     #[test]
     fn only_a_diverged_branch_is_not_retried() {
