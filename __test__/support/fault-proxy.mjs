@@ -14,7 +14,8 @@ const ARRIVAL_MS = 10;
 
 /**
  * What can be wrong. `after` counts the bytes that `from` has sent since the fault was set, on each connection for
- * itself; so many still pass. With `onceServerSent` the counting begins when the server has sent that much.
+ * itself; so many still pass. With `onceServerSent` the counting begins when the server has sent that much, until the
+ * fault has struck: on a connection that follows, as some clients make one at once, it begins at the start.
  *
  * @typedef {{is: 'refuse'}
  *   | {is: 'silence'}
@@ -134,7 +135,7 @@ class Link {
   allowance(from) {
     const { fault } = this.proxy;
     if (fault?.after === undefined || fault.from !== from || this[from].isCut) return Infinity;
-    if (fault.onceServerSent !== undefined) {
+    if (fault.onceServerSent !== undefined && this.proxy.struck !== fault) {
       if (this.server.passed - this.base.server < fault.onceServerSent) return Infinity;
       this.counted ??= this[from].passed;
       return Math.max(0, fault.after - (this[from].passed - this.counted));
@@ -144,6 +145,7 @@ class Link {
 
   strike() {
     if (!this.#hasStruck) this.proxy.strikes += 1;
+    this.proxy.struck = this.proxy.fault;
     this.#hasStruck = true;
   }
 
@@ -211,6 +213,8 @@ class FaultProxy {
   bytes = { client: 0, server: 0 };
   /** On how many connections a fault has struck. */
   strikes = 0;
+  /** The fault that struck last. */
+  struck = null;
 
   constructor(target) {
     this.#target = target;
