@@ -339,7 +339,12 @@ impl RemotePusher {
     /// Compares the local tip of this moment with what the remote advertises.
     async fn look(&self, session: &dyn Session, progress: &mut Progress) -> Result<Look, Failure> {
         progress.steps.connected = Some(progress.steps.now());
-        let remote = session.advertisement().tip(&self.side.target().refname);
+        let refname = &self.side.target().refname;
+        if session.advertisement().is_broken(refname) {
+            let message = format!("the remote's {refname} is corrupt: the remote cannot read it itself");
+            return Err(Failure::new(Kind::RemoteError, message));
+        }
+        let remote = session.advertisement().tip(refname);
         progress.remote = Some(remote.map_or(RemoteTip::Absent, RemoteTip::At));
         let compared = self
             .side

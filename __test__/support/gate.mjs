@@ -21,7 +21,7 @@ export function makeGate(t) {
     entered: (times = 1) =>
       until(`${times} at the gate`, () => {
         const came = existsSync(entered)
-          ? readFileSync(entered, 'utf8').trim().split('\n').map(Number)
+          ? readFileSync(entered, 'utf8').split('\n').filter(Boolean).map(Number)
           : [];
         return came.length >= times && came;
       }),

@@ -46,11 +46,13 @@ const UNWRITABLE: &Words = &[
     ("nonexistent object", Kind::RemoteError),
 ];
 
-/// A pack that the server does not want.
+/// A pack that the server does not want, or that never came.
 const UNWANTED: &Words = &[
     ("pack exceeds maximum allowed size", Kind::Rejected),
     // `receive.fsckObjects`: it is `index-pack` or `unpack-objects` that looks.
     ("fsck error", Kind::Rejected),
+    // No byte of it came: the git command here died over the local repository.
+    ("eof before pack header was fully read", Kind::Local),
 ];
 
 /// The kind of what stands behind `ng <ref>`. `said` is what the server and its hooks said besides.
@@ -80,6 +82,7 @@ pub(super) fn kind_of_unpack_error(said: &str) -> Kind {
 
 /// The git command of this machine, which says more of itself than what it repeats of others.
 const LOCAL: &Words = &[
+    ("cannot exec '", Kind::Local),
     ("is not a git command", Kind::Local),
     ("unable to find remote helper", Kind::Local),
     ("unknown option", Kind::Local),
@@ -98,6 +101,8 @@ const HTTP: &Words = &[
     ("authentication failed for", Kind::Auth),
     ("could not read username", Kind::Auth),
     ("could not read password", Kind::Auth),
+    // How it puts a 404.
+    ("/' not found", Kind::RemoteError),
     ("ssl certificate problem", Kind::Network),
     ("server certificate verification failed", Kind::Network),
 ];
@@ -116,6 +121,9 @@ const SERVING: &Words = &[
 const LAST_RESORT: &Words = &[
     ("unable to access", Kind::Network),
     ("early eof", Kind::Network),
+    // curl's number and words follow, those of its TLS library among them.
+    ("rpc failed; curl ", Kind::Network),
+    ("unexpected disconnect", Kind::Network),
     ("the remote end hung up", Kind::Network),
     ("could not read from remote repository", Kind::Network),
     // The server gave up, in words that mean nothing to us.

@@ -36,6 +36,7 @@ const SSH: &Words = &[
     // The remote shell's words for a server without git: bash and zsh, dash and busybox, fish, Windows, git-shell.
     ("command not found", Kind::RemoteError),
     (": not found", Kind::RemoteError),
+    ("receive-pack: no such file or directory", Kind::RemoteError),
     ("unknown command", Kind::RemoteError),
     (
         "is not recognized as an internal or external command",

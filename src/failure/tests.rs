@@ -546,3 +546,55 @@ fn a_ref_that_cannot_be_written_is_not_locked_by_another_push() {
         assert_eq!(failure.kind(), kind, "{messages}");
     }
 }
+
+#[test]
+fn what_is_said_of_a_pack_tells_more_than_the_report() {
+    for (said, kind) in [
+        ("fatal: pack exceeds maximum allowed size", Kind::Rejected),
+        (
+            "error: object 1: missingEmail\nfatal: fsck error in packed object",
+            Kind::Rejected,
+        ),
+        (
+            "error: remote unpack failed: eof before pack header was fully read",
+            Kind::Local,
+        ),
+        ("fatal: write error: No space left on device", Kind::RemoteError),
+    ] {
+        let failures = [
+            Failure::from_unpack_error("unpack-objects abnormal exit", said),
+            Failure::from_rejection("refs/heads/main", "unpacker error", said),
+        ];
+        for failure in failures {
+            assert_eq!(failure.kind(), kind, "{failure}");
+        }
+    }
+}
+
+#[test]
+fn the_git_command_s_words_for_a_broken_transfer_or_program_are_known() {
+    for (said, kind) in [
+        (
+            "error: RPC failed; curl 56 GnuTLS recv error (-9): Error decoding the received TLS packet.\nfatal: expected flush after ref listing",
+            Kind::Network,
+        ),
+        (
+            "send-pack: unexpected disconnect while reading sideband packet\nerror: error in sideband demultiplexer",
+            Kind::Network,
+        ),
+        (
+            "fatal: repository 'https://host/data.git/' not found",
+            Kind::RemoteError,
+        ),
+        (
+            "fatal: cannot exec '/opt/ssh': No such file or directory\nfatal: unable to fork",
+            Kind::Local,
+        ),
+        (
+            "bash: line 1: /opt/git-receive-pack: No such file or directory",
+            Kind::RemoteError,
+        ),
+    ] {
+        assert_eq!(Failure::from_git("git push", said).kind(), kind, "{said}");
+    }
+}

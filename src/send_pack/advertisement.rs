@@ -17,6 +17,8 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Advertisement {
     refs: Vec<(Oid, String)>,
+    /// The refs that lead nowhere: receive-pack gives a file that it cannot read the id of zeros.
+    broken: Vec<String>,
     tips: Vec<Oid>,
     capabilities: Vec<String>,
     shallow: Vec<Oid>,
@@ -63,9 +65,11 @@ impl Advertisement {
     #[must_use]
     pub fn from_refs(refs: Vec<(Oid, String)>) -> Self {
         let mut seen = HashSet::new();
+        let (broken, refs): (Vec<_>, Vec<_>) = refs.into_iter().partition(|(oid, _)| oid.is_zero());
         let tips = refs.iter().map(|&(oid, _)| oid);
         Self {
             tips: tips.filter(|&oid| seen.insert(oid)).collect(),
+            broken: broken.into_iter().map(|(_, name)| name).collect(),
             refs,
             ..Self::default()
         }
@@ -84,6 +88,12 @@ impl Advertisement {
             .iter()
             .find(|(_, name)| name == refname)
             .map(|&(oid, _)| oid)
+    }
+
+    /// Whether the server has a ref of this name that it cannot read.
+    #[must_use]
+    pub fn is_broken(&self, refname: &str) -> bool {
+        self.broken.iter().any(|name| name == refname)
     }
 
     /// Every object that the server said it has, each once: the tips of its refs, and of the repositories
@@ -201,11 +211,12 @@ impl Parser {
         let name = name.strip_prefix(b" ").ok_or_else(malformed)?;
         if oid.is_zero() {
             // A server without refs has to hang its capabilities on something.
-            return if name == b"capabilities^{}" {
-                Ok(())
-            } else {
-                Err(malformed())
-            };
+            if name != b"capabilities^{}"
+                && let Ok(name) = std::str::from_utf8(name)
+            {
+                self.advertisement.broken.push(name.to_owned());
+            }
+            return Ok(());
         }
         if self.seen.insert(oid) {
             self.advertisement.tips.push(oid);
@@ -246,6 +257,18 @@ mod tests {
         }
         encode_flush(&mut bytes);
         read_bytes(&bytes)
+    }
+
+    #[test]
+    fn a_ref_that_the_server_cannot_read_is_none_of_its_tips() {
+        let zero = Oid::ZERO;
+        let advertised = read(&[&format!("{zero} refs/heads/odd\0report-status\n")]).expect("valid");
+        let listed = Advertisement::from_refs(vec![(zero, "refs/heads/odd".to_owned())]);
+        for advertisement in [advertised, listed] {
+            assert!(advertisement.is_broken("refs/heads/odd"));
+            assert_eq!(advertisement.tip("refs/heads/odd"), None);
+            assert_eq!(advertisement.tips().count(), 0);
+        }
     }
 
     #[test]
@@ -319,7 +342,6 @@ mod tests {
             ("version 2\n".to_owned(), "version 2"),
             ("<html>".to_owned(), "<html>"),
             (format!("{A}refs/heads/main"), "refs/heads/main"),
-            (format!("{} refs/heads/main", Oid::ZERO), "refs/heads/main"),
             ("shallow x".to_owned(), "shallow x"),
         ] {
             match read(&[&line]) {

@@ -1,0 +1,209 @@
+/** Faults of the network between: each way to break, in each phase of a push. */
+
+import { until } from '../support/daemon.mjs';
+import { across, NETWORKED } from './across.mjs';
+
+const place = 'the network';
+
+/** The ways to break a connection, and the kind that each leads to. */
+const BREAKS = [
+  { fault: 'cut', is: 'cut', kind: 'network' },
+  { fault: 'reset', is: 'reset', kind: 'network' },
+  { fault: 'stall', is: 'stall', kind: 'timeout', hangs: true },
+];
+
+/** Falls into the key exchange of ssh, and into the certificate of TLS. */
+const IN_HANDSHAKE = 500;
+/** Falls into an advertisement of 200 KB. */
+const IN_ADVERTISEMENT = 60_000;
+/** The length of that advertisement, less than one piece of it. */
+const ADVERTISED = 178_000;
+/** Falls into a pack of megabytes, behind the handshake and the command. */
+const IN_PACK = 500_000;
+/** Bytes of a TLS record or an ssh packet with a report in it: not all of them. */
+const IN_REPORT = 8;
+
+/** Sets a fault for new connections; those that are open end first, as they would not meet it. */
+const afresh = (fault) => async (site) => {
+  site.proxy.drop('reset');
+  await until('no connection is open', () => site.proxy.open === 0);
+  await site.proxy.set(fault());
+};
+
+/** At a gate in a hook of the server: waits until the push has come there, then sets the fault. */
+const atGate = (hook, options, fault) => ({
+  setUp: (site) => {
+    site.entrance = site.gate(hook, options);
+  },
+  during: async (site) => {
+    await site.entrance.entered();
+    await site.proxy.set(fault);
+  },
+  heal: (site) => site.entrance.open(),
+});
+
+/** Runs once the remote's refs have moved, before it reports. */
+const COMMITTED = { when: '[ "$1" = committed ]' };
+
+const beforeConnect = [
+  ...across(NETWORKED, {
+    fault: 'connection refused',
+    phase: 'before connecting',
+    kind: 'network',
+    strike: ({ proxy }) => proxy.set({ is: 'refuse' }),
+  }),
+  ...across(NETWORKED, {
+    fault: 'connection refused',
+    phase: 'at the start',
+    kind: 'network',
+    fromStart: true,
+    strike: ({ proxy }) => proxy.set({ is: 'refuse' }),
+  }),
+  ...across(NETWORKED, {
+    fault: 'accepted and never answered',
+    phase: 'before connecting',
+    kind: 'timeout',
+    hangs: true,
+    strike: afresh(() => ({ is: 'silence' })),
+  }),
+];
+
+const broken = BREAKS.flatMap(({ fault, is, ...shared }) => [
+  ...across(['ssh', 'https', 'cli ssh', 'cli https'], {
+    ...shared,
+    fault,
+    phase: 'in the handshake',
+    strike: afresh(() => ({ is, from: 'server', after: IN_HANDSHAKE })),
+  }),
+  ...across(NETWORKED, {
+    ...shared,
+    fault,
+    phase: 'in the advertisement',
+    setUp: (site) => site.advertiseMuch(),
+    strike: afresh(() => ({ is, from: 'server', after: IN_ADVERTISEMENT })),
+  }),
+  ...across(['git', 'ssh', 'https'], {
+    ...shared,
+    fault,
+    phase: 'behind the advertisement',
+    setUp: (site) => site.advertiseMuch(),
+    strike: afresh(() => ({ is, from: 'client', after: 0, onceServerSent: ADVERTISED })),
+  }),
+  ...across(NETWORKED, {
+    ...shared,
+    fault,
+    phase: 'mid-pack',
+    big: true,
+    strike: afresh(() => ({ is, from: 'client', after: IN_PACK })),
+  }),
+  ...across(NETWORKED, {
+    ...shared,
+    fault,
+    phase: 'behind the pack',
+    ...atGate('pre-receive', {}, { is, from: 'client', after: 0 }),
+  }),
+  ...across(NETWORKED, {
+    ...shared,
+    fault,
+    phase: 'between commit and report',
+    outcome: 'found',
+    ...atGate('reference-transaction', COMMITTED, { is, from: 'client', after: 0 }),
+  }),
+]);
+
+const inReport = across(NETWORKED, {
+  fault: 'cut',
+  phase: 'in the report',
+  kind: 'network',
+  outcome: 'found',
+  setUp: (site) => {
+    site.entrance = site.gate('reference-transaction', COMMITTED);
+  },
+  during: async (site) => {
+    await site.entrance.entered();
+    await site.proxy.set({ is: 'cut', from: 'server', after: IN_REPORT });
+    site.entrance.open();
+  },
+});
+
+const afterwards = [
+  ...across(NETWORKED, {
+    fault: 'cut',
+    phase: 'in post-receive',
+    // git's helper for HTTP drops the report that it has read.
+    kind: { 'cli https': 'network', others: 'none' },
+    outcome: { 'cli https': 'found' },
+    setUp: (site) => {
+      site.committed = site.gate('reference-transaction', COMMITTED);
+      site.entrance = site.gate('post-receive');
+    },
+    during: async (site) => {
+      await site.committed.entered();
+      const { server: before } = site.proxy.bytes;
+      site.committed.open();
+      await site.entrance.entered();
+      await until('the report has passed', () => site.proxy.bytes.server > before);
+      if (!site.isCli) await until('a push event', () => site.log.of('push').length > 0);
+      await site.proxy.set({ is: 'cut', from: 'client', after: 0 });
+    },
+    heal: async (site) => {
+      await site.proxy.heal();
+      site.entrance.open();
+      site.commit();
+    },
+  }),
+  ...['cut', 'reset'].flatMap((is) =>
+    across(NETWORKED, {
+      fault: is,
+      phase: 'between two pushes',
+      kind: 'none',
+      strike: async (site) => {
+        const tip = site.commit();
+        await until('the first push', () =>
+          site.log.of('push').some(({ commit }) => commit === tip),
+        );
+        site.proxy.drop(is);
+      },
+    }),
+  ),
+];
+
+const slow = [
+  ...across(NETWORKED, {
+    fault: 'a trickle of 512 bytes each 2 ms',
+    kind: 'none',
+    strike: ({ proxy }) => proxy.set({ is: 'dribble', bytes: 512, everyMs: 2 }),
+  }),
+  ...across(NETWORKED, {
+    fault: '30 ms of latency',
+    kind: 'none',
+    strike: ({ proxy }) => proxy.set({ is: 'delay', ms: 30 }),
+  }),
+];
+
+const halfClosed = [
+  ...across(NETWORKED, {
+    fault: 'only the way back ends',
+    phase: 'in the advertisement',
+    kind: 'network',
+    setUp: (site) => site.advertiseMuch(),
+    strike: afresh(() => ({ is: 'half-close', from: 'server', after: IN_ADVERTISEMENT })),
+  }),
+  ...across(NETWORKED, {
+    fault: 'only the way there ends',
+    phase: 'mid-pack',
+    // Here the server still can say what it misses.
+    kind: { git: 'remote-error', others: 'network' },
+    big: true,
+    strike: afresh(() => ({ is: 'half-close', from: 'client', after: IN_PACK })),
+  }),
+];
+
+export default [
+  ...beforeConnect,
+  ...broken,
+  ...inReport,
+  ...afterwards,
+  ...slow,
+  ...halfClosed,
+].map((cell) => ({ ...cell, place }));

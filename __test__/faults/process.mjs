@@ -1,0 +1,34 @@
+/** Faults of the processes that a push runs in. */
+
+import { children } from '../support/proc.mjs';
+import { across } from './across.mjs';
+
+const place = 'the processes';
+
+/** The children of this process are the daemon's, each with all that it started in a group of its own. */
+const signalled = (signal) => ({
+  phase: 'behind the pack',
+  setUp: (site) => {
+    site.entrance = site.gate('pre-receive');
+  },
+  during: async (site) => {
+    await site.entrance.entered();
+    for (const pid of children()) process.kill(-pid, signal);
+  },
+  heal: ({ entrance }) => entrance.open(),
+});
+
+export default [
+  ...across(['local', 'ssh', 'cli local', 'cli ssh', 'cli https'], {
+    fault: 'the pushing processes are killed',
+    // The git command is ours; a broken pipe to ssh or receive-pack is all that is seen of theirs.
+    kind: { local: 'network', ssh: 'network', others: 'local' },
+    ...signalled('SIGKILL'),
+  }),
+  ...across(['local', 'ssh', 'cli local', 'cli ssh', 'cli https'], {
+    fault: 'the pushing processes are stopped',
+    kind: 'timeout',
+    hangs: true,
+    ...signalled('SIGSTOP'),
+  }),
+].map((cell) => ({ ...cell, place }));

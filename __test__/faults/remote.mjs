@@ -1,0 +1,318 @@
+/** Faults of the remote repository: its hooks, its refs, its disk, its history. */
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+import { atEnd } from '../support/cleanup.mjs';
+import { makeScript } from '../support/gate.mjs';
+import { gitWith, makeDirectory, makeRepo } from '../support/git.mjs';
+import { across, HTTPS, NATIVE } from './across.mjs';
+import { TRANSPORTS } from './site.mjs';
+
+const place = 'the remote repository';
+
+const SOME = ['local', 'ssh', 'https', 'cli local'];
+const MOST = [...NATIVE, 'cli local'];
+
+/** Hooks speak, and the ref does not move. */
+const hook = (name, ...lines) => ({
+  strike: ({ remote }) => remote.hook(name, ...lines),
+  heal: ({ remote }) => remote.removeHook(name),
+});
+
+/** More than a megabyte on the standard error, which goes to us. */
+const TALK = 'head -c 1200000 /dev/zero | tr "\\0" "x" | fold -w 70 >&2';
+
+const hooks = [
+  ...across(TRANSPORTS, {
+    fault: 'the pre-receive hook declines',
+    kind: 'rejected',
+    ...hook('pre-receive', 'echo not today >&2', 'exit 1'),
+  }),
+  ...across(SOME, {
+    fault: 'the update hook declines',
+    kind: 'rejected',
+    ...hook('update', 'exit 1'),
+  }),
+  ...across(SOME, {
+    fault: 'a hook that hangs',
+    kind: 'timeout',
+    hangs: true,
+    strike: (site) => {
+      site.entrance = site.gate('pre-receive');
+    },
+    heal: ({ entrance }) => entrance.open(),
+  }),
+  ...across(SOME, {
+    fault: 'a hook that takes half a second',
+    kind: 'none',
+    ...hook('pre-receive', 'sleep 0.5'),
+  }),
+  ...across(MOST, {
+    fault: 'a hook that prints more than 1 MB',
+    kind: 'none',
+    ...hook('pre-receive', TALK),
+  }),
+  ...across(SOME, {
+    fault: 'a hook that prints more than 1 MB and declines',
+    kind: 'rejected',
+    ...hook('pre-receive', TALK, 'exit 1'),
+  }),
+  ...across(SOME, {
+    fault: 'a post-receive hook that fails',
+    kind: 'none',
+    ...hook('post-receive', 'exit 1'),
+  }),
+];
+
+const away = (site) => `${site.remote.path}.away`;
+
+const existence = [
+  ...across([...MOST, 'cli ssh', 'cli https'], {
+    fault: 'the repository is gone',
+    // git's own server tells nobody what there is.
+    kind: { git: 'auth', others: 'remote-error' },
+    strike: (site) => {
+      atEnd(site.t, () => rmSync(away(site), { recursive: true, force: true }));
+      renameSync(site.remote.path, away(site));
+    },
+    heal: (site) => renameSync(away(site), site.remote.path),
+  }),
+  ...across(SOME, {
+    fault: 'the repository has no HEAD',
+    kind: 'remote-error',
+    strike: ({ remote }) =>
+      renameSync(path.join(remote.path, 'HEAD'), path.join(remote.path, 'HEAD.away')),
+    heal: ({ remote }) =>
+      renameSync(path.join(remote.path, 'HEAD.away'), path.join(remote.path, 'HEAD')),
+  }),
+  ...across(SOME, {
+    fault: 'an empty repository in its place',
+    kind: 'none',
+    strike: (site) => {
+      rmSync(site.remote.path, { recursive: true });
+      makeRepo(site.t, { directory: site.remote.path });
+      site.admit();
+    },
+  }),
+  ...across(SOME, {
+    fault: 'the branch is deleted there',
+    kind: 'none',
+    strike: ({ remote }) => remote.git('update-ref', '-d', 'refs/heads/main'),
+  }),
+];
+
+const refFile = ({ remote }) => path.join(remote.path, 'refs/heads/main');
+
+const refs = [
+  ...across(MOST, {
+    fault: 'a stale lock on the branch',
+    kind: 'remote-lock',
+    strike: (site) => writeFileSync(`${refFile(site)}.lock`, ''),
+    heal: (site) => rmSync(`${refFile(site)}.lock`),
+  }),
+  ...across(SOME, {
+    fault: 'the branch is a file of garbage',
+    kind: 'remote-error',
+    strike: (site) => {
+      site.before = readFileSync(refFile(site));
+      writeFileSync(refFile(site), 'garbage\n');
+    },
+    heal: (site) => writeFileSync(refFile(site), site.before),
+  }),
+  ...across(SOME, {
+    fault: 'another branch there is a file of garbage',
+    kind: 'remote-error',
+    strike: (site) => writeFileSync(`${refFile(site)}-odd`, 'garbage\n'),
+    heal: (site) => rmSync(`${refFile(site)}-odd`),
+  }),
+];
+
+const settings = [
+  ...across(MOST, {
+    fault: 'the branch is checked out there',
+    kind: 'rejected',
+    strike: ({ remote }) => remote.git('config', 'core.bare', 'false'),
+    heal: ({ remote }) => remote.git('config', 'core.bare', 'true'),
+  }),
+  ...across(SOME, {
+    fault: 'receive.maxInputSize is too small',
+    // git's HTTP backend says no more than 500 where receive-pack does not read on.
+    kind: { https: 'remote-error', others: 'rejected' },
+    big: true,
+    strike: ({ remote }) => remote.git('config', 'receive.maxInputSize', '100k'),
+    heal: ({ remote }) => remote.git('config', '--unset', 'receive.maxInputSize'),
+  }),
+  ...across(SOME, {
+    fault: 'receive.fsckObjects objects',
+    kind: 'rejected',
+    // A tree with a .git in it, as an attacker would make one.
+    commit: ({ repo }) => {
+      repo.git('config', 'fsck.hasDotgit', 'ignore');
+      const write = (type, input) =>
+        gitWith({ input }, repo.path, 'hash-object', '-t', type, '-w', '--stdin', '--literally');
+      const id = Buffer.from(write('blob', 'odd\n'), 'hex');
+      const tree = write('tree', Buffer.concat([Buffer.from('100644 .git\0'), id]));
+      const commit = repo.git('commit-tree', '-p', repo.tip(), '-m', 'odd', tree);
+      repo.git('update-ref', 'refs/heads/main', commit);
+      return commit;
+    },
+    heal: ({ remote }) => {
+      remote.git('config', 'fsck.hasDotgit', 'ignore');
+      remote.git('config', 'receive.fsck.hasDotgit', 'ignore');
+    },
+  }),
+];
+
+/** The file system of the objects gets too small. Where nothing may be mounted a limit on the size of files does it. */
+function fillDisk(site) {
+  const objects = path.join(site.remote.path, 'objects');
+  const copy = path.join(makeDirectory(site.t), 'objects');
+  cpSync(objects, copy, { recursive: true });
+  const mounted = spawnSync('mount', [
+    '-t',
+    'tmpfs',
+    '-o',
+    'size=512k,mode=777',
+    'faults',
+    objects,
+  ]);
+  if (mounted.status === 0) {
+    atEnd(site.t, () => execFileSync('umount', ['-l', objects]));
+    cpSync(copy, objects, { recursive: true });
+    site.admit();
+    site.makeRoom = () => execFileSync('mount', ['-o', 'remount,size=64m', objects]);
+  } else {
+    const limited = makeScript(
+      site.t,
+      'trap "" XFSZ',
+      'ulimit -f 100',
+      'exec git receive-pack "$@"',
+    );
+    const restore = site.rememberConfig();
+    site.configure(`[remote "origin"]\n\treceivepack = ${limited}`);
+    site.makeRoom = restore;
+  }
+}
+
+const disk = [
+  ...across(['local', 'ssh', 'cli local'], {
+    fault: 'the disk is full there',
+    kind: 'remote-error',
+    big: true,
+    strike: fillDisk,
+    heal: (site) => site.makeRoom(),
+  }),
+  ...across(HTTPS, {
+    fault: 'the objects may not be written',
+    kind: 'remote-error',
+    strike: ({ remote }) => execFileSync('chmod', ['-R', 'a-w', path.join(remote.path, 'objects')]),
+    heal: (site) => execFileSync('chmod', ['-R', 'a+rwX', site.remote.path]),
+  }),
+  ...across(HTTPS, {
+    fault: 'the whole repository may only be read',
+    kind: 'remote-error',
+    strike: ({ remote }) => execFileSync('chmod', ['-R', 'a-w', remote.path]),
+    heal: (site) => execFileSync('chmod', ['-R', 'a+rwX', site.remote.path]),
+  }),
+];
+
+const programs = [
+  ...across(['local', 'ssh', 'cli local', 'cli ssh'], {
+    fault: 'no receive-pack there',
+    kind: 'remote-error',
+    strike: (site) => {
+      site.restore = site.rememberConfig();
+      site.configure('[remote "origin"]\n\treceivepack = /nonexistent/git-receive-pack');
+    },
+    heal: (site) => site.restore(),
+  }),
+  ...across(NATIVE, {
+    fault: 'receive-pack is killed',
+    phase: 'behind the pack',
+    kind: 'network',
+    setUp: (site) => {
+      site.entrance = site.gate('pre-receive');
+    },
+    during: async ({ entrance }) => {
+      const [pid] = await entrance.entered();
+      process.kill(parentOf(pid), 'SIGKILL');
+    },
+    heal: ({ entrance }) => entrance.open(),
+  }),
+];
+
+function parentOf(pid) {
+  return Number(
+    readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/.*\) \S /s, '')
+      .split(' ')[0],
+  );
+}
+
+/** Somebody else's commit, on the remote alone. */
+const theirs = (site) => {
+  site.ours = site.remote.tip();
+  site.remote.commit({ files: { 'theirs.toml': 'theirs\n' } });
+  site.admit();
+};
+
+/** What an operator does in a bare repository: fetch, and merge. */
+function merge({ repo, remote }) {
+  repo.git('fetch', '--quiet', remote.path, 'main');
+  const tree = repo.git('merge-tree', '--write-tree', 'main', 'FETCH_HEAD');
+  const parents = ['main', 'FETCH_HEAD'].flatMap((name) => ['-p', repo.git('rev-parse', name)]);
+  const merged = repo.git('commit-tree', ...parents, '-m', 'merge', tree);
+  repo.git('update-ref', 'refs/heads/main', merged);
+}
+
+const histories = [
+  ...across(TRANSPORTS, {
+    fault: 'diverged, and merged here',
+    kind: 'non-fast-forward',
+    outcome: 'person',
+    strike: theirs,
+    heal: merge,
+  }),
+  ...across(SOME, {
+    fault: 'diverged, and set back there',
+    kind: 'non-fast-forward',
+    outcome: 'person',
+    strike: theirs,
+    heal: (site) => {
+      site.remote.git('update-ref', 'refs/heads/main', site.ours);
+      site.admit();
+    },
+  }),
+  ...across(SOME, {
+    fault: 'diverged, and their history taken over here',
+    kind: 'non-fast-forward',
+    outcome: 'person',
+    strike: theirs,
+    heal: ({ repo, remote }) => repo.git('fetch', '--quiet', remote.path, '+main:main'),
+  }),
+  ...across(SOME, {
+    fault: 'set back there',
+    kind: 'none',
+    setUp: async (site) => {
+      site.commit();
+      site.repo.git('push', '--quiet', site.remote.path, 'main');
+      site.admit();
+    },
+    strike: (site) => {
+      site.remote.git('update-ref', 'refs/heads/main', 'main^');
+      site.admit();
+    },
+  }),
+];
+
+export default [
+  ...hooks,
+  ...existence,
+  ...refs,
+  ...settings,
+  ...disk,
+  ...programs,
+  ...histories,
+].map((cell) => ({ ...cell, place }));
