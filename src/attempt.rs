@@ -19,7 +19,7 @@ use crate::daemon::{Attempted, Probed, Pusher};
 use crate::failure::{self, Failure, Kind};
 use crate::oid::Oid;
 use crate::options::{Timeouts, TransportChoice};
-use crate::pack::{self, PackRequest, PackStats};
+use crate::pack::{PackRequest, PackStats};
 use crate::repository::Relation;
 use crate::send_pack::{Command, Report};
 use crate::state::{Outcome, RemoteTip, Survey, Unconfirmed};
@@ -323,24 +323,14 @@ impl RemotePusher {
         }
     }
 
-    /// Makes the pack on a blocking thread, with a repository of its own so that looks at the branch need not
-    /// wait for it.
+    /// Makes the pack on a blocking thread.
     fn pack(
         &self,
         request: PackRequest,
         sender: mpsc::Sender<Result<bytes::Bytes, Failure>>,
     ) -> JoinHandle<Result<PackStats, Failure>> {
-        let target = self.side.target().clone();
-        tokio::task::spawn_blocking(move || {
-            let opened = crate::branch::LocalSide::open(target);
-            match opened {
-                Ok(side) => pack::stream_pack(side.repository().raw(), &request, sender),
-                Err(failure) => {
-                    let _ = sender.blocking_send(Err(failure.clone()));
-                    Err(failure)
-                }
-            }
-        })
+        let side = self.side.clone();
+        tokio::task::spawn_blocking(move || side.stream_pack(&request, sender))
     }
 
     /// Counts the commits of a pack that is made elsewhere, in the place of making it. Its size is not known.
