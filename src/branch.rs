@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio::sync::mpsc::Sender;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
@@ -16,6 +18,7 @@ use crate::daemon::Branch;
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::options::short_branch_name;
+use crate::pack::{self, PackRequest, PackStats, RecentTrees};
 use crate::repository::{Ahead, Relation, Repository};
 use crate::state::Survey;
 use crate::watch::{POLL_INTERVAL, POLL_INTERVAL_WITHOUT_EVENTS, RefWatcher};
@@ -165,6 +168,7 @@ impl LocalSide {
 pub struct SharedSide {
     target: Target,
     side: Arc<Mutex<Option<LocalSide>>>,
+    recent: RecentTrees,
 }
 
 impl SharedSide {
@@ -174,6 +178,7 @@ impl SharedSide {
         Self {
             target,
             side: Arc::new(Mutex::new(None)),
+            recent: RecentTrees::default(),
         }
     }
 
@@ -193,6 +198,7 @@ impl SharedSide {
         question: impl FnOnce(&mut LocalSide) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let (target, side) = (self.target.clone(), Arc::clone(&self.side));
+        self.recent.forget_unused();
         let dispatch = tracing::dispatcher::get_default(Clone::clone);
         let asked = spawn_blocking(move || {
             tracing::dispatcher::with_default(&dispatch, || {
@@ -211,6 +217,27 @@ impl SharedSide {
         asked
             .await
             .unwrap_or_else(|panic| Err(Failure::new(Kind::Local, format!("a bug: {panic}"))))
+    }
+
+    /// Makes a pack and sends it through a channel, on a thread that may block, with a repository of its own so
+    /// that looks at the branch need not wait for it.
+    ///
+    /// # Errors
+    ///
+    /// When the repository is not there any more, and as [`pack::stream_pack`]. A failure is sent too.
+    pub fn stream_pack(
+        &self,
+        request: &PackRequest,
+        sender: Sender<Result<Bytes, Failure>>,
+    ) -> Result<PackStats, Failure> {
+        match LocalSide::open(self.target.clone()) {
+            Ok(side) => pack::stream_pack(side.repository().raw(), request, &self.recent, sender),
+            Err(failure) => {
+                // Where the receiver is gone nobody wants to know.
+                let _ = sender.blocking_send(Err(failure.clone()));
+                Err(failure)
+            }
+        }
     }
 
     fn close(&self) {

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::branch::{LocalSide, SharedSide};
+use crate::branch::SharedSide;
 use crate::failure::Failure;
-use crate::pack::{self, PackRequest, PackStats};
+use crate::pack::{PackRequest, PackStats};
 
 /// Pieces of the pack that are ready before the remote takes them: the back-pressure on its generation.
 pub(super) const PACK_PIECES: usize = 8;
@@ -18,28 +18,18 @@ pub(super) const EMPTY: PackStats = PackStats {
     bytes: 0,
 };
 
-/// Makes the pack on a blocking thread, with a repository of its own so that looks at the branch need not
-/// wait for it.
+/// Makes the pack on a blocking thread. `on_packed` is called when all of it is made.
 pub(super) fn pack(
     side: &SharedSide,
     request: PackRequest,
     sender: mpsc::Sender<Result<Bytes, Failure>>,
     on_packed: impl FnOnce() + Send + 'static,
 ) -> JoinHandle<Result<PackStats, Failure>> {
-    let target = side.target().clone();
+    let side = side.clone();
     tokio::task::spawn_blocking(move || {
-        let opened = LocalSide::open(target);
-        match opened {
-            Ok(side) => {
-                let made = pack::stream_pack(side.repository().raw(), &request, sender);
-                on_packed();
-                made
-            }
-            Err(failure) => {
-                let _ = sender.blocking_send(Err(failure.clone()));
-                Err(failure)
-            }
-        }
+        let made = side.stream_pack(&request, sender);
+        on_packed();
+        made
     })
 }
 

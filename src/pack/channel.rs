@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::{PackRequest, PackStats, write_pack};
+use super::{PackRequest, PackStats, RecentTrees, write_pack};
 use crate::failure::{Failure, Kind};
 
 /// How much is gathered before it is sent on.
@@ -114,10 +114,11 @@ impl Drop for ChannelWriter {
 pub fn stream_pack(
     repository: &git2::Repository,
     request: &PackRequest,
+    recent: &RecentTrees,
     sender: Sender<Result<Bytes, Failure>>,
 ) -> Result<PackStats, Failure> {
     let mut writer = ChannelWriter::new(sender);
-    let made = write_pack(repository, request, &mut writer);
+    let made = write_pack(repository, request, recent, &mut writer);
     match &made {
         Ok(_) => writer
             .finish()

@@ -1,12 +1,18 @@
 //! git's delta format (`gitformat-pack`, "Deltified representation"): a target as copies from a base and
 //! new bytes.
 //!
-//! The encoder is linear in base and target, and takes memory of half the base at most. It looks
+//! The encoder is linear in base and target, and takes memory of half the base at most; where little of a large
+//! base changed, next to nothing but a comparison. It looks
 //! for equal runs of 16 bytes, so it misses shorter ones: a record or a directory in which little changed
 //! is what it is for.
 
+use std::ops::Range;
+
 /// Objects above this size are sent whole: both sides of a delta are held in memory.
 pub(super) const MAX_SIZE: usize = 32 * 1024 * 1024;
+
+/// A base of up to this size is looked at as a whole.
+const SMALL: usize = 64 * 1024;
 
 const BLOCK: usize = 16;
 /// The longest copy in one instruction that git itself writes.
@@ -32,7 +38,7 @@ pub(super) fn encode(base: &[u8], target: &[u8]) -> Option<Vec<u8>> {
     delta.copy(0, prefix);
     let mut literal = prefix;
     if end - prefix >= BLOCK {
-        let index = Index::new(base);
+        let index = Index::new(base, window(base, prefix, suffix, end - prefix));
         let mut at = prefix;
         while let Some(block) = target[at..end].first_chunk() {
             let Some(found) = index.find(base, block) else {
@@ -53,6 +59,16 @@ pub(super) fn encode(base: &[u8], target: &[u8]) -> Option<Vec<u8>> {
     delta.insert(&target[literal..end]);
     delta.copy(base.len() - suffix, suffix);
     (!delta.is_too_large()).then_some(delta.bytes)
+}
+
+/// Where in the base to look for what is between the equal ends of the target. All of a large base would cost more
+/// than the little that changed is worth.
+fn window(base: &[u8], prefix: usize, suffix: usize, changed: usize) -> Range<usize> {
+    if base.len() <= SMALL || changed >= base.len() / 16 {
+        0..base.len()
+    } else {
+        prefix..base.len() - suffix
+    }
 }
 
 /// A run shorter than a block costs about as much to copy as to insert.
@@ -117,16 +133,21 @@ const fn low_byte(value: usize) -> u8 {
 /// Where in the base each block of 16 bytes is. Of several equal blocks the first is kept, and of two whose
 /// hashes collide too: that bounds the time, at the price of a missed copy.
 struct Index {
+    /// Where the first block starts.
+    start: usize,
     /// Number of the block plus one; zero where there is none.
     slots: Vec<u32>,
     shift: u32,
 }
 
 impl Index {
-    fn new(base: &[u8]) -> Self {
+    fn new(base: &[u8], window: Range<usize>) -> Self {
+        let start = window.start;
+        let base = &base[window];
         let blocks = base.len() / BLOCK;
         let bits = blocks.max(1).next_power_of_two().trailing_zeros().max(1);
         let mut index = Self {
+            start,
             slots: vec![0; 1 << bits],
             shift: u64::BITS - bits,
         };
@@ -141,7 +162,7 @@ impl Index {
 
     fn find(&self, base: &[u8], block: &[u8; BLOCK]) -> Option<usize> {
         let number = self.slots[slot_of(block, self.shift)].checked_sub(1)?;
-        let at = number as usize * BLOCK;
+        let at = self.start + number as usize * BLOCK;
         (base[at..at + BLOCK] == *block).then_some(at)
     }
 }
@@ -162,7 +183,7 @@ fn slot_of(block: &[u8; BLOCK], shift: u32) -> usize {
     slot
 }
 
-fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+pub(super) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     let blocks = a
         .as_chunks::<BLOCK>()
         .0
@@ -260,6 +281,16 @@ mod tests {
     }
 
     #[test]
+    fn what_moved_within_a_small_part_of_a_large_object_is_copied() {
+        let base = noise(1_000_000, 1);
+        let mut target = base.clone();
+        target[500_000..520_000].rotate_left(7_001);
+        let delta = encode(&base, &target).expect("smaller");
+        assert!(delta.len() < 200, "{}", delta.len());
+        assert_eq!(apply(&base, &delta), target);
+    }
+
+    #[test]
     fn moved_and_repeated_parts_are_copied() {
         let (a, b) = (noise(5_000, 1), noise(70_000, 2));
         let base = [&a[..], &b].concat();
@@ -324,7 +355,31 @@ mod tests {
         )
     }
 
+    /// A large base, and a target with a few small edits close to each other.
+    fn edited() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
+        (any::<u64>(), SMALL..4 * SMALL, 1_usize..6).prop_map(|(seed, length, edits)| {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let base = noise(length, seed);
+            let mut target = base.clone();
+            let around = random.usize(0..length);
+            for _ in 0..edits {
+                let from = (around + random.usize(0..1000)).min(target.len());
+                let to = (from + random.usize(0..100)).min(target.len());
+                let (count, other) = (random.usize(0..100), random.u64(..));
+                target.splice(from..to, noise(count, other));
+            }
+            (base, target)
+        })
+    }
+
     proptest! {
+        #[test]
+        fn edits_of_a_large_object_give_a_small_delta((base, target) in edited()) {
+            let delta = encode(&base, &target).expect("smaller");
+            prop_assert!(delta.len() < 2_000, "{}", delta.len());
+            prop_assert_eq!(apply(&base, &delta), target);
+        }
+
         #[test]
         fn every_delta_gives_its_target_and_is_smaller((base, target) in related()) {
             if let Some(delta) = encode(&base, &target) {

@@ -7,6 +7,7 @@
 //! memory a revert makes a cycle: A as a delta of B, and B as a delta of A.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use super::objects::{Object, Objects, from_git, unreadable};
 use super::tree::{Entries, Entry, Kind, Malformed};
@@ -134,14 +135,23 @@ impl Enumeration {
         for (oid, tree) in &old_trees {
             old_entries.push((
                 *oid,
-                Entries::new(&tree.data).map_err(|Malformed| malformed(*oid))?,
+                Entries::new(tree.data()).map_err(|Malformed| malformed(*oid))?,
             ));
         }
-        let mut new_entries = Entries::new(&new_tree.data).map_err(|Malformed| malformed(changed.oid))?;
-        while let Some(entry) = new_entries
-            .advance()
-            .map_err(|Malformed| malformed(changed.oid))?
-        {
+        let mut new_entries = Entries::new(new_tree.data()).map_err(|Malformed| malformed(changed.oid))?;
+        loop {
+            // What is as it was in the first parent adds nothing, whatever the other parents have there.
+            if let Some((_, first)) = old_entries.first_mut() {
+                new_entries
+                    .skip_common(first)
+                    .map_err(|Malformed| malformed(changed.oid))?;
+            }
+            let Some(entry) = new_entries
+                .advance()
+                .map_err(|Malformed| malformed(changed.oid))?
+            else {
+                break;
+            };
             let mut old = Vec::new();
             for (place, (oid, entries)) in old_entries.iter_mut().enumerate() {
                 let is_first_parent = place == 0;
@@ -231,7 +241,7 @@ impl Enumeration {
     }
 }
 
-fn read_tree(objects: &mut Objects<'_>, oid: Oid) -> Result<std::rc::Rc<Object>, Failure> {
+fn read_tree(objects: &mut Objects<'_>, oid: Oid) -> Result<Arc<Object>, Failure> {
     let object = objects.read(oid)?;
     if object.kind == git2::ObjectType::Tree {
         Ok(object)

@@ -12,13 +12,16 @@ mod channel;
 mod delta;
 mod enumerate;
 mod history;
+mod loose;
 mod objects;
+mod recent;
 mod stream;
 mod tree;
 
 use std::io::Write;
 
 pub use channel::{ChannelWriter, stream_pack};
+pub use recent::RecentTrees;
 
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
@@ -53,9 +56,10 @@ pub struct PackStats {
 pub fn write_pack(
     repository: &git2::Repository,
     request: &PackRequest,
+    recent: &RecentTrees,
     out: &mut dyn Write,
 ) -> Result<PackStats, Failure> {
-    let mut objects = objects::Objects::new(repository)?;
+    let mut objects = objects::Objects::new(repository, recent);
     let commits = history::missing_commits(repository, request.tip, &request.remote_has)?;
     let mut enumeration = enumerate::Enumeration::default();
     for &oid in &commits {
@@ -72,9 +76,11 @@ pub fn write_pack(
     for &entry in &listed {
         pack.object(&mut objects, entry)?;
     }
+    let bytes = pack.finish()?;
+    objects.hand_on(&listed);
     Ok(PackStats {
         commits: commits.len(),
         objects: listed.len(),
-        bytes: pack.finish()?,
+        bytes,
     })
 }

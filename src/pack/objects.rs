@@ -1,109 +1,196 @@
 //! Reads objects of the local repository, and keeps the last few: the two passes over a push, and two
 //! successive commits, look at the same trees.
 
-use std::collections::{HashMap, VecDeque};
-use std::rc::Rc;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use sha1::{Digest, Sha1};
 
+use super::enumerate::Listed;
+use super::loose::LooseObjects;
+use super::recent::{self, RecentTrees};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::repository::libgit2;
 
-/// Bytes of objects that are kept.
-const BUDGET: usize = 16 * 1024 * 1024;
+/// Bytes of objects that are kept, however many they are.
+const BUDGET: usize = 2 * 1024 * 1024;
+
+/// The last few are kept even where they are large: two successive commits need the old and the new version of a
+/// directory, and of the one that holds it.
+const FEW: usize = 4;
+const BUDGET_OF_FEW: usize = 16 * 1024 * 1024;
+
+/// After how many bytes of packed objects libgit2's own cache is emptied. It keeps up to 16 MB of what deltas are
+/// made against for each pack, and has no switch for that.
+const REOPEN_AFTER: usize = 4 * 1024 * 1024;
 
 /// An object's type and content.
 pub(super) struct Object {
     pub(super) kind: git2::ObjectType,
-    pub(super) data: Vec<u8>,
+    /// The content behind the header that it is hashed with.
+    stored: Vec<u8>,
+    start: usize,
 }
 
 impl Object {
+    pub(super) fn new(kind: git2::ObjectType, content: &[u8]) -> Self {
+        let mut stored = format!("{kind} {}\0", content.len()).into_bytes();
+        let start = stored.len();
+        stored.reserve_exact(content.len());
+        stored.extend_from_slice(content);
+        Self { kind, stored, start }
+    }
+
+    /// From a header and the content, which starts at `start`.
+    pub(super) const fn from_stored(kind: git2::ObjectType, stored: Vec<u8>, start: usize) -> Self {
+        Self { kind, stored, start }
+    }
+
+    pub(super) fn data(&self) -> &[u8] {
+        &self.stored[self.start..]
+    }
+
     /// Whether it is what it is called; libgit2 does not look.
-    fn has_id(&self, oid: Oid) -> bool {
-        let mut digest = Sha1::new();
-        digest.update(format!("{} {}\0", self.kind, self.data.len()));
-        digest.update(&self.data);
-        digest.finalize()[..] == *oid.as_bytes()
+    pub(super) fn has_id(&self, oid: Oid) -> bool {
+        Sha1::digest(&self.stored)[..] == *oid.as_bytes()
     }
 }
 
 /// The repository's objects.
 pub(super) struct Objects<'r> {
-    odb: git2::Odb<'r>,
-    kept: HashMap<Oid, Rc<Object>>,
+    repository: &'r git2::Repository,
+    /// Opened when something is not to be found in loose objects.
+    odb: Option<git2::Odb<'r>>,
+    /// Bytes read from `odb` since it was opened.
+    read_bytes: usize,
+    loose: LooseObjects,
+    recent: &'r RecentTrees,
+    kept: HashMap<Oid, Arc<Object>>,
     oldest_first: VecDeque<Oid>,
     kept_bytes: usize,
 }
 
 impl<'r> Objects<'r> {
-    pub(super) fn new(repository: &'r git2::Repository) -> Result<Self, Failure> {
+    pub(super) fn new(repository: &'r git2::Repository, recent: &'r RecentTrees) -> Self {
         libgit2::set_up();
-        let odb = repository.odb().map_err(|error| {
-            Failure::new(
-                Kind::Local,
-                format!("the local object database cannot be opened: {}", error.message()),
-            )
-        })?;
-        Ok(Self {
-            odb,
+        Self {
+            repository,
+            odb: None,
+            read_bytes: 0,
+            loose: LooseObjects::new(repository.commondir()),
+            recent,
             kept: HashMap::new(),
             oldest_first: VecDeque::new(),
             kept_bytes: 0,
-        })
+        }
     }
 
-    pub(super) fn read(&mut self, oid: Oid) -> Result<Rc<Object>, Failure> {
+    pub(super) fn read(&mut self, oid: Oid) -> Result<Arc<Object>, Failure> {
         if let Some(object) = self.kept.get(&oid) {
-            return Ok(Rc::clone(object));
+            return Ok(Arc::clone(object));
         }
-        let object = match self.odb.read(to_git(oid)) {
-            Ok(read) => Rc::new(Object {
-                kind: read.kind(),
-                data: read.data().to_vec(),
-            }),
-            Err(error) => return Err(unreadable(oid, &error)),
+        let object = match self.recent.get(oid) {
+            Some(tree) => tree,
+            None => Arc::new(self.load(oid)?),
         };
-        if !object.has_id(oid) {
-            return Err(Failure::new(
-                Kind::Local,
-                format!("object {oid} of the local repository is damaged: its content has another id"),
-            ));
-        }
         self.keep(oid, &object);
         Ok(object)
     }
 
-    /// Bytes in an object, without reading all of it where its storage allows that.
-    pub(super) fn size(&self, oid: Oid) -> Result<usize, Failure> {
-        if let Some(object) = self.kept.get(&oid) {
-            return Ok(object.data.len());
+    fn load(&mut self, oid: Oid) -> Result<Object, Failure> {
+        if let Some(object) = self.loose.read(oid) {
+            return Ok(object);
         }
-        match self.odb.read_header(to_git(oid)) {
+        if self.read_bytes > REOPEN_AFTER {
+            // Closed before it is opened again: what two have open at a time is never freed.
+            self.odb = None;
+            self.read_bytes = 0;
+        }
+        let object = match self.odb()?.read(to_git(oid)) {
+            Ok(read) => Object::new(read.kind(), read.data()),
+            Err(error) => return Err(unreadable(oid, &error)),
+        };
+        self.read_bytes += object.data().len();
+        if object.has_id(oid) {
+            Ok(object)
+        } else {
+            Err(Failure::new(
+                Kind::Local,
+                format!("object {oid} of the local repository is damaged: its content has another id"),
+            ))
+        }
+    }
+
+    fn odb(&mut self) -> Result<&git2::Odb<'r>, Failure> {
+        Ok(match &mut self.odb {
+            Some(odb) => odb,
+            closed => closed.insert(open_odb(self.repository)?),
+        })
+    }
+
+    /// Hands the large trees that were sent on to the next push.
+    pub(super) fn hand_on(&self, sent: &[Listed]) {
+        let mut superseded = HashSet::new();
+        for entry in sent.iter().rev() {
+            let Some(object) = self.kept.get(&entry.oid) else {
+                continue;
+            };
+            if object.kind != git2::ObjectType::Tree || object.data().len() < recent::MIN_SIZE {
+                continue;
+            }
+            superseded.insert(entry.base);
+            if !superseded.contains(&entry.oid) {
+                self.recent.keep(entry.oid, Arc::clone(object), entry.base);
+            }
+        }
+    }
+
+    /// Bytes in an object, without reading all of it where its storage allows that.
+    pub(super) fn size(&mut self, oid: Oid) -> Result<usize, Failure> {
+        if let Some(object) = self.kept.get(&oid) {
+            return Ok(object.data().len());
+        }
+        match self.odb()?.read_header(to_git(oid)) {
             Ok((size, _)) => Ok(size),
             Err(error) => Err(unreadable(oid, &error)),
         }
     }
 
-    fn keep(&mut self, oid: Oid, object: &Rc<Object>) {
-        let size = object.data.len();
-        // Two trees of this size, the old and the new, are what a commit needs.
-        if size > BUDGET / 2 {
+    fn keep(&mut self, oid: Oid, object: &Arc<Object>) {
+        let size = object.data().len();
+        if size > BUDGET_OF_FEW / 2 {
             return;
         }
-        while self.kept_bytes + size > BUDGET {
+        self.kept.insert(oid, Arc::clone(object));
+        self.oldest_first.push_back(oid);
+        self.kept_bytes += size;
+        while self.kept_bytes > BUDGET && (self.oldest_first.len() > FEW || self.kept_bytes > BUDGET_OF_FEW) {
             let Some(oldest) = self.oldest_first.pop_front() else {
                 break;
             };
             if let Some(dropped) = self.kept.remove(&oldest) {
-                self.kept_bytes -= dropped.data.len();
+                self.kept_bytes -= dropped.data().len();
             }
         }
-        self.kept.insert(oid, Rc::clone(object));
-        self.oldest_first.push_back(oid);
-        self.kept_bytes += size;
     }
+}
+
+/// An object database of its own. libgit2 shares packs, and their caches, between all that open them by the same path;
+/// by another spelling of it their caches end with this one.
+fn open_odb(repository: &git2::Repository) -> Result<git2::Odb<'_>, Failure> {
+    let directory = repository.commondir().join("objects").join(".");
+    // One that git2 cannot take works all the same, with more memory.
+    let odb = match directory.to_str() {
+        Some(directory) => git2::Odb::new().and_then(|odb| odb.add_disk_alternate(directory).map(|()| odb)),
+        None => repository.odb(),
+    };
+    odb.map_err(|error| {
+        Failure::new(
+            Kind::Local,
+            format!("the local object database cannot be opened: {}", error.message()),
+        )
+    })
 }
 
 /// An object that should be there cannot be read.

@@ -43,22 +43,22 @@ impl<'w> PackStream<'w> {
         let object = objects.read(listed.oid)?;
         let written = match delta_of(objects, &object, listed.base) {
             // Far smaller before it is deflated means smaller afterwards.
-            Some(delta) if delta.len() <= object.data.len() / 2 => self.delta(listed.base, &delta),
+            Some(delta) if delta.len() <= object.data().len() / 2 => self.delta(listed.base, &delta),
             Some(delta) => {
                 let deflated_delta = self.deflate.deflated(&delta);
-                let deflated = self.deflate.deflated(&object.data);
+                let deflated = self.deflate.deflated(object.data());
                 if deflated_delta.len() + Oid::LENGTH < deflated.len() {
                     self.header(REF_DELTA, delta.len())
                         .and_then(|()| self.out.write_all(listed.base.as_bytes()))
                         .and_then(|()| self.out.write_all(&deflated_delta))
                 } else {
-                    self.header(type_number(object.kind), object.data.len())
+                    self.header(type_number(object.kind), object.data().len())
                         .and_then(|()| self.out.write_all(&deflated))
                 }
             }
             None => self
-                .header(type_number(object.kind), object.data.len())
-                .and_then(|()| self.deflate.write(&object.data, &mut self.out)),
+                .header(type_number(object.kind), object.data().len())
+                .and_then(|()| self.deflate.write(object.data(), &mut self.out)),
         };
         written.map_err(|error| not_written(&error))
     }
@@ -109,7 +109,7 @@ const fn type_number(kind: git2::ObjectType) -> u8 {
 /// The delta against the base, if the base can be one. A base that cannot be read costs only bytes.
 fn delta_of(objects: &mut Objects<'_>, object: &Object, base: Oid) -> Option<Vec<u8>> {
     let is_worth_it = !base.is_zero()
-        && object.data.len() <= delta::MAX_SIZE
+        && object.data().len() <= delta::MAX_SIZE
         && objects.size(base).is_ok_and(|size| size <= delta::MAX_SIZE);
     if !is_worth_it {
         return None;
@@ -118,7 +118,7 @@ fn delta_of(objects: &mut Objects<'_>, object: &Object, base: Oid) -> Option<Vec
     if base.kind != object.kind {
         return None;
     }
-    delta::encode(&base.data, &object.data)
+    delta::encode(base.data(), object.data())
 }
 
 pub(super) fn not_written(error: &io::Error) -> Failure {

@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 
+use super::delta::common_prefix;
 use crate::oid::Oid;
 
 /// What an entry refers to.
@@ -49,18 +50,23 @@ pub(super) struct Malformed;
 /// The entries of a tree, with a look at the next one.
 #[derive(Debug)]
 pub(super) struct Entries<'t> {
+    /// From the next entry on.
     rest: &'t [u8],
     next: Option<Entry<'t>>,
 }
 
 impl<'t> Entries<'t> {
     pub(super) fn new(tree: &'t [u8]) -> Result<Self, Malformed> {
-        let mut entries = Self {
-            rest: tree,
-            next: None,
+        Self::at(tree)
+    }
+
+    fn at(rest: &'t [u8]) -> Result<Self, Malformed> {
+        let next = if rest.is_empty() {
+            None
+        } else {
+            Some(parse(rest).ok_or(Malformed)?)
         };
-        entries.advance()?;
-        Ok(entries)
+        Ok(Self { rest, next })
     }
 
     /// The entry at hand.
@@ -70,31 +76,54 @@ impl<'t> Entries<'t> {
 
     /// Moves on, and returns the entry that was at hand.
     pub(super) fn advance(&mut self) -> Result<Option<Entry<'t>>, Malformed> {
-        let next = if self.rest.is_empty() {
-            None
-        } else {
-            Some(self.parse().ok_or(Malformed)?)
-        };
-        Ok(std::mem::replace(&mut self.next, next))
+        let Some(entry) = self.next else { return Ok(None) };
+        let length = length_of_first(self.rest).ok_or(Malformed)?;
+        *self = Self::at(&self.rest[length..])?;
+        Ok(Some(entry))
     }
 
-    fn parse(&mut self) -> Option<Entry<'t>> {
-        let space = self.rest.iter().position(|&byte| byte == b' ')?;
-        let (mode, rest) = (&self.rest[..space], &self.rest[space + 1..]);
-        let nul = rest.iter().position(|&byte| byte == 0)?;
-        let (name, rest) = (&rest[..nul], &rest[nul + 1..]);
-        let (oid, rest) = rest.split_first_chunk()?;
-        self.rest = rest;
-        Some(Entry {
-            name,
-            kind: match mode {
-                b"40000" | b"040000" => Kind::Tree,
-                b"160000" => Kind::Link,
-                _ => Kind::Blob,
-            },
-            oid: Oid::from_bytes(*oid),
-        })
+    /// Moves both on to where they differ, or to their ends. That takes a fraction of the time of looking at
+    /// each entry.
+    pub(super) fn skip_common(&mut self, other: &mut Entries<'_>) -> Result<(), Malformed> {
+        let common = common_prefix(self.rest, other.rest);
+        let length = if common == self.rest.len() && common == other.rest.len() {
+            common
+        } else {
+            let mut length = 0;
+            while let Some(entry) =
+                length_of_first(&self.rest[length..]).filter(|entry| length + entry <= common)
+            {
+                length += entry;
+            }
+            length
+        };
+        if length > 0 {
+            *self = Self::at(&self.rest[length..])?;
+            *other = Entries::at(&other.rest[length..])?;
+        }
+        Ok(())
     }
+}
+
+/// Bytes of the first entry of a tree, as far as that can be told from its name's end.
+fn length_of_first(tree: &[u8]) -> Option<usize> {
+    let length = tree.iter().position(|&byte| byte == 0)? + 1 + Oid::LENGTH;
+    (length <= tree.len()).then_some(length)
+}
+
+fn parse(tree: &[u8]) -> Option<Entry<'_>> {
+    let nul = tree.iter().position(|&byte| byte == 0)?;
+    let space = tree[..nul].iter().position(|&byte| byte == b' ')?;
+    let oid = tree[nul + 1..].first_chunk()?;
+    Some(Entry {
+        name: &tree[space + 1..nul],
+        kind: match &tree[..space] {
+            b"40000" | b"040000" => Kind::Tree,
+            b"160000" => Kind::Link,
+            _ => Kind::Blob,
+        },
+        oid: Oid::from_bytes(*oid),
+    })
 }
 
 #[cfg(test)]
@@ -151,6 +180,41 @@ mod tests {
             ]
         );
         assert!(Entries::new(b"").expect("the empty tree").current().is_none());
+    }
+
+    /// Sorted entries, one of a few names each.
+    fn written(names: &[u8]) -> Vec<u8> {
+        names
+            .iter()
+            .flat_map(|&name| [b"100644 name-", &[name][..], b"\0", &[name / 2; 20]].concat())
+            .collect()
+    }
+
+    fn rest_of(entries: &mut Entries<'_>) -> Vec<Vec<u8>> {
+        std::iter::from_fn(|| entries.advance().expect("a tree"))
+            .map(|entry| entry.name.to_vec())
+            .collect()
+    }
+
+    #[test]
+    fn only_whole_equal_entries_are_skipped() {
+        for (old, new, old_left, new_left) in [
+            ("abc", "abc", 0, 0),
+            ("abc", "abcd", 0, 1),
+            ("abcd", "abc", 1, 0),
+            ("abc", "axc", 2, 2),
+            ("abc", "xbc", 3, 3),
+            ("abc", "abx", 1, 1),
+            ("", "abc", 0, 3),
+            ("", "", 0, 0),
+        ] {
+            let (old_tree, new_tree) = (written(old.as_bytes()), written(new.as_bytes()));
+            let mut new_entries = Entries::new(&new_tree).expect("a tree");
+            let mut old_entries = Entries::new(&old_tree).expect("a tree");
+            new_entries.skip_common(&mut old_entries).expect("trees");
+            assert_eq!(rest_of(&mut old_entries).len(), old_left, "{old} {new}");
+            assert_eq!(rest_of(&mut new_entries).len(), new_left, "{old} {new}");
+        }
     }
 
     #[test]
