@@ -87,7 +87,7 @@ const logins = [
 
 const services = across(['git'], {
   fault: 'receive-pack is not enabled',
-  kind: 'auth',
+  kind: 'remote-error',
   strike: ({ remote }) => remote.git('config', 'daemon.receivepack', 'false'),
   heal: ({ remote }) => remote.git('config', 'daemon.receivepack', 'true'),
 });

@@ -94,6 +94,8 @@ async function happen(cell, site) {
       backoff: BACKOFF,
       transport: site.isCli ? 'git' : 'auto',
       divergedProbeMs: 100,
+      // Each fault meets a connection of its own.
+      keepConnectionMs: 0,
       ...limits,
       ...cell.options?.(site),
     });

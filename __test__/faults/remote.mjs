@@ -71,8 +71,7 @@ const away = (site) => `${site.remote.path}.away`;
 const existence = [
   ...across([...MOST, 'cli ssh', 'cli https'], {
     fault: 'the repository is gone',
-    // git's own server tells nobody what there is.
-    kind: { git: 'auth', others: 'remote-error' },
+    kind: 'remote-error',
     strike: (site) => {
       atEnd(site.t, () => rmSync(away(site), { recursive: true, force: true }));
       renameSync(site.remote.path, away(site));

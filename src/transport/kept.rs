@@ -16,7 +16,7 @@ use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
 use super::{Background, Session};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 
 /// At most one session, which nothing was sent on. `W` tells the way that it goes.
@@ -166,7 +166,9 @@ async fn keep(
         Ok(session) => session,
         Err(failure) => {
             tracing::debug!(%failure, "no connection could be made ready for the next push");
-            return End::Gone;
+            // A repository that is not there any more: what was just confirmed may have gone with it.
+            let is_moved = failure.kind() == Kind::RemoteError && claimant.is_none();
+            return if is_moved { End::Moved } else { End::Gone };
         }
     };
     if session.advertisement().tip(&refname) != Some(confirmed) {
@@ -210,7 +212,6 @@ mod tests {
     use tokio::time::{Instant, sleep};
 
     use crate::config::Environment;
-    use crate::failure::Kind;
     use crate::pkt_line::{encode, encode_flush};
     use crate::transport::session::StreamSession;
     use crate::transport::{Settings, SharedClient};
@@ -335,6 +336,16 @@ mod tests {
         kept.moved().await;
         assert_eq!(told(server).await, b"0000");
         assert!(kept.take(&"a").await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_repository_that_is_gone_is_told_and_a_network_that_is_away_is_not() {
+        for (kind, is_told) in [(Kind::RemoteError, true), (Kind::Network, false)] {
+            let kept = kept(KEEP_FOR);
+            kept.keep("a", tip(), ready(Err(Failure::new(kind, "as it says"))));
+            let told = tokio::time::timeout(KEEP_FOR, kept.moved()).await;
+            assert_eq!(told.is_ok(), is_told, "{kind:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

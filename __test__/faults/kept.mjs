@@ -1,0 +1,108 @@
+/**
+ * What becomes of a connection that is kept ready, and of the push that would have used it. Everywhere else nothing is
+ * kept, so that each fault meets a connection of its own.
+ */
+
+import { renameSync, rmSync } from 'node:fs';
+
+import { atEnd } from '../support/cleanup.mjs';
+import { until } from '../support/daemon.mjs';
+import { makeRepo } from '../support/git.mjs';
+import { across } from './across.mjs';
+
+const place = 'a connection that is kept ready';
+
+const KEPT = ['ssh', 'https'];
+
+/** Pushes once, and waits until the connection for the next push is there. */
+const keep = async (site) => {
+  site.commit();
+  await until('the first push', () => site.daemon.status().totals.pushes === 1);
+  await until('a connection is kept', () => site.proxy.open > 0);
+};
+
+const whileKept = (strike) => async (site) => {
+  await keep(site);
+  await strike(site);
+};
+
+const away = (site) => `${site.remote.path}.away`;
+
+export default [
+  ...across(KEPT, {
+    fault: 'cut',
+    strike: whileKept(({ proxy }) => proxy.drop('cut')),
+  }),
+  ...across(KEPT, {
+    fault: 'reset',
+    strike: whileKept(({ proxy }) => proxy.drop('reset')),
+  }),
+  ...across(KEPT, {
+    fault: 'reset, and then refused',
+    kind: 'network',
+    strike: whileKept(({ proxy }) => proxy.set({ is: 'refuse' })),
+  }),
+  ...across(KEPT, {
+    fault: 'stall',
+    // The connection that follows the idle limit stalls as well.
+    kind: 'timeout',
+    hangs: true,
+    strike: whileKept(({ proxy }) => proxy.set({ is: 'stall', from: 'client', after: 0 })),
+  }),
+  ...across(KEPT, {
+    fault: 'the pre-receive hook declines',
+    kind: 'rejected',
+    strike: whileKept(({ remote }) => remote.hook('pre-receive', 'exit 1')),
+    heal: ({ remote }) => remote.removeHook('pre-receive'),
+  }),
+  ...across(KEPT, {
+    fault: 'the branch is deleted there',
+    strike: whileKept(({ remote }) => remote.git('update-ref', '-d', 'refs/heads/main')),
+  }),
+  ...across(KEPT, {
+    fault: 'set back there',
+    strike: whileKept((site) => {
+      site.remote.git('update-ref', 'refs/heads/main', 'main^');
+      site.admit();
+    }),
+  }),
+  ...across(KEPT, {
+    fault: 'diverged, and set back there',
+    kind: 'non-fast-forward',
+    outcome: 'person',
+    strike: whileKept((site) => {
+      site.ours = site.remote.tip();
+      site.remote.commit({ files: { 'theirs.toml': 'theirs\n' } });
+      site.admit();
+    }),
+    heal: (site) => {
+      site.remote.git('update-ref', 'refs/heads/main', site.ours);
+      site.admit();
+    },
+  }),
+  ...across(KEPT, {
+    fault: 'the repository is gone',
+    kind: 'remote-error',
+    outcome: 'retry',
+    strike: whileKept((site) => {
+      atEnd(site.t, () => rmSync(away(site), { recursive: true, force: true }));
+      renameSync(site.remote.path, away(site));
+    }),
+    heal: (site) => {
+      renameSync(away(site), site.remote.path);
+    },
+  }),
+  ...across(KEPT, {
+    fault: 'an empty repository in its place',
+    strike: whileKept((site) => {
+      rmSync(site.remote.path, { recursive: true });
+      makeRepo(site.t, { directory: site.remote.path });
+      site.admit();
+    }),
+  }),
+].map((cell) => ({
+  ...cell,
+  phase: 'between two pushes',
+  place,
+  options: () => ({ keepConnectionMs: 30_000 }),
+}));
