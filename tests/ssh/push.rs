@@ -435,3 +435,45 @@ async fn an_attempt_that_is_cancelled_in_the_middle_leaves_nothing_running() {
     leave.write_all(b"\n").await.expect("ours is open");
     assert_ends(&sandbox, "remote.git").await;
 }
+
+#[tokio::test]
+async fn the_end_leaves_a_hook_to_the_server_once_the_push_is_confirmed() {
+    use git_push_daemon::daemon::Pusher;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::unix::pipe;
+    use tokio::time::Instant;
+
+    let Some((sandbox, _sshd, url)) = server() else {
+        return;
+    };
+    let [entered, leave, done] = ["entered", "leave", "done"].map(|name| sandbox.path(name));
+    for fifo in [&entered, &leave, &done] {
+        make_fifo(fifo);
+    }
+    let slow = format!(
+        "exec 3<{}; echo > {}; read line <&3; echo > {}",
+        leave.display(),
+        entered.display(),
+        done.display()
+    );
+    install_hook(&sandbox.path("remote.git"), "post-receive", &slow);
+    let mut options = pipe::OpenOptions::new();
+    options.read_write(true);
+    let mut entered = options.open_receiver(entered).expect("a fifo");
+    let mut leave = options.open_sender(leave).expect("a fifo");
+    let mut done = options.open_receiver(done).expect("a fifo");
+
+    let pusher = sandbox.pusher(&url);
+    let tip = pushed(&attempt(&pusher).await);
+    assert_eq!(remote_tip(&sandbox), tip);
+    entered.read_u8().await.expect("the hook wrote a line");
+    let begun = Instant::now();
+    let deadline = Duration::from_secs(600);
+    pusher.close(begun + deadline).await;
+    let taken = begun.elapsed();
+    assert!(taken < deadline / 10, "{taken:?}");
+    assert_nothing_is_left(&sandbox).await;
+    // The server did not notice.
+    leave.write_all(b"\n").await.expect("ours is open");
+    done.read_u8().await.expect("the hook came to its end");
+}

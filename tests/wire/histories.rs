@@ -677,10 +677,10 @@ fn pushes_that_follow_each_other_in_a_large_directory_arrive_whole() {
                 remote_has: vec![oid(pushed)],
             };
             let (mut kept, mut fresh) = (Vec::new(), Vec::new());
-            let stats = write_pack(&bench.local, &request, &recent, &mut kept).expect("a pack");
+            let made = write_pack(&bench.local, &request, &recent, &mut kept).expect("a pack");
             write_pack(&bench.local, &request, &RecentTrees::default(), &mut fresh).expect("a pack");
             assert!(kept == fresh, "the same pack, whatever was kept");
-            assert!(stats.bytes < 20_000, "{stats:?}");
+            assert!(made.bytes < 20_000, "{made:?}");
             bench.push(tip);
             pushed = tip;
         }
