@@ -6,11 +6,9 @@
  */
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import path from 'node:path';
 import { describe, test } from 'node:test';
 
-import { ROOT } from './support/child.mjs';
+import { hasTest } from './support/named-tests.mjs';
 
 const FAULTS = {
   'the event loop': [
@@ -209,16 +207,6 @@ const FAULTS = {
   ],
 };
 
-/** Whether a file has a test of this name that runs: in Rust a function with an attribute, in Node a call. */
-function hasTest(file, name) {
-  const source = readFileSync(path.join(ROOT, file), 'utf8');
-  const literal = name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-  const form = file.endsWith('.rs')
-    ? new RegExp(`#\\[[a-z:]*test[^\\]]*\\]\\s+(async )?fn ${literal}\\(`)
-    : new RegExp(`\\btest\\(\\s*(['"\`])${literal}\\1`);
-  return form.test(source);
-}
-
 for (const [where, faults] of Object.entries(FAULTS)) {
   describe(`gitsheets' daemon: ${where}`, () => {
     for (const [fault, file, name] of faults) {
@@ -232,4 +220,5 @@ for (const [where, faults] of Object.entries(FAULTS)) {
 test('a test that is not there is noticed', () => {
   assert.equal(hasTest('__test__/push.test.mjs', 'nobody wrote this'), false);
   assert.equal(hasTest('src/backoff.rs', 'nobody_wrote_this'), false);
+  assert.equal(hasTest('src/nobody_wrote_this.rs', 'a_test'), false);
 });

@@ -1,0 +1,100 @@
+/** The documents of the package, and what a test wants of one: its blocks of code, its headings, its links. */
+
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+
+import { ROOT } from './child.mjs';
+
+/** The paths of all documents: those at the top, and what explains each example. */
+export function documentNames() {
+  const top = readdirSync(ROOT).filter((name) => name.endsWith('.md'));
+  const examples = readdirSync(path.join(ROOT, 'examples'))
+    .map((name) => `examples/${name}/README.md`)
+    .filter((name) => existsSync(path.join(ROOT, name)));
+  return [...top, ...examples].sort();
+}
+
+/**
+ * @typedef {object} Block a fenced block of code
+ * @property {string} id what tells it apart in its document: its language and its heading, with a number from the second on
+ * @property {string} language
+ * @property {string} body as it stands
+ * @property {number} line of its first fence
+ */
+
+/** A document, parsed as far as GitHub's Markdown is used here. */
+export class Document {
+  /** @param {string} name its path from the root */
+  constructor(name, text = readFileSync(path.join(ROOT, name), 'utf8')) {
+    this.name = name;
+    this.text = text;
+    /** @type {Block[]} */
+    this.blocks = [];
+    /** Each heading as it is written, without its marks. */
+    this.headings = [];
+    /** Each line outside of blocks. */
+    this.prose = [];
+    this.#parse();
+  }
+
+  #parse() {
+    let open = null;
+    const seen = new Map();
+    for (const [index, line] of this.text.split('\n').entries()) {
+      // Indented ones would be missed by who copies them, and are not worth the trouble.
+      const fence = /^ *(?:`{3,}|~{3,})(.*)$/.exec(line);
+      if (fence === null) {
+        if (open === null) this.#readProse(line);
+        else open.body += `${line}\n`;
+      } else if (open === null) {
+        const language = fence[1].trim();
+        const place = `${language} in ${this.headings.at(-1) ?? 'the beginning'}`;
+        const number = (seen.get(place) ?? 0) + 1;
+        seen.set(place, number);
+        open = {
+          id: number === 1 ? place : `${place} (${number})`,
+          language,
+          body: '',
+          line: index + 1,
+        };
+      } else {
+        this.blocks.push(open);
+        open = null;
+      }
+    }
+    if (open !== null) throw new Error(`${this.name}:${open.line}: a block that does not end`);
+  }
+
+  #readProse(line) {
+    const heading = /^#{1,6} +(.*?)\s*$/.exec(line);
+    if (heading !== null) this.headings.push(heading[1]);
+    this.prose.push(line);
+  }
+
+  /** The anchors of its headings, as GitHub makes them. */
+  get anchors() {
+    const taken = new Map();
+    return this.headings.map((heading) => {
+      const anchor = heading
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N}_ -]/gu, '')
+        .replaceAll(' ', '-');
+      const times = taken.get(anchor) ?? 0;
+      taken.set(anchor, times + 1);
+      return times === 0 ? anchor : `${anchor}-${times}`;
+    });
+  }
+
+  /** Where its links lead to, as written. */
+  get links() {
+    const prose = this.prose.join('\n').replace(/`[^`\n]*`/g, '`');
+    return [...prose.matchAll(/\]\(([^()\s]+)\)/g)].map(([, target]) => target);
+  }
+
+  /** @returns {Block} */
+  block(id) {
+    const found = this.blocks.find((block) => block.id === id);
+    if (found === undefined) throw new Error(`${this.name} has no block '${id}'`);
+    return found;
+  }
+}
