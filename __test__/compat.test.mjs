@@ -1,19 +1,17 @@
 /**
- * The documented contract of gitsheets' own daemon, clause by clause, and MIGRATING.md, every code block of
- * which is compiled and run. gitsheets itself is stood in for by a few lines with its documented methods.
+ * The documented contract of gitsheets' own daemon, clause by clause, and what MIGRATING.md says of it. Its code is
+ * compiled and run by `documents.test.mjs`.
  */
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { EventEmitter } from 'node:events';
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { pathToFileURL } from 'node:url';
 
 import prom from 'prom-client';
 
-import { ROOT, startScript } from './support/child.mjs';
+import { ROOT } from './support/child.mjs';
 import { atEnd } from './support/cleanup.mjs';
 import {
   collect,
@@ -399,147 +397,6 @@ test("the recipe's way of keeping metrics works as it is", async (t) => {
 
 describe('MIGRATING.md', () => {
   const text = readFileSync(path.join(ROOT, 'MIGRATING.md'), 'utf8');
-  const blocks = [...text.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, language, body]) => {
-    const name = body.match(/^ ?\/\/ ([\w.]+)$/m)?.[1];
-    return { language, name, body };
-  });
-
-  /** One side of a diff: its lines that do not start with `other`, without their marks. */
-  const side = (body, other) =>
-    body
-      .split('\n')
-      .filter((line) => !line.startsWith(other))
-      .map((line) => line.slice(1))
-      .join('\n');
-
-  /** gitsheets' documented methods, as far as the page uses them, over the real git. */
-  const GITSHEETS_TYPES = `
-    import type { EventEmitter } from 'node:events';
-    export interface PushDaemon extends EventEmitter {
-      status(): { pendingCommits: number };
-      stop(options?: { timeoutMs?: number }): Promise<void>;
-    }
-    export interface Repository {
-      readonly gitDir: string;
-      transact(
-        options: { message: string },
-        work: (tx: { sheet(name: string): { upsert(record: object): Promise<void> } }) => Promise<void>,
-      ): Promise<{ commitHash: string }>;
-      startPushDaemon(options: {
-        remote: string;
-        branch?: string;
-        backoff?: 'exponential';
-      }): Promise<PushDaemon>;
-    }
-    export function openRepo(options: { gitDir: string }): Promise<Repository>;
-  `;
-  const GITSHEETS = `
-    import { execFileSync } from 'node:child_process';
-    export async function openRepo({ gitDir }) {
-      const git = (args, input = '') =>
-        execFileSync('git', args, { cwd: gitDir, encoding: 'utf8', input, timeout: 30_000 }).trim();
-      return {
-        gitDir,
-        async transact({ message }, work) {
-          const entries = [git(['ls-tree', 'HEAD'])].filter(Boolean);
-          const upsert = async (record) => {
-            const blob = git(['hash-object', '-w', '--stdin'], JSON.stringify(record));
-            entries.push('100644 blob ' + blob + '\\t' + record.slug + '.json');
-          };
-          await work({ sheet: () => ({ upsert }) });
-          const tree = git(['mktree'], entries.join('\\n') + '\\n');
-          const commitHash = git(['commit-tree', '-p', 'HEAD', '-m', message, tree]);
-          git(['update-ref', 'HEAD', commitHash]);
-          return { commitHash };
-        },
-      };
-    }
-  `;
-  /** A logger that tells the test. */
-  const LOG = `
-    import { writeSync } from 'node:fs';
-    const write = (level: string) => (fields: object, msg: string): void => {
-      const plain = Object.entries(fields).map(([key, value]) => [key, value instanceof Error ? value.message : value]);
-      writeSync(1, JSON.stringify({ level, msg, ...Object.fromEntries(plain) }) + '\\n');
-    };
-    export const log = { info: write('info'), warn: write('warn'), error: write('error') };
-  `;
-
-  /** A service with the page's files, as they are after the migration (or before it). */
-  function makeService(t, isMigrated = true) {
-    const directory = makeDirectory(t);
-    const modules = path.join(directory, 'node_modules');
-    mkdirSync(path.join(modules, 'gitsheets'), { recursive: true });
-    mkdirSync(path.join(modules, '@types'));
-    symlinkSync(ROOT, path.join(modules, 'git-push-daemon'));
-    for (const name of ['prom-client', '@types/node']) {
-      symlinkSync(path.join(ROOT, 'node_modules', name), path.join(modules, name));
-    }
-    const write = (file, content) => writeFileSync(path.join(directory, file), content);
-    const module = (name) => JSON.stringify({ name, type: 'module', exports: './index.js' });
-    write('package.json', module('service'));
-    write('node_modules/gitsheets/package.json', module('gitsheets'));
-    write('node_modules/gitsheets/index.d.ts', GITSHEETS_TYPES);
-    write('node_modules/gitsheets/index.js', GITSHEETS);
-    write('log.ts', LOG);
-    for (const { language, name, body } of blocks) {
-      if (language === 'diff') write(name, side(body, isMigrated ? '-' : '+'));
-      else if (isMigrated) write(name, body);
-    }
-    const compilerOptions = {
-      target: 'es2022',
-      module: 'nodenext',
-      types: ['node'],
-      strict: true,
-      exactOptionalPropertyTypes: true,
-      noUncheckedIndexedAccess: true,
-      // Those of Node take longer than everything else, and are not the question.
-      skipLibCheck: true,
-    };
-    write('tsconfig.json', JSON.stringify({ compilerOptions, include: ['*.ts'] }));
-    return directory;
-  }
-
-  function compile(directory, compiler, ...args) {
-    const { status, stdout, error } = spawnSync(
-      process.execPath,
-      [path.join(ROOT, 'node_modules', compiler, 'bin', 'tsc'), '-p', directory, ...args],
-      { encoding: 'utf8', timeout: 120_000, killSignal: 'SIGKILL' },
-    );
-    assert.equal(error, undefined);
-    assert.equal(status, 0, stdout);
-  }
-
-  /** Starts a script in a compiled service; `load(name)` imports one of its files. */
-  function startService(directory, source, { repo, remote = 'origin' }) {
-    const base = pathToFileURL(`${directory}/`).href;
-    return startScript(`const load = (name) => import(new URL(name, '${base}').href);\n${source}`, {
-      env: { CFP_DATA_REPO_PATH: repo.path, CFP_DATA_REMOTE: remote },
-    });
-  }
-
-  test('has code in these blocks only, each with the name of its file', () => {
-    assert.deepEqual(
-      blocks.map(({ language, name }) => [language, name]),
-      [
-        ['diff', 'boot.ts'],
-        ['ts', 'listen.ts'],
-        ['ts', 'health.ts'],
-        ['diff', 'metrics.ts'],
-        ['ts', 'write.ts'],
-      ],
-    );
-    for (const { language, body } of blocks) {
-      if (language === 'diff') assert.match(body, /^(?:[ +-].*\n|\n)+$/);
-    }
-  });
-
-  for (const compiler of ['typescript', 'typescript-newest']) {
-    test(`compiles before and after the migration, with ${compiler}`, (t) => {
-      compile(makeService(t, false), compiler, '--noEmit');
-      compile(makeService(t, true), compiler, '--noEmit');
-    });
-  }
 
   test('names every option of gitsheets, every event and every key of the status', async (t) => {
     const daemon = await startInSync(t, makePair(t).options);
@@ -553,130 +410,6 @@ describe('MIGRATING.md', () => {
     for (const option of ['remote', 'branch', 'backoff', 'maxRetries']) {
       assert.match(text, new RegExp(`^\\| \`${option}\` \\|`, 'm'));
     }
-  });
-
-  test('makes a service that runs', async (parent) => {
-    const directory = makeService(parent);
-    compile(directory, 'typescript');
-
-    await parent.test('its boot file pushes, logs and stops at SIGTERM', async (t) => {
-      const { repo, remote } = makePair(t);
-      repo.git('symbolic-ref', 'HEAD', 'refs/heads/main');
-      const script = startService(
-        directory,
-        `const { repo } = await load('boot.js');
-         const { commitHash } = await repo.transact({ message: 'add jane' }, async (tx) => {
-           await tx.sheet('users').upsert({ slug: 'jane' });
-         });
-         tell({ commitHash });
-         setInterval(() => {}, 60_000);`,
-        { repo },
-      );
-      const { commitHash } = await script.untilTold((line) => line.commitHash);
-      const pushed = await script.untilTold(({ msg }) => msg === 'pushed');
-      assert.equal(pushed.commit, commitHash);
-      assert.ok(pushed.durationMs > 0);
-      assert.equal(remote.git('show', 'main:jane.json'), '{"slug":"jane"}');
-
-      remote.hook('pre-receive', 'exit 1');
-      repo.commit();
-      const failed = await script.untilTold(({ msg }) => msg === 'push failed');
-      assert.deepEqual([failed.level, failed.attempt, failed.reason], ['warn', 1, 'unknown']);
-      await script.untilTold(({ msg }) => msg === 'push retry');
-      remote.removeHook('pre-receive');
-
-      script.kill('SIGTERM');
-      const { code, told } = await script.ended;
-      assert.equal(code, 0);
-      assert.equal(told.filter(({ msg }) => msg === 'push daemon stopped').length, 1);
-      assert.equal(remote.tip(), repo.tip());
-    });
-
-    await parent.test('its boot file starts no daemon without a remote', async (t) => {
-      const { repo } = makePair(t);
-      const script = startService(
-        directory,
-        `const { pushDaemon } = await load('boot.js');
-         tell({ pushDaemon });
-         process.exit();`,
-        { repo, remote: '' },
-      );
-      assert.deepEqual(await script.untilTold((line) => 'pushDaemon' in line), {
-        pushDaemon: null,
-      });
-      await script.ended;
-    });
-
-    await parent.test(
-      'its listeners, its health check, its metrics and its write do what they say',
-      async (t) => {
-        const { repo, remote } = makePair(t);
-        const script = startService(
-          directory,
-          `const { openRepo } = await import(new URL('node_modules/gitsheets/index.js', '${pathToFileURL(`${directory}/`).href}').href);
-         const { listen } = await load('listen.js');
-         const { isHealthy } = await load('health.js');
-         const { observe } = await load('metrics.js');
-         const { write } = await load('write.js');
-         const { register } = require('prom-client');
-         const repo = await openRepo({ gitDir: process.env.CFP_DATA_REPO_PATH });
-         const daemon = startPushDaemon({
-           remote: 'origin', branch: 'main', repoPath: repo.gitDir,
-           backoff: { base: 3_600_000, multiplier: 1, cap: 3_600_000 }, maxRetries: 1,
-         });
-         listen(daemon);
-         observe(daemon);
-         const written = await write(repo, daemon, { slug: 'jane' });
-         tell({ step: 'written', ...written, isHealthy: isHealthy(daemon.status()) });
-         tell({ step: 'metrics', text: await register.metrics() });
-         process.once('SIGUSR2', async () => {
-           await daemon.flush().catch(() => {});
-           tell({ step: 'gave up', isHealthy: isHealthy(daemon.status()) });
-           process.once('SIGUSR2', async () => {
-             await daemon.flush();
-             tell({ step: 'recovered', isHealthy: isHealthy(daemon.status()) });
-             await daemon.stop();
-             tell({ step: 'stopped', isHealthy: isHealthy(daemon.status()) });
-             process.exit();
-           });
-           tell({ step: 'waiting' });
-         });
-         setInterval(() => {}, 60_000);
-         tell({ step: 'ready' });`,
-          { repo },
-        );
-        const at = (step) => script.untilTold((line) => line.step === step);
-        const written = await at('written');
-        assert.deepEqual(written, {
-          step: 'written',
-          commitHash: remote.tip(),
-          pending: false,
-          isHealthy: true,
-        });
-        const metrics = await at('metrics');
-        assert.match(
-          metrics.text,
-          /^git_push_daemon_pushed_commits_total\{remote="origin",branch="main"\} 1$/m,
-        );
-
-        await at('ready');
-        remote.hook('pre-receive', 'echo closed today >&2', 'exit 1');
-        repo.commit();
-        const warned = await script.untilTold(({ kind }) => kind === 'rejected');
-        assert.equal(warned.level, 'warn');
-        assert.match(warned.err, /closed today/);
-        script.kill('SIGUSR2');
-        assert.equal((await at('gave up')).isHealthy, false);
-        await at('waiting');
-        remote.removeHook('pre-receive');
-        script.kill('SIGUSR2');
-        const recovered = await script.untilTold(({ msg }) => msg === 'pushing works again');
-        assert.equal(recovered.failedAttempts, 2);
-        assert.equal((await at('recovered')).isHealthy, true);
-        assert.equal((await at('stopped')).isHealthy, false);
-        assert.equal((await script.ended).code, 0);
-      },
-    );
   });
 
   test('says of maxRetries what is so: one attempt more than gitsheets makes', async (t) => {
