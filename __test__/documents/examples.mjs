@@ -1,4 +1,4 @@
-/** What explains the examples. */
+/** What explains the examples and the benchmark. */
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -53,7 +53,34 @@ async function runByHand(t, block) {
   await ended;
 }
 
+/** A whole run takes half an hour: its names are listed, and its options and words are those that there are. */
+async function listsTheBenchmark(t, { body }) {
+  const lines = body.trim().split('\n');
+  const commands = lines.map((line) => line.split('#')[0].trim());
+  const [list] = commands.filter((command) => command.endsWith(' --list'));
+  const names = await new Sandbox(t).run(list.replace('npm run', 'npm run --silent'), {
+    cwd: ROOT,
+  });
+  const source = readFileSync(path.join(ROOT, 'bench/main.mjs'), 'utf8');
+  for (const command of commands) {
+    const [, option, words] =
+      /^npm run bench(?: -- --(\w+)(?: (\S+))?)?$/.exec(command) ?? assert.fail(command);
+    if (option !== undefined) assert.match(source, new RegExp(`^    ${option}: \\{ type`, 'm'));
+    for (const word of words?.split(',') ?? []) assert.ok(names.includes(word), word);
+  }
+}
+
 export default [
+  {
+    name: 'bench/README.md',
+    runs: [
+      {
+        title: 'its commands are those of the benchmark',
+        blocks: ['sh in The benchmark'],
+        run: listsTheBenchmark,
+      },
+    ],
+  },
   {
     name: 'examples/fastify-api/README.md',
     runs: [

@@ -1,17 +1,24 @@
 /** The documents of the package, and what a test wants of one: its blocks of code, its headings, its links. */
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { ROOT } from './child.mjs';
 
-/** The paths of all documents: those at the top, and what explains each example. */
-export function documentNames() {
-  const top = readdirSync(ROOT).filter((name) => name.endsWith('.md'));
-  const examples = readdirSync(path.join(ROOT, 'examples'))
-    .map((name) => `examples/${name}/README.md`)
-    .filter((name) => existsSync(path.join(ROOT, name)));
-  return [...top, ...examples].sort();
+/** What has documents of others, or none. */
+const ELSEWHERE = ['node_modules', 'target', 'dist'];
+
+/** The paths of all documents, down to the folder of each example. */
+export function documentNames(folder = '', depth = 2) {
+  return readdirSync(path.join(ROOT, folder), { withFileTypes: true })
+    .flatMap((entry) => {
+      const place = path.posix.join(folder, entry.name);
+      if (entry.isFile() && entry.name.endsWith('.md')) return [place];
+      const isOurs =
+        entry.isDirectory() && !/^\./.test(entry.name) && !ELSEWHERE.includes(entry.name);
+      return isOurs && depth > 0 ? documentNames(place, depth - 1) : [];
+    })
+    .sort();
 }
 
 /**
@@ -41,7 +48,6 @@ export class Document {
     let open = null;
     const seen = new Map();
     for (const [index, line] of this.text.split('\n').entries()) {
-      // Indented ones would be missed by who copies them, and are not worth the trouble.
       const fence = /^ *(?:`{3,}|~{3,})(.*)$/.exec(line);
       if (fence === null) {
         if (open === null) this.#readProse(line);
@@ -66,6 +72,10 @@ export class Document {
   }
 
   #readProse(line) {
+    // Code that is only indented has no language, so that nobody could tell what runs it.
+    if (/^(?: {4}|\t)/.test(line) && (this.prose.at(-1) ?? '') === '') {
+      throw new Error(`${this.name}: code without a fence: ${line.trim()}`);
+    }
     const heading = /^#{1,6} +(.*?)\s*$/.exec(line);
     if (heading !== null) this.headings.push(heading[1]);
     this.prose.push(line);
