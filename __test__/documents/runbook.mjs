@@ -126,18 +126,37 @@ const DECISIONS = {
   setBack: { files: ['ours'], destroys: true },
 };
 
-/** A service whose daemon has found that the branches have diverged. */
-async function makeDivergedService(t, options = {}) {
+/** A service whose daemon has found that the branches have diverged: by files of their own, or in one. */
+async function makeDivergedService(t, options = {}, file = undefined) {
   const service = makeService(t);
   const daemon = await startInSync(t, { ...service.options, divergedProbeMs: 50, ...options });
-  const theirs = service.remote.commit({ files: { theirs: 'theirs\n' } });
-  const ours = service.repo.commit({ files: { ours: 'ours\n' } });
+  const theirs = service.remote.commit({ files: { [file ?? 'theirs']: 'theirs\n' } });
+  const ours = service.repo.commit({ files: { [file ?? 'ours']: 'ours\n' } });
   await untilState(daemon, 'diverged');
   return { ...service, daemon, ours, theirs };
 }
 
 async function reconciles(parent, look, ...rest) {
   const tidy = rest.pop();
+  await parent.test('merge: a conflict is resolved where the page says', async (t) => {
+    const { repo, remote, daemon, sandbox } = await makeDivergedService(t, {}, 'same');
+    const [begin, end] = sandbox.localize(rest[0]).split(/(?=^git update-ref)/m);
+    const { stdout } = await sandbox.outcome([look, begin]);
+    assert.match(stdout, /^CONFLICT .*\bsame\b/m);
+    const resolve = [
+      `cd ${path.join(sandbox.temporary, 'reconcile')}`,
+      'echo both >same && git add same && git commit --quiet --no-edit',
+      `cd ${repo.path}`,
+    ];
+    const recovered = once(daemon, 'recovered');
+    // The operator's shell is still the one that looked.
+    const [identity] = sandbox.localize(look).split(/(?=^cd )/m);
+    await sandbox.run([identity, ...resolve, end]);
+    await recovered;
+    assert.equal(remote.tip(), repo.tip());
+    assert.equal(remote.git('show', 'main:same'), 'both');
+  });
+
   for (const [index, [decision, { files, destroys = false }]] of Object.entries(
     DECISIONS,
   ).entries()) {
