@@ -418,6 +418,8 @@ describe('MIGRATING.md', () => {
     const daemon = await startInSync(t, { ...options, backoff: FAST_BACKOFF, maxRetries: 3 });
     const { of } = collect(daemon);
     repo.commit();
+    // The status is ahead of its events.
+    await until('four errors', () => of('error').length >= 4);
     await untilState(daemon, 'gave-up');
     assert.equal(of('error').length, 4);
   });
