@@ -30,20 +30,20 @@ const away = (site) => `${site.remote.path}.away`;
 
 export default [
   ...across(KEPT, {
-    fault: 'cut',
+    fault: 'the kept connection is cut',
     strike: whileKept(({ proxy }) => proxy.drop('cut')),
   }),
   ...across(KEPT, {
-    fault: 'reset',
+    fault: 'the kept connection is reset',
     strike: whileKept(({ proxy }) => proxy.drop('reset')),
   }),
   ...across(KEPT, {
-    fault: 'reset, and then refused',
+    fault: 'the kept connection is reset, and others refused',
     kind: 'network',
     strike: whileKept(({ proxy }) => proxy.set({ is: 'refuse' })),
   }),
   ...across(KEPT, {
-    fault: 'stall',
+    fault: 'the kept connection stalls',
     // The connection that follows the idle limit stalls as well.
     kind: 'timeout',
     hangs: true,
