@@ -58,6 +58,16 @@ export function children(pid = process.pid) {
   );
 }
 
+/** The process ids of a process's children, of theirs, and so on. */
+export function descendants(pid = process.pid) {
+  return children(pid).flatMap((child) => [child, ...descendants(child)]);
+}
+
+/** A process's command line. */
+export function commandLine(pid) {
+  return read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim();
+}
+
 /** The command lines of all processes that mention `text`, such as a repository's path. */
 export function processesOf(text) {
   return list('/proc')
