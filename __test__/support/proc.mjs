@@ -46,6 +46,14 @@ export function descriptors(pid = process.pid) {
   });
 }
 
+/** The files that a process has open or mapped into its memory; ` (deleted)` follows the path of one that is gone. */
+export function filesOf(pid = process.pid) {
+  const mapped = read(`/proc/${pid}/maps`)
+    .split('\n')
+    .map((line) => line.split(/ +/).slice(5).join(' '));
+  return [...new Set([...descriptors(pid), ...mapped])].filter((file) => file.startsWith('/'));
+}
+
 /** The descriptors that watch files. */
 export function inotifyDescriptors(pid = process.pid) {
   return descriptors(pid).filter((target) => target.includes('inotify'));
