@@ -13,6 +13,7 @@ import {
   children,
   daemonThreads,
   descriptors,
+  filesOf,
   inotifyDescriptors,
   processesOf,
 } from './support/proc.mjs';
@@ -408,6 +409,26 @@ describe('a connection that is kept ready', () => {
     script.kill('SIGKILL');
     await script.ended;
     await assertNothingLeft(pair.remote);
+  });
+});
+
+describe('a garbage collection', () => {
+  test('gets the space of the packs that it deletes, though the daemon has read them', async (t) => {
+    const { repo, options } = makePair(t, { commits: 3 });
+    repo.git('gc', '--quiet');
+    const daemon = await startInSync(t, options);
+    const pushed = once(daemon, 'push');
+    repo.commit();
+    await pushed;
+    const open = () => filesOf().filter((file) => file.startsWith(repo.path));
+    const isPack = (file) => /\.(pack|idx)/.test(file);
+    assert.ok(open().some(isPack), 'it has read a pack');
+    repo.git('gc', '--quiet');
+    const next = once(daemon, 'push');
+    repo.commit();
+    await next;
+    const isGone = (file) => file.endsWith(' (deleted)');
+    await until(`closed: ${open().filter(isGone)}`, () => !open().some(isGone));
   });
 });
 

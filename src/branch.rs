@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -44,6 +44,8 @@ pub struct LocalSide {
     counted: Option<(Option<Oid>, Oid, Ahead)>,
     /// The remote's tip as last confirmed, where there is no remote-tracking ref to keep it.
     confirmed: Option<Oid>,
+    /// When packs had last come or gone before the repository was opened.
+    packs_changed: Option<SystemTime>,
 }
 
 impl LocalSide {
@@ -55,11 +57,24 @@ impl LocalSide {
     pub fn open(target: Target) -> Result<Self, Failure> {
         let repository = Repository::open(Some(&target.git_dir))?;
         Ok(Self {
+            packs_changed: repository.packs_changed(),
             repository,
             target,
             counted: None,
             confirmed: None,
         })
+    }
+
+    /// Opens the repository anew if packs came or went. libgit2 lets go of no pack that it has read, and the space of
+    /// one that `git gc` has deleted is free only then.
+    fn renew(&mut self) -> Result<(), Failure> {
+        // Before it is opened: what changes meanwhile is seen the next time.
+        let changed = self.repository.packs_changed();
+        if changed != self.packs_changed {
+            self.repository = Repository::open(Some(&self.target.git_dir))?;
+            self.packs_changed = changed;
+        }
+        Ok(())
     }
 
     /// The repository.
@@ -207,7 +222,7 @@ impl SharedSide {
                     Some(open) => open,
                     closed => closed.insert(LocalSide::open(target)?),
                 };
-                let answer = question(open);
+                let answer = open.renew().and_then(|()| question(open));
                 if answer.is_err() {
                     *side = None;
                 }

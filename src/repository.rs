@@ -105,6 +105,13 @@ impl Repository {
         &self.root
     }
 
+    /// When a pack last came or went; `None` where that cannot be told.
+    #[must_use]
+    pub fn packs_changed(&self) -> Option<SystemTime> {
+        let packs = self.common_dir.join("objects/pack");
+        packs.metadata().and_then(|packs| packs.modified()).ok()
+    }
+
     pub(crate) fn raw(&self) -> &git2::Repository {
         &self.repo
     }

@@ -32,9 +32,13 @@ class Script {
   stdout = '';
   stderr = '';
   #waiting = new Set();
+  /** The beginning of a line whose end has not come yet. */
+  #rest = '';
+  #onTold;
 
-  constructor(child, limitMs, remove) {
+  constructor(child, limitMs, remove, onTold) {
     this.child = child;
+    this.#onTold = onTold;
     this.pid = child.pid;
     child.stdout.setEncoding('utf8').on('data', (text) => this.#read(text));
     child.stderr.setEncoding('utf8').on('data', (text) => {
@@ -67,8 +71,11 @@ class Script {
 
   #read(text) {
     this.stdout += text;
-    const lines = this.stdout.split('\n').slice(0, -1);
-    this.told = lines.filter((line) => /^["{[\dtfn]/.test(line)).flatMap(parse);
+    const lines = (this.#rest + text).split('\n');
+    this.#rest = lines.pop();
+    const told = lines.filter((line) => /^["{[\dtfn]/.test(line)).flatMap(parse);
+    this.told.push(...told);
+    for (const value of told) this.#onTold?.(value);
     for (const look of this.#waiting) look();
   }
 
@@ -109,7 +116,8 @@ function parse(line) {
  * `require` (from the package's root), `input` (what the test gave) and `tell(value)`.
  *
  * @param {string} source
- * @param {{input?: unknown, env?: object, cwd?: string, nodeArguments?: string[], limitMs?: number}} [options]
+ * @param {{input?: unknown, env?: object, cwd?: string, nodeArguments?: string[], limitMs?: number,
+ * onTold?: (value: unknown) => void}} [options] `onTold` gets each thing that it tells
  */
 export function startScript(source, options = {}) {
   const {
@@ -118,6 +126,7 @@ export function startScript(source, options = {}) {
     cwd = ROOT,
     nodeArguments = [],
     limitMs = SCRIPT_LIMIT_MS,
+    onTold,
   } = options;
   const directory = mkdtempSync(path.join(tmpdir(), 'git-push-daemon-script-'));
   const file = path.join(directory, 'script.mjs');
@@ -132,7 +141,8 @@ export function startScript(source, options = {}) {
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  return new Script(child, limitMs, () => rmSync(directory, { recursive: true, force: true }));
+  const remove = () => rmSync(directory, { recursive: true, force: true });
+  return new Script(child, limitMs, remove, onTold);
 }
 
 /** Runs such a module to its end. */

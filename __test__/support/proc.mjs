@@ -46,6 +46,14 @@ export function descriptors(pid = process.pid) {
   });
 }
 
+/** The files that a process has open or mapped into its memory; ` (deleted)` follows the path of one that is gone. */
+export function filesOf(pid = process.pid) {
+  const mapped = read(`/proc/${pid}/maps`)
+    .split('\n')
+    .map((line) => line.split(/ +/).slice(5).join(' '));
+  return [...new Set([...descriptors(pid), ...mapped])].filter((file) => file.startsWith('/'));
+}
+
 /** The descriptors that watch files. */
 export function inotifyDescriptors(pid = process.pid) {
   return descriptors(pid).filter((target) => target.includes('inotify'));
@@ -56,6 +64,16 @@ export function children(pid = process.pid) {
   return list(`/proc/${pid}/task`).flatMap((id) =>
     read(`/proc/${pid}/task/${id}/children`).split(' ').filter(Boolean).map(Number),
   );
+}
+
+/** The process ids of a process's children, of theirs, and so on. */
+export function descendants(pid = process.pid) {
+  return children(pid).flatMap((child) => [child, ...descendants(child)]);
+}
+
+/** A process's command line. */
+export function commandLine(pid) {
+  return read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim();
 }
 
 /** The command lines of all processes that mention `text`, such as a repository's path. */

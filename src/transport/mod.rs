@@ -19,6 +19,8 @@ mod program;
 mod protocol;
 mod session;
 mod ssh;
+#[cfg(unix)]
+mod watchdog;
 
 use std::future::Future;
 use std::path::Path;

@@ -1,0 +1,206 @@
+/**
+ * `npm run soak`: one process pushes 5 commits a second to three remotes (a path, ssh, https) for 20 minutes, while
+ * things go wrong at random with each remote, the network, the servers and the repository. At the end each remote must
+ * have every commit, and the process must hold no more than at the start: memory, descriptors, children, threads.
+ *
+ * `npm run soak -- --minutes 2 --seed 7` is shorter and has other faults; `--write` puts the result into RELIABILITY.md.
+ * The times are of commits to their arrival, faults included, and mean little on a busy machine.
+ */
+
+import { setTimeout as pause } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+
+import { makeScope } from '../__test__/support/cleanup.mjs';
+import { until } from '../__test__/support/daemon.mjs';
+import { randomFrom } from '../__test__/support/random.mjs';
+import { missing } from '../__test__/support/servers.mjs';
+import { Failed, main, style } from './process.mjs';
+import { circumstances, table, writeSection } from './reliability.mjs';
+import { makeLanes, runLane } from './soak/faults.mjs';
+import { HEAD, holdings, Ledger } from './soak/ledger.mjs';
+import { openWorld } from './soak/world.mjs';
+
+const PER_SECOND = 5;
+const SAMPLE_MS = 2_000;
+const MINUTE_MS = 60_000;
+/** How long everything may take to arrive once nothing is wrong any more. */
+const CALM_MS = 120_000;
+/** What is not measured: start and end. */
+const AROUND_MS = 10 * MINUTE_MS;
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '20' },
+    seed: { type: 'string', default: '1' },
+    write: { type: 'boolean', default: false },
+  },
+});
+const minutes = Number(values.minutes);
+const seed = Number(values.seed);
+
+await main(async () => {
+  if (!(minutes > 0)) throw new Failed('--minutes is a number above 0');
+  const absent = missing.ssh || missing.https;
+  if (absent) throw new Failed(absent);
+  const scope = makeScope();
+  try {
+    const { findings, rows, ledger } = await soak(scope);
+    const failed = findings.filter(({ holds }) => !holds);
+    const verdict =
+      failed.length === 0
+        ? 'It holds.'
+        : `It does NOT hold: ${failed.length} of ${findings.length}.`;
+    const listed = findings.map(({ holds, what }) => `- ${holds ? 'yes' : '**NO**'}: ${what}`);
+    console.log(`\n${listed.join('\n')}\n\n${style.bold(verdict)}`);
+    console.log(`${sorted(ledger.faults, 'faults')}\n${sorted(ledger.failures, 'failures')}`);
+    if (values.write) writeSection('soak', report({ listed, verdict, rows, ledger }));
+    if (failed.length > 0) throw new Failed(verdict);
+  } finally {
+    await scope.end();
+  }
+});
+
+async function soak(scope) {
+  const random = randomFrom(seed);
+  const ledger = new Ledger(['local', 'ssh', 'https']);
+  const world = await openWorld(scope, {
+    limitMs: minutes * MINUTE_MS + AROUND_MS,
+    onHost: (told) => {
+      if (told.push) ledger.pushed(told);
+      if (told.error) ledger.failed(told);
+    },
+    onCommit: (told) => ledger.committed(told),
+  });
+  const { repo, remotes, host } = world;
+  await host.untilTold(({ point }) => point === 'before');
+  const before = holdings(host.pid);
+  host.kill('SIGUSR2');
+  await host.untilTold(({ point }) => point === 'running');
+
+  const writer = world.startWriter('first', PER_SECOND);
+  const startedAt = performance.now();
+  const isOver = () => performance.now() - startedAt > minutes * MINUTE_MS || writerEnded;
+  let writerEnded = false;
+  writer.ended.finally(() => {
+    writerEnded = true;
+  });
+  const lanes = makeLanes(world, random).map((lane, index) =>
+    runLane(lane, {
+      random: randomFrom(seed * 100 + index),
+      isOver,
+      onFault: (name, kind) => ledger.faulted(name, kind),
+    }),
+  );
+  const rows = await watch({ ledger, host, isOver, startedAt });
+  await Promise.all(lanes);
+  writer.kill('SIGTERM');
+  const end = await writer.ended;
+  if (end.code !== 0) throw new Failed(`the writer ended with ${end.code}: ${end.stderr}`);
+
+  const tip = repo.tip();
+  const late = [];
+  for (const { name, repo: remote } of remotes) {
+    await until(`${name} has all`, () => remote.tip() === tip, CALM_MS).catch((error) =>
+      late.push(error.message),
+    );
+  }
+  host.kill('SIGUSR2');
+  const { ends } = await host.untilTold(({ point }) => point === 'after');
+  await until('what is closing has closed', () => sameHoldings(holdings(host.pid), before)).catch(
+    () => {},
+  );
+  const after = holdings(host.pid);
+  host.kill('SIGUSR2');
+  const { code, stderr } = await host.ended;
+
+  const finding = (what, holds) => ({ what, holds });
+  const memory = ledger.memory();
+  const findings = [
+    finding(
+      `each of the ${ledger.commits.length} commits is on each remote, and nothing else is${late.length > 0 ? `; ${late}` : ''}`,
+      remotes.every(({ repo: remote }) => hasExactly(remote, repo, ledger.commits)),
+    ),
+    finding(
+      '`git fsck` finds nothing on any side',
+      [repo, ...remotes.map(({ repo: remote }) => remote)].every(isSound),
+    ),
+    finding(
+      'no lock is left on any side',
+      [repo, ...remotes.map(({ repo: remote }) => remote)].every(
+        (side) => side.locks().length === 0,
+      ),
+    ),
+    finding(
+      'the daemons stopped with nothing pending',
+      ends.every(({ drained, pendingCommits }) => drained && pendingCommits === 0),
+    ),
+    finding('the process exited by itself, without a word', code === 0 && stderr === ''),
+    finding(`the memory is flat: ${memory.words}`, memory.isFlat),
+    ...['descriptors', 'children', 'threads'].map((held) =>
+      finding(
+        `${held} after the end: ${after[held]}, before the start: ${before[held]}`,
+        after[held] <= before[held],
+      ),
+    ),
+    finding(
+      `faults were met: ${ledger.totals.failures} failed attempts`,
+      ledger.totals.failures > 0,
+    ),
+  ];
+  return { findings, rows, ledger };
+}
+
+/** Samples what the process holds, and prints each minute, until it is over. */
+async function watch({ ledger, host, isOver, startedAt }) {
+  console.log(table(HEAD, []));
+  const rows = [];
+  while (!isOver()) {
+    await pause(SAMPLE_MS);
+    ledger.sample(host.pid);
+    if (performance.now() - startedAt < (rows.length + 1) * MINUTE_MS && !isOver()) continue;
+    const row = [rows.length + 1, ...ledger.endMinute()];
+    rows.push(row);
+    console.log(`| ${row.join(' | ')} |`);
+  }
+  return rows;
+}
+
+function sameHoldings(now, before) {
+  return ['descriptors', 'children', 'threads'].every((held) => now[held] <= before[held]);
+}
+
+function hasExactly(remote, repo, commits) {
+  const list = (side) => side.git('rev-list', 'main');
+  const there = list(remote);
+  const known = new Set(there.split('\n'));
+  return there === list(repo) && commits.every((commit) => known.has(commit));
+}
+
+function isSound(side) {
+  try {
+    side.fsck();
+    return true;
+  } catch (error) {
+    console.error(error.message);
+    return false;
+  }
+}
+
+/** Counts, the most frequent first. */
+function sorted(counts, what) {
+  const listed = [...counts]
+    .sort(([, a], [, b]) => b - a)
+    .map(([name, times]) => `${name} ${times}`);
+  return `${what}: ${listed.join('; ') || 'none'}`;
+}
+
+function report({ listed, verdict, rows, ledger }) {
+  return [
+    `\`npm run soak -- --minutes ${minutes} --seed ${seed}\`, ${circumstances()}. **${verdict}**`,
+    listed.join('\n'),
+    `${ledger.commits.length} commits, ${ledger.totals.pushes} pushes, ${ledger.totals.failures} failed attempts. From a commit to its arrival, faults included: p50, p99 = ${ledger.lag} s.`,
+    `The ${sorted(ledger.faults, 'faults')}.`,
+    `The ${sorted(ledger.failures, 'failures')}.`,
+    table(HEAD, rows),
+  ].join('\n\n');
+}
