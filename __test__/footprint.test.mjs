@@ -74,7 +74,7 @@ describe('a push', () => {
     assert.equal((await host.ended).code, 0);
   });
 
-  test('to a repository on this machine starts one process: the receive-pack of the remote', async (t) => {
+  test('to a repository on this machine starts git once: the receive-pack of the remote', async (t) => {
     const { repo, options } = makePair(t);
     const folder = path.join(makeDirectory(t), 'bin');
     const log = path.join(folder, 'log');

@@ -20,7 +20,7 @@ const FAULTS = {
     [
       'each push to this machine is seven processes',
       '__test__/footprint.test.mjs',
-      'to a repository on this machine starts one process: the receive-pack of the remote',
+      'to a repository on this machine starts git once: the receive-pack of the remote',
     ],
   ],
   hangs: [

@@ -7,10 +7,12 @@ use std::fmt;
 
 use tracing::field::{Field, Visit};
 use tracing::{Dispatch, Event, Level, Subscriber};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
-use tracing_subscriber::{EnvFilter, Registry, fmt as format};
+use tracing_subscriber::{Registry, fmt as format};
 
-/// Switches the JSON lines on and filters them, in the syntax of tracing's `EnvFilter`: `debug`, `warn`, …
+/// Switches the JSON lines on and filters them, in the syntax of tracing's [`Targets`]: `debug`, `warn`,
+/// `info,git_push_daemon::transport=debug`, …
 pub const LOG_VARIABLE: &str = "GIT_PUSH_DAEMON_LOG";
 
 /// One line for the caller's logger.
@@ -46,9 +48,16 @@ pub fn dispatch(sink: Option<Sink>, filter: Option<&str>) -> Dispatch {
         format::layer()
             .json()
             .with_writer(std::io::stderr)
-            .with_filter(EnvFilter::builder().parse_lossy(filter))
+            .with_filter(targets(filter))
     });
     Dispatch::new(Registry::default().with(lines).with(sink.map(ToLogger)))
+}
+
+/// What cannot be read lets everything from `info` on through: a typing error is no reason to hide a failure.
+fn targets(filter: &str) -> Targets {
+    filter
+        .parse()
+        .unwrap_or_else(|_| Targets::new().with_default(Level::INFO))
 }
 
 struct ToLogger(Sink);
