@@ -1,8 +1,8 @@
 //! What went wrong in an attempt, in the terms an operator acts on: the one place where the words of git, of ssh,
 //! of the servers and of the operating system are turned into a [`Kind`].
 //!
-//! Whose words they are decides where they stand: [`servers`] (the same over every transport), [`git`], [`ssh`],
-//! [`http`]. It decides nothing about retrying beyond [`Kind::is_retryable`]; when to retry is `state`'s business.
+//! Whose words they are decides where they stand: `servers` (the same over every transport), `git`, `ssh`,
+//! `http`. It decides nothing about retrying beyond [`Kind::is_retryable`]; when to retry is `state`'s business.
 //! Every message passes [`redact`] on its way in, so no secret reaches an event, a log or a status.
 
 mod git;
