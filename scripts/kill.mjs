@@ -65,7 +65,7 @@ await main(async () => {
   console.log(`\n${report}\n\n${circumstances()}`);
   if (values.write) {
     const command = `npm run kill -- --rounds ${rounds} --seed ${seed}`;
-    writeSection('kill', `\`${command}\`, ${circumstances()}:\n\n${report}`);
+    writeSection('kill', `### Measured\n\n\`${command}\`, ${circumstances()}:\n\n${report}`);
   }
   if (failures.length > 0) throw new Failed(failures.join('\n\n'));
 });

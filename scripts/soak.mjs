@@ -7,6 +7,7 @@
  * The times are of commits to their arrival, faults included, and mean little on a busy machine.
  */
 
+import { statSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 
@@ -25,6 +26,8 @@ const SAMPLE_MS = 2_000;
 const MINUTE_MS = 60_000;
 /** How long everything may take to arrive once nothing is wrong any more. */
 const CALM_MS = 120_000;
+/** How much of what went wrong is told where it does not hold. */
+const STORY = 60;
 /** What is not measured: start and end. */
 const AROUND_MS = 10 * MINUTE_MS;
 
@@ -54,7 +57,9 @@ await main(async () => {
     console.log(`\n${listed.join('\n')}\n\n${style.bold(verdict)}`);
     console.log(`${sorted(ledger.faults, 'faults')}\n${sorted(ledger.failures, 'failures')}`);
     if (values.write) writeSection('soak', report({ listed, verdict, rows, ledger }));
-    if (failed.length > 0) throw new Failed(verdict);
+    if (failed.length > 0) {
+      throw new Failed(`${verdict} The last faults:\n${ledger.story.slice(-STORY).join('\n')}`);
+    }
   } finally {
     await scope.end();
   }
@@ -89,6 +94,7 @@ async function soak(scope) {
       random: randomFrom(seed * 100 + index),
       isOver,
       onFault: (name, kind) => ledger.faulted(name, kind),
+      onHealed: (name, kind) => ledger.healed(name, kind),
     }),
   );
   const rows = await watch({ ledger, host, isOver, startedAt });
@@ -113,29 +119,24 @@ async function soak(scope) {
   host.kill('SIGUSR2');
   const { code, stderr } = await host.ended;
 
+  const sides = [repo, ...remotes.map(({ repo: remote }) => remote)];
+  const locks = sides.flatMap((side) => side.locks()).map(lockInWords);
   const finding = (what, holds) => ({ what, holds });
-  const memory = ledger.memory();
+  const [memory, open] = ['bytes', 'descriptors'].map((held) => ledger.growth(held));
   const findings = [
     finding(
       `each of the ${ledger.commits.length} commits is on each remote, and nothing else is${late.length > 0 ? `; ${late}` : ''}`,
       remotes.every(({ repo: remote }) => hasExactly(remote, repo, ledger.commits)),
     ),
-    finding(
-      '`git fsck` finds nothing on any side',
-      [repo, ...remotes.map(({ repo: remote }) => remote)].every(isSound),
-    ),
-    finding(
-      'no lock is left on any side',
-      [repo, ...remotes.map(({ repo: remote }) => remote)].every(
-        (side) => side.locks().length === 0,
-      ),
-    ),
+    finding('`git fsck` finds nothing on any side', sides.every(isSound)),
+    finding(`no lock is left on any side${locks.join('')}`, locks.length === 0),
     finding(
       'the daemons stopped with nothing pending',
       ends.every(({ drained, pendingCommits }) => drained && pendingCommits === 0),
     ),
     finding('the process exited by itself, without a word', code === 0 && stderr === ''),
     finding(`the memory is flat: ${memory.words}`, memory.isFlat),
+    finding(`the descriptors are flat: ${open.words}`, open.isFlat),
     ...['descriptors', 'children', 'threads'].map((held) =>
       finding(
         `${held} after the end: ${after[held]}, before the start: ${before[held]}`,
@@ -176,6 +177,10 @@ function hasExactly(remote, repo, commits) {
   return there === list(repo) && commits.every((commit) => known.has(commit));
 }
 
+function lockInWords(file) {
+  return `; ${file} of ${statSync(file).mtime.toISOString()}`;
+}
+
 function isSound(side) {
   try {
     side.fsck();
@@ -196,6 +201,7 @@ function sorted(counts, what) {
 
 function report({ listed, verdict, rows, ledger }) {
   return [
+    '## Soak',
     `\`npm run soak -- --minutes ${minutes} --seed ${seed}\`, ${circumstances()}. **${verdict}**`,
     listed.join('\n'),
     `${ledger.commits.length} commits, ${ledger.totals.pushes} pushes, ${ledger.totals.failures} failed attempts. From a commit to its arrival, faults included: p50, p99 = ${ledger.lag} s.`,

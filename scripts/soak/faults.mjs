@@ -49,7 +49,14 @@ function remoteFaults({ repo }) {
     },
     'repository away': () => {
       renameSync(repo.path, away);
-      return () => renameSync(away, repo.path);
+      return () => {
+        // A push that held the lock when the repository went does not find it again: that is for the operator.
+        const left = path.join(away, 'refs/heads/main.lock');
+        if (existsSync(left))
+          console.log(`a push was in ${repo.path} when it went away: its lock is removed`);
+        rmSync(left, { force: true });
+        renameSync(away, repo.path);
+      };
     },
     'read-only': () => {
       // What a server says whose disk is not writable; root may write anywhere.
@@ -164,7 +171,7 @@ export function makeLanes(world, random) {
 }
 
 /** Lets one fault after the other happen in a lane until `isOver`; at the end none is left. */
-export async function runLane({ name, faults }, { random, isOver, onFault }) {
+export async function runLane({ name, faults }, { random, isOver, onFault, onHealed }) {
   const kinds = Object.keys(faults);
   while (!isOver()) {
     await pause(between(random, PAUSE_MS));
@@ -173,5 +180,6 @@ export async function runLane({ name, faults }, { random, isOver, onFault }) {
     const undo = await faults[kind]();
     await pause(between(random, LASTS_MS));
     await undo();
+    onHealed(name, kind);
   }
 }

@@ -4,11 +4,14 @@ import { loadavg } from 'node:os';
 
 import { children, descriptors, residentBytes, threads } from '../../__test__/support/proc.mjs';
 
-/** The memory is flat if the last quarter's median is not above the second one's by more than this. */
-const GROWTH = 1.15;
-const GROWTH_BYTES = 8 * 1024 * 1024;
-
 const MEGABYTE = 1024 * 1024;
+
+/** What is held is flat if the last quarter's median is not above the second one's by more than this. */
+const GROWTH = 1.15;
+const HELD = {
+  bytes: { allowance: 8 * MEGABYTE, words: (bytes) => `${(bytes / MEGABYTE).toFixed(1)} MB` },
+  descriptors: { allowance: 8, words: String },
+};
 
 function percentile(sorted, share) {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
@@ -37,6 +40,8 @@ export class Ledger {
   samples = [];
   failures = new Map();
   faults = new Map();
+  /** What went wrong from when to when. */
+  story = [];
   totals = { pushes: 0, failures: 0 };
   lags = [];
   #pending;
@@ -81,6 +86,11 @@ export class Ledger {
   faulted(lane, kind) {
     const name = `${lane}: ${kind}`;
     this.faults.set(name, (this.faults.get(name) ?? 0) + 1);
+    this.story.push(`${new Date().toISOString()} ${name}`);
+  }
+
+  healed(lane, kind) {
+    this.story.push(`${new Date().toISOString()} ${lane}: ${kind} is over`);
   }
 
   sample(pid) {
@@ -111,15 +121,16 @@ export class Ledger {
     return lagsOf(this.lags);
   }
 
-  /** Whether the memory grew from the second quarter of the samples to the last. */
-  memory() {
+  /** Whether what the process holds grew from the second quarter of the samples to the last; in words as well. */
+  growth(held) {
+    const { allowance, words } = HELD[held];
     const quarter = Math.floor(this.samples.length / 4);
-    const bytes = this.samples.map((sample) => sample.bytes);
-    const second = median(bytes.slice(quarter, 2 * quarter));
-    const last = median(bytes.slice(-quarter));
+    const values = this.samples.map((sample) => sample[held]);
+    const second = median(values.slice(quarter, 2 * quarter));
+    const last = median(values.slice(-quarter));
     return {
-      isFlat: quarter > 0 && last <= second * GROWTH + GROWTH_BYTES,
-      words: `${(second / MEGABYTE).toFixed(1)} MB in the second quarter, ${(last / MEGABYTE).toFixed(1)} MB in the last`,
+      isFlat: quarter > 0 && last <= second * GROWTH + allowance,
+      words: `median ${words(second)} in the second quarter, ${words(last)} in the last`,
     };
   }
 }
