@@ -1,11 +1,17 @@
 /** Faults of the processes that a push runs in. */
 
+import { readFileSync } from 'node:fs';
+
 import { children } from '../support/proc.mjs';
 import { across } from './across.mjs';
 
 const place = 'the processes';
 
-/** The children of this process are the daemon's, each with all that it started in a group of its own. */
+/** The process group of a process. */
+const groupOf = (pid) =>
+  Number(readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/.*\) /s, '').split(' ')[2]);
+
+/** The children of this process are the daemon's: each has a group with all that it started, and a watchdog in it. */
 const signalled = (signal) => ({
   phase: 'behind the pack',
   setUp: (site) => {
@@ -13,7 +19,7 @@ const signalled = (signal) => ({
   },
   during: async (site) => {
     await site.entrance.entered();
-    for (const pid of children()) process.kill(-pid, signal);
+    for (const group of new Set(children().map(groupOf))) process.kill(-group, signal);
   },
   heal: ({ entrance }) => entrance.open(),
 });
