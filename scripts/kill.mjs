@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { makeScope } from '../__test__/support/cleanup.mjs';
 import { killAndRestart, PHASES, WAYS } from '../__test__/support/kill.mjs';
 import { randomFrom } from '../__test__/support/random.mjs';
-import { Failed, main, step } from './process.mjs';
+import { Failed, interruption, main, step } from './process.mjs';
 import { circumstances, table, writeSection } from './reliability.mjs';
 
 const { values } = parseArgs({
@@ -27,6 +27,7 @@ const { values } = parseArgs({
 const rounds = Number(values.rounds);
 const jobs = Number(values.jobs);
 const seed = Number(values.seed);
+const isInterrupted = interruption();
 
 await main(async () => {
   if (!(rounds > 0 && jobs > 0)) throw new Failed('--rounds and --jobs are numbers above 0');
@@ -40,6 +41,7 @@ await main(async () => {
       if (missing) throw new Failed(missing);
       const way = await open(scope);
       for (const phase of phases) {
+        if (isInterrupted()) break;
         await step(`${name}, ${phase.name}`, async () => {
           const { results, errors } = await runRounds(way, phase);
           failures.push(...errors.map((error) => `${name}, ${phase.name}: ${error.stack}`));
@@ -63,6 +65,7 @@ await main(async () => {
     rows,
   );
   console.log(`\n${report}\n\n${circumstances()}`);
+  if (isInterrupted()) throw new Failed('interrupted: not all rounds have been');
   if (values.write) {
     const command = `npm run kill -- --rounds ${rounds} --seed ${seed}`;
     writeSection('kill', `### Measured\n\n\`${command}\`, ${circumstances()}:\n\n${report}`);
@@ -76,7 +79,7 @@ async function runRounds(way, phase) {
   const errors = [];
   let next = 0;
   const work = async () => {
-    while (next < rounds) {
+    while (next < rounds && !isInterrupted()) {
       const round = next;
       next += 1;
       try {

@@ -109,3 +109,15 @@ export async function main(work) {
     process.exitCode = 1;
   }
 }
+
+/** Tells once somebody wants the script to end, which then ends what it has started; who insists ends it at once. */
+export function interruption() {
+  let hasCome = false;
+  for (const signal of ['SIGINT', 'SIGTERM']) {
+    process.once(signal, () => {
+      hasCome = true;
+      console.error(`${signal}: what has been started is ended first`);
+    });
+  }
+  return () => hasCome;
+}

@@ -15,7 +15,7 @@ import { makeScope } from '../__test__/support/cleanup.mjs';
 import { until } from '../__test__/support/daemon.mjs';
 import { randomFrom } from '../__test__/support/random.mjs';
 import { missing } from '../__test__/support/servers.mjs';
-import { Failed, main, style } from './process.mjs';
+import { Failed, interruption, main, style } from './process.mjs';
 import { circumstances, table, writeSection } from './reliability.mjs';
 import { makeLanes, runLane } from './soak/faults.mjs';
 import { HEAD, holdings, Ledger } from './soak/ledger.mjs';
@@ -40,6 +40,7 @@ const { values } = parseArgs({
 });
 const minutes = Number(values.minutes);
 const seed = Number(values.seed);
+const isInterrupted = interruption();
 
 await main(async () => {
   if (!(minutes > 0)) throw new Failed('--minutes is a number above 0');
@@ -56,6 +57,7 @@ await main(async () => {
     const listed = findings.map(({ holds, what }) => `- ${holds ? 'yes' : '**NO**'}: ${what}`);
     console.log(`\n${listed.join('\n')}\n\n${style.bold(verdict)}`);
     console.log(`${sorted(ledger.faults, 'faults')}\n${sorted(ledger.failures, 'failures')}`);
+    if (isInterrupted()) throw new Failed('interrupted');
     if (values.write) writeSection('soak', report({ listed, verdict, rows, ledger }));
     if (failed.length > 0) {
       throw new Failed(`${verdict} The last faults:\n${ledger.story.slice(-STORY).join('\n')}`);
@@ -84,21 +86,27 @@ async function soak(scope) {
 
   const writer = world.startWriter('first', PER_SECOND);
   const startedAt = performance.now();
-  const isOver = () => performance.now() - startedAt > minutes * MINUTE_MS || writerEnded;
-  let writerEnded = false;
-  writer.ended.finally(() => {
-    writerEnded = true;
-  });
-  const lanes = makeLanes(world, random).map((lane, index) =>
-    runLane(lane, {
-      random: randomFrom(seed * 100 + index),
-      isOver,
-      onFault: (name, kind) => ledger.faulted(name, kind),
-      onHealed: (name, kind) => ledger.healed(name, kind),
-    }),
+  let isBroken = false;
+  const breakOff = () => {
+    isBroken = true;
+  };
+  const isOver = () =>
+    isBroken || isInterrupted() || performance.now() - startedAt > minutes * MINUTE_MS;
+  writer.ended.then(breakOff, breakOff);
+  const lanes = Promise.all(
+    makeLanes(world, random).map((lane, index) =>
+      runLane(lane, {
+        random: randomFrom(seed * 100 + index),
+        isOver,
+        onFault: (name, kind) => ledger.faulted(name, kind),
+        onHealed: (name, kind) => ledger.healed(name, kind),
+      }),
+    ),
   );
+  // What it threw is met below.
+  lanes.catch(breakOff);
   const rows = await watch({ ledger, host, isOver, startedAt });
-  await Promise.all(lanes);
+  await lanes;
   writer.kill('SIGTERM');
   const end = await writer.ended;
   if (end.code !== 0) throw new Failed(`the writer ended with ${end.code}: ${end.stderr}`);
