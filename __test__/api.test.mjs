@@ -2,7 +2,6 @@
 // of the first part is a point of what its users ask of the daemon.
 
 import assert from 'node:assert/strict';
-import fs from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 
@@ -11,6 +10,7 @@ import { until } from './support/daemon.mjs';
 import { countConnections, makeGate } from './support/gate.mjs';
 import { GIT_ENV, git, makeDirectory, makeRemote, Repository } from './support/git.mjs';
 import { children, daemonThreads } from './support/proc.mjs';
+import { comeBack, goAway } from './support/remote.mjs';
 
 const TOKEN = 'a token for the tests';
 
@@ -104,7 +104,7 @@ describe('the boot path', () => {
     const { remote, env } = makePod(t);
     const api = await Api.start(t, env);
     await inState(api, 'in-sync');
-    fs.renameSync(remote.path, `${remote.path}.away`);
+    goAway(remote);
     await api.put('during-an-outage');
     const retry = await api.logged('push retry');
     assert.equal(retry.attempt, 1);
@@ -146,14 +146,14 @@ describe('store.transact', () => {
     const backoff = JSON.stringify({ base: 10, multiplier: 1, cap: 10 });
     const api = await Api.start(t, { ...env, CFP_DATA_BACKOFF: backoff });
     await inState(api, 'in-sync');
-    fs.renameSync(remote.path, `${remote.path}.away`);
+    goAway(remote);
     const commit = await api.put('during-an-outage');
     const failed = await api.logged('push failed');
     assert.deepEqual(
       [failed.level, failed.kind, failed.commit],
       [LEVEL.warn, 'remote-error', commit],
     );
-    fs.renameSync(`${remote.path}.away`, remote.path);
+    comeBack(remote);
     await api.logged('push recovered');
     await pushed(api, remote, commit);
   });
@@ -205,10 +205,10 @@ for (const signal of ['SIGTERM', 'SIGINT']) {
       const endless = JSON.stringify({ base: 3_600_000, multiplier: 1, cap: 3_600_000 });
       const api = await Api.start(t, { ...env, CFP_DATA_BACKOFF: endless });
       await inState(api, 'in-sync');
-      fs.renameSync(remote.path, `${remote.path}.away`);
+      goAway(remote);
       const commit = await api.put('during-an-outage');
       await api.logged('push retry');
-      fs.renameSync(`${remote.path}.away`, remote.path);
+      comeBack(remote);
       api.signal(signal);
       await exitsCleanly(api);
       await pushed(api, remote, commit);

@@ -18,7 +18,7 @@ import {
   until,
   untilState,
 } from './support/daemon.mjs';
-import { countConnections, ended, makeGate } from './support/gate.mjs';
+import { countConnections, ended, makeGate, startAtGate } from './support/gate.mjs';
 import { makePair } from './support/git.mjs';
 import {
   assertArrived,
@@ -138,11 +138,7 @@ describe('a remote that has diverged', () => {
   });
 
   test('only in that it got some of our commits by another way is no failure', async (t) => {
-    const { repo, remote, options } = makePair(t);
-    const gate = makeGate(t);
-    remote.hook('pre-receive', ...gate.lines);
-    const daemon = await startInSync(t, options);
-    const seen = collect(daemon);
+    const { repo, remote, gate, daemon, seen } = await startAtGate(t);
     const first = repo.commit();
     await gate.entered();
     remote.git('fetch', '--quiet', repo.path, 'main:main');

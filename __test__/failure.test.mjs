@@ -19,7 +19,7 @@ import {
   startInSync,
   until,
 } from './support/daemon.mjs';
-import { ended, makeGate, makeScript, wrapReceivePack } from './support/gate.mjs';
+import { ended, makeGate, makeScript, startAtGate, wrapReceivePack } from './support/gate.mjs';
 import { git, makeDirectory, makePair, makeRepo } from './support/git.mjs';
 import { children, daemonThreads, isRunning } from './support/proc.mjs';
 import { assertArrived, comeBack, goAway } from './support/remote.mjs';
@@ -72,11 +72,7 @@ describe('a remote that hangs', () => {
   }
 
   test('does not hold stop() beyond its deadline, nor is anything left running', async (t) => {
-    const { repo, remote, options } = makePair(t);
-    const gate = makeGate(t);
-    remote.hook('pre-receive', ...gate.lines);
-    const daemon = await startInSync(t, options);
-    const seen = collect(daemon);
+    const { repo, remote, gate, daemon, seen } = await startAtGate(t);
     repo.commit();
     const hooks = await gate.entered();
     assert.deepEqual(await daemon.stop({ timeoutMs: STOP_MS }), {

@@ -15,6 +15,7 @@ import { until } from './support/daemon.mjs';
 import { makeGate } from './support/gate.mjs';
 import { GIT_ENV, makePair } from './support/git.mjs';
 import { exchange } from './support/raw.mjs';
+import { comeBack, goAway } from './support/remote.mjs';
 
 const TOKEN = 'the-token-of-the-tests';
 const bearer = (token) => ({ authorization: `Bearer ${token}` });
@@ -73,11 +74,11 @@ class Running {
   }
 
   takeRemoteAway() {
-    fs.renameSync(this.remote.path, `${this.remote.path}.away`);
+    goAway(this.remote);
   }
 
   bringRemoteBack() {
-    fs.renameSync(`${this.remote.path}.away`, this.remote.path);
+    comeBack(this.remote);
   }
 
   /** An answer: its code, the headers that the application chose, and its text. */

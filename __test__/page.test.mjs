@@ -4,7 +4,6 @@
 // PAGE_SCREENSHOTS=<folder> keeps a picture of each.
 
 import assert from 'node:assert/strict';
-import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -13,6 +12,7 @@ import { makeApp } from './support/app.mjs';
 import { faintTexts, launch, NO_BROWSER, open } from './support/browser.mjs';
 import { ENDLESS_BACKOFF, once, until, untilState } from './support/daemon.mjs';
 import { makePair } from './support/git.mjs';
+import { goAway } from './support/remote.mjs';
 
 const require = createRequire(import.meta.url);
 const { History, LIMIT } = require('../fastify/history.js');
@@ -41,7 +41,7 @@ const STATES = {
     const { repo, remote, options } = makePair(t);
     const app = await serve(t, { ...options, backoff: ENDLESS_BACKOFF });
     await pushSome(app, repo);
-    fs.renameSync(remote.path, `${remote.path}.away`);
+    goAway(remote);
     for (let made = 0; made < 3; made += 1) repo.commit();
     await until('3 commits pending', () => {
       const { state, pendingCommits } = app.pushDaemon.status();

@@ -19,7 +19,7 @@ import {
   until,
   untilState,
 } from './support/daemon.mjs';
-import { countConnections, makeGate, wrapReceivePack } from './support/gate.mjs';
+import { countConnections, makeGate, startAtGate, wrapReceivePack } from './support/gate.mjs';
 import { git, makeDirectory, makePair, makeRemote, makeRepo, Repository } from './support/git.mjs';
 
 const EXAMPLE = path.join(ROOT, 'examples', 'fastify-api', 'package.json');
@@ -116,11 +116,7 @@ describe('commits while the daemon runs', () => {
   });
 
   test('commits during a push go out together in the next one', async (t) => {
-    const { repo, remote, options } = makePair(t);
-    const gate = makeGate(t);
-    remote.hook('pre-receive', ...gate.lines);
-    const daemon = await startInSync(t, options);
-    const seen = collect(daemon);
+    const { repo, remote, gate, daemon, seen } = await startAtGate(t);
     const first = repo.commit();
     await gate.entered();
     repo.commit();

@@ -16,7 +16,7 @@ import {
   until,
   untilState,
 } from './support/daemon.mjs';
-import { ended, makeGate, wrapReceivePack } from './support/gate.mjs';
+import { ended, makeGate, startAtGate, wrapReceivePack } from './support/gate.mjs';
 import { makePair } from './support/git.mjs';
 import { children, processesOf } from './support/proc.mjs';
 import { assertArrived, comeBack, commitByAnother, goAway } from './support/remote.mjs';
@@ -200,11 +200,7 @@ describe('stop()', () => {
   });
 
   test('during a push drains it and what was committed since', async (t) => {
-    const { repo, remote, options } = makePair(t);
-    const gate = makeGate(t);
-    remote.hook('pre-receive', ...gate.lines);
-    const daemon = await startInSync(t, options);
-    const seen = collect(daemon);
+    const { repo, remote, gate, daemon, seen } = await startAtGate(t);
     const first = repo.commit();
     await gate.entered();
     repo.commit();
@@ -231,11 +227,7 @@ describe('stop()', () => {
   });
 
   test('called again returns the same promise, and stopped is told once', async (t) => {
-    const { repo, remote, options } = makePair(t);
-    const gate = makeGate(t);
-    remote.hook('pre-receive', ...gate.lines);
-    const daemon = await startInSync(t, options);
-    const seen = collect(daemon);
+    const { repo, gate, daemon, seen } = await startAtGate(t);
     repo.commit();
     await gate.entered();
     const first = daemon.stop();
@@ -255,10 +247,7 @@ describe('stop()', () => {
   });
 
   test('ends at the last deadline given when that is the earliest', async (t) => {
-    const { repo, remote, options } = makePair(t);
-    const gate = makeGate(t);
-    remote.hook('pre-receive', ...gate.lines);
-    const daemon = await startInSync(t, options);
+    const { repo, gate, daemon } = await startAtGate(t);
     repo.commit();
     await gate.entered();
     const stopping = daemon.stop({ timeoutMs: 600_000 });

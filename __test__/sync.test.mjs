@@ -1,13 +1,13 @@
 // The synchronous mode: whoever made a commit waits until it is on the remote, with a deadline.
 
 import assert from 'node:assert/strict';
-import fs from 'node:fs';
 import { describe, test } from 'node:test';
 
 import { Api } from './support/api.mjs';
 import { once, startInSync, until, within } from './support/daemon.mjs';
 import { makeGate } from './support/gate.mjs';
 import { GIT_ENV, makePair } from './support/git.mjs';
+import { goAway } from './support/remote.mjs';
 
 const TOKEN = 'the-token-of-the-tests';
 const WAITERS = 200;
@@ -218,7 +218,7 @@ describe('the example API', () => {
   });
 
   for (const [what, goWrong] of [
-    ['the remote is away', (remote) => fs.renameSync(remote.path, `${remote.path}.away`)],
+    ['the remote is away', goAway],
     ['the branches have diverged', (remote) => remote.commit()],
     ['the remote declines', (remote) => remote.hook('pre-receive', 'exit 1')],
   ]) {

@@ -1,8 +1,9 @@
 /** Writes down what was measured: JSON for programs, tables and plots for people. */
 
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
+import { table, writeBetween } from '../scripts/markdown.mjs';
 import { dotPlot, linePlot, shareBars } from './plot.mjs';
 import { round } from './statistics.mjs';
 
@@ -20,9 +21,6 @@ const STEPS = [
 ];
 
 const MARKS = ['<!-- measured -->', '<!-- /measured -->'];
-
-const table = (head, rows) =>
-  [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 
 const withUnit = (number, unit) => `${round(number)}${unit === '' ? '' : ` ${unit}`}`;
 
@@ -155,10 +153,6 @@ export function writeResults(folder, results) {
 
 /** Puts the tables and the plots between the marks of a page. */
 export function updatePage(file, results, plotNames) {
-  const page = readFileSync(file, 'utf8');
-  const [from, to] = [page.indexOf(MARKS[0]), page.indexOf(MARKS[1])];
-  if (from < 0 || to < from) throw new Error(`${file} has no ${MARKS.join(' … ')}`);
   const images = plotNames.map((name) => `![${name}](results/${name})`).join('\n\n');
-  const body = `${MARKS[0]}\n\n${markdown(results)}\n\n${images}\n\n`;
-  writeFileSync(file, page.slice(0, from) + body + page.slice(to));
+  writeBetween(file, MARKS, `\n\n${markdown(results)}\n\n${images}\n\n`);
 }

@@ -29,6 +29,8 @@ import { setTimeout as after } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
+import { median } from './statistics.mjs';
+
 const { startPushDaemon } = createRequire(import.meta.url)('../index.js');
 
 const CALLS_PER_SECOND = 10_000;
@@ -172,7 +174,6 @@ async function whileAsked(route) {
 }
 
 function report(measured) {
-  const median = (numbers) => numbers.sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
   const of = (kind, read) => median(measured[kind].map(read));
   const delayOf = (kind, percentile) =>
     of(kind, ({ delays }) => delays[PERCENTILES.indexOf(percentile)]);

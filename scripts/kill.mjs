@@ -11,8 +11,9 @@ import { parseArgs } from 'node:util';
 import { makeScope } from '../__test__/support/cleanup.mjs';
 import { killAndRestart, PHASES, WAYS } from '../__test__/support/kill.mjs';
 import { randomFrom } from '../__test__/support/random.mjs';
+import { table } from './markdown.mjs';
 import { Failed, interruption, main, step } from './process.mjs';
-import { circumstances, table, writeSection } from './reliability.mjs';
+import { circumstances, writeSection } from './reliability.mjs';
 
 const { values } = parseArgs({
   options: {

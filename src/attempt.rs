@@ -156,14 +156,7 @@ impl RemotePusher {
                 } => {
                     let (failure, comparable) = self.divergence(tip, remote, relation);
                     progress.diverged = Some((failure.clone(), comparable));
-                    let preserved = if preserve {
-                        Some(self.preserve(&mut *session, tip).await)
-                    } else {
-                        None
-                    };
-                    if !matches!(preserved, Some(Err(_))) {
-                        session.finish();
-                    }
+                    let preserved = self.end_diverged(session, tip, preserve).await;
                     return Ok(Outcome::Diverged {
                         tip,
                         failure,
@@ -466,6 +459,25 @@ impl RemotePusher {
         (Failure::non_fast_forward(message, remote), comparable)
     }
 
+    /// Ends a session that found the remote diverged, once the tip is preserved if that is wanted. One over which that
+    /// failed is cut off.
+    async fn end_diverged(
+        &self,
+        mut session: Box<dyn Session>,
+        tip: Oid,
+        preserve: bool,
+    ) -> Option<Result<String, Failure>> {
+        if !preserve {
+            session.finish();
+            return None;
+        }
+        let preserved = self.preserve(&mut *session, tip).await;
+        if preserved.is_ok() {
+            session.finish();
+        }
+        Some(preserved)
+    }
+
     /// Puts the local tip on the remote under a name of its own, over the connection that found the
     /// divergence. A tip that is kept there already (a restart forgets that) stays where it is.
     async fn preserve(&self, session: &mut dyn Session, tip: Oid) -> Result<String, Failure> {
@@ -590,17 +602,15 @@ impl Pusher for RemotePusher {
     async fn probe(&self, preserve: bool) -> Probed {
         let mut progress = Progress::default();
         let look = async {
-            let mut session = self.connect().await?;
+            let session = self.connect().await?;
             let look = self.look(&*session, &mut progress).await;
-            let preserved = match look {
-                Ok(Look::Diverged { tip, .. }) if preserve => {
-                    Some((tip, self.preserve(&mut *session, tip).await))
-                }
-                _ => None,
-            };
-            if !matches!(preserved, Some((_, Err(_)))) {
+            let preserved = if let Ok(Look::Diverged { tip, .. }) = look {
+                let preserved = self.end_diverged(session, tip, preserve).await;
+                preserved.map(|preserved| (tip, preserved))
+            } else {
                 session.finish();
-            }
+                None
+            };
             Ok((look?, preserved))
         };
         let (reconciled, preserved) = match self.within_limit(look).await {

@@ -87,11 +87,9 @@ fn assert_english(failure: &Failure, kind: Kind, words: &str) {
     assert!(failure.message().contains(words), "{failure}");
 }
 
-#[tokio::test]
-async fn a_repository_on_this_machine_is_understood() {
-    let Some(git) = translated_git() else { return };
-    let sandbox = german(&git);
-    let missing = failure(&sandbox, "/nonexistent").await;
+/// What a receive-pack on this machine says, and why it refuses, is known. Gives the remote that refused.
+async fn assert_understood(sandbox: &Sandbox) -> PathBuf {
+    let missing = failure(sandbox, "/nonexistent").await;
     assert_english(
         &missing,
         Kind::RemoteError,
@@ -100,8 +98,16 @@ async fn a_repository_on_this_machine_is_understood() {
 
     let remote = sandbox.bare("remote.git");
     sandbox.git(&remote, &["config", "receive.maxInputSize", "1"]);
-    let limited = failure(&sandbox, &remote.display().to_string()).await;
+    let limited = failure(sandbox, &remote.display().to_string()).await;
     assert_english(&limited, Kind::Rejected, "pack exceeds maximum allowed size");
+    remote
+}
+
+#[tokio::test]
+async fn a_repository_on_this_machine_is_understood() {
+    let Some(git) = translated_git() else { return };
+    let sandbox = german(&git);
+    assert_understood(&sandbox).await;
 }
 
 #[tokio::test]
@@ -110,17 +116,7 @@ async fn git_push_and_its_helpers_are_understood() {
     let sandbox = german(&git);
     // A pre-push hook brings git itself in.
     sandbox.script("work/.git/hooks/pre-push", "#!/bin/sh\nexit 0\n");
-    let missing = failure(&sandbox, "/nonexistent").await;
-    assert_english(
-        &missing,
-        Kind::RemoteError,
-        "does not appear to be a git repository",
-    );
-
-    let remote = sandbox.bare("remote.git");
-    sandbox.git(&remote, &["config", "receive.maxInputSize", "1"]);
-    let limited = failure(&sandbox, &remote.display().to_string()).await;
-    assert_english(&limited, Kind::Rejected, "pack exceeds maximum allowed size");
+    let remote = assert_understood(&sandbox).await;
 
     sandbox.git(&remote, &["config", "--unset", "receive.maxInputSize"]);
     let lock = remote.join("refs/heads/main.lock");

@@ -3,12 +3,9 @@
  * kept, so that each fault meets a connection of its own.
  */
 
-import { renameSync, rmSync } from 'node:fs';
-
-import { atEnd } from '../support/cleanup.mjs';
 import { until } from '../support/daemon.mjs';
-import { makeRepo } from '../support/git.mjs';
 import { across } from './across.mjs';
+import { deleteBranch, gone, replaceByEmpty, rewind, theirs } from './acts.mjs';
 
 const place = 'a connection that is kept ready';
 
@@ -25,8 +22,6 @@ const whileKept = (strike) => async (site) => {
   await keep(site);
   await strike(site);
 };
-
-const away = (site) => `${site.remote.path}.away`;
 
 export default [
   ...across(KEPT, {
@@ -57,48 +52,29 @@ export default [
   }),
   ...across(KEPT, {
     fault: 'the branch is deleted there',
-    strike: whileKept(({ remote }) => remote.git('update-ref', '-d', 'refs/heads/main')),
+    strike: whileKept(deleteBranch),
   }),
   ...across(KEPT, {
     fault: 'set back there',
-    strike: whileKept((site) => {
-      site.remote.git('update-ref', 'refs/heads/main', 'main^');
-      site.admit();
-    }),
+    strike: whileKept(rewind),
   }),
   ...across(KEPT, {
     fault: 'diverged, and set back there',
     kind: 'non-fast-forward',
     outcome: 'person',
-    strike: whileKept((site) => {
-      site.ours = site.remote.tip();
-      site.remote.commit({ files: { 'theirs.toml': 'theirs\n' } });
-      site.admit();
-    }),
-    heal: (site) => {
-      site.remote.git('update-ref', 'refs/heads/main', site.ours);
-      site.admit();
-    },
+    ...theirs,
+    strike: whileKept(theirs.strike),
   }),
   ...across(KEPT, {
     fault: 'the repository is gone',
     kind: 'remote-error',
     outcome: 'retry',
-    strike: whileKept((site) => {
-      atEnd(site.t, () => rmSync(away(site), { recursive: true, force: true }));
-      renameSync(site.remote.path, away(site));
-    }),
-    heal: (site) => {
-      renameSync(away(site), site.remote.path);
-    },
+    ...gone,
+    strike: whileKept(gone.strike),
   }),
   ...across(KEPT, {
     fault: 'an empty repository in its place',
-    strike: whileKept((site) => {
-      rmSync(site.remote.path, { recursive: true });
-      makeRepo(site.t, { directory: site.remote.path });
-      site.admit();
-    }),
+    strike: whileKept(replaceByEmpty),
   }),
 ].map((cell) => ({
   ...cell,

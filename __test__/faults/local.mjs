@@ -6,6 +6,7 @@ import path, { delimiter } from 'node:path';
 import { atEnd } from '../support/cleanup.mjs';
 import { until } from '../support/daemon.mjs';
 import { gitWith, makeDirectory } from '../support/git.mjs';
+import { comeBack, goAway } from '../support/remote.mjs';
 import { across, SSH } from './across.mjs';
 import { misconfigured } from './server.mjs';
 
@@ -98,18 +99,16 @@ const refs = [
   }),
 ];
 
-const away = ({ repo }) => `${repo.path}.away`;
-
 const repositories = across(SOME, {
   fault: 'the repository is removed and put back',
   kind: 'local',
   commit: (site) => {
     site.commitOf = prepare(site);
-    renameSync(site.repo.path, away(site));
+    goAway(site.repo);
     return site.commitOf;
   },
   heal: (site) => {
-    renameSync(away(site), site.repo.path);
+    comeBack(site.repo);
     moveTo(site, site.commitOf);
   },
 });

@@ -1,15 +1,9 @@
 /** Faults of the processes that a push runs in. */
 
-import { readFileSync } from 'node:fs';
-
-import { children } from '../support/proc.mjs';
+import { children, groupOf } from '../support/proc.mjs';
 import { across } from './across.mjs';
 
 const place = 'the processes';
-
-/** The process group of a process. */
-const groupOf = (pid) =>
-  Number(readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/.*\) /s, '').split(' ')[2]);
 
 /** The children of this process are the daemon's: each has a group with all that it started, and a watchdog in it. */
 const signalled = (signal) => ({

@@ -6,8 +6,10 @@ import path from 'node:path';
 
 import { atEnd } from '../support/cleanup.mjs';
 import { makeScript } from '../support/gate.mjs';
-import { gitWith, makeDirectory, makeRepo } from '../support/git.mjs';
+import { gitWith, makeDirectory } from '../support/git.mjs';
+import { parentOf } from '../support/proc.mjs';
 import { across, HTTPS, NATIVE } from './across.mjs';
+import { deleteBranch, gone, replaceByEmpty, rewind, theirs } from './acts.mjs';
 import { TRANSPORTS } from './site.mjs';
 
 const place = 'the remote repository';
@@ -66,17 +68,11 @@ const hooks = [
   }),
 ];
 
-const away = (site) => `${site.remote.path}.away`;
-
 const existence = [
   ...across([...MOST, 'cli ssh', 'cli https'], {
     fault: 'the repository is gone',
     kind: 'remote-error',
-    strike: (site) => {
-      atEnd(site.t, () => rmSync(away(site), { recursive: true, force: true }));
-      renameSync(site.remote.path, away(site));
-    },
-    heal: (site) => renameSync(away(site), site.remote.path),
+    ...gone,
   }),
   ...across(SOME, {
     fault: 'the repository has no HEAD',
@@ -89,16 +85,12 @@ const existence = [
   ...across(SOME, {
     fault: 'an empty repository in its place',
     kind: 'none',
-    strike: (site) => {
-      rmSync(site.remote.path, { recursive: true });
-      makeRepo(site.t, { directory: site.remote.path });
-      site.admit();
-    },
+    strike: replaceByEmpty,
   }),
   ...across(SOME, {
     fault: 'the branch is deleted there',
     kind: 'none',
-    strike: ({ remote }) => remote.git('update-ref', '-d', 'refs/heads/main'),
+    strike: deleteBranch,
   }),
 ];
 
@@ -242,21 +234,6 @@ const programs = [
   }),
 ];
 
-function parentOf(pid) {
-  return Number(
-    readFileSync(`/proc/${pid}/stat`, 'utf8')
-      .replace(/.*\) \S /s, '')
-      .split(' ')[0],
-  );
-}
-
-/** Somebody else's commit, on the remote alone. */
-const theirs = (site) => {
-  site.ours = site.remote.tip();
-  site.remote.commit({ files: { 'theirs.toml': 'theirs\n' } });
-  site.admit();
-};
-
 /** What an operator does in a bare repository: fetch, and merge. */
 function merge({ repo, remote }) {
   repo.git('fetch', '--quiet', remote.path, 'main');
@@ -271,24 +248,20 @@ const histories = [
     fault: 'diverged, and merged here',
     kind: 'non-fast-forward',
     outcome: 'person',
-    strike: theirs,
+    strike: theirs.strike,
     heal: merge,
   }),
   ...across(SOME, {
     fault: 'diverged, and set back there',
     kind: 'non-fast-forward',
     outcome: 'person',
-    strike: theirs,
-    heal: (site) => {
-      site.remote.git('update-ref', 'refs/heads/main', site.ours);
-      site.admit();
-    },
+    ...theirs,
   }),
   ...across(SOME, {
     fault: 'diverged, and their history taken over here',
     kind: 'non-fast-forward',
     outcome: 'person',
-    strike: theirs,
+    strike: theirs.strike,
     heal: ({ repo, remote }) => repo.git('fetch', '--quiet', remote.path, '+main:main'),
   }),
   ...across(SOME, {
@@ -299,10 +272,7 @@ const histories = [
       site.repo.git('push', '--quiet', site.remote.path, 'main');
       site.admit();
     },
-    strike: (site) => {
-      site.remote.git('update-ref', 'refs/heads/main', 'main^');
-      site.admit();
-    },
+    strike: rewind,
   }),
 ];
 

@@ -1,14 +1,13 @@
 /** The table of RELIABILITY.md: written from a run, between two marks. */
 
-import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
+import { readBetween, writeBetween } from '../../scripts/markdown.mjs';
 import { nameOf, OUTCOMES } from './cell.mjs';
 import { CELLS } from './cells.mjs';
 
 const FILE = fileURLToPath(new URL('../../RELIABILITY.md', import.meta.url));
-const BEGIN = '<!-- faults: begin; written by `npm run faults` -->';
-const END = '<!-- faults: end -->';
+const MARKS = ['<!-- faults: begin; written by `npm run faults` -->', '<!-- faults: end -->'];
 
 /** The line of a cell, from what came. */
 export function rowOf(cell, { kind, retried, outcome }) {
@@ -30,21 +29,12 @@ function render(rows) {
   return [`${rows.filter(Boolean).length} cells.`, '', ...sections.flat()].join('\n');
 }
 
-function parts() {
-  const text = readFileSync(FILE, 'utf8');
-  const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
-  if (begin === -1 || end < begin) throw new Error(`${FILE} lacks its marks: ${BEGIN}, ${END}`);
-  return [text.slice(0, begin + BEGIN.length), text.slice(end)];
-}
-
 /** The rows that the file has. */
 export function rowsInFile() {
-  const text = readFileSync(FILE, 'utf8');
-  const table = text.slice(text.indexOf(BEGIN), text.indexOf(END));
-  return table.split('\n').filter((line) => /^\| .* \| `.* · .*` \|$/.test(line));
+  const lines = readBetween(FILE, MARKS).split('\n');
+  return lines.filter((line) => /^\| .* \| `.* · .*` \|$/.test(line));
 }
 
 export function write(rows) {
-  const [before, after] = parts();
-  writeFileSync(FILE, `${before}\n\n${render(rows)}\n${after}`);
+  writeBetween(FILE, MARKS, `\n\n${render(rows)}\n`);
 }

@@ -3,8 +3,8 @@
 import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
-import { until } from './daemon.mjs';
-import { makeDirectory } from './git.mjs';
+import { collect, startInSync, until } from './daemon.mjs';
+import { makeDirectory, makePair } from './git.mjs';
 import { isRunning } from './proc.mjs';
 
 /** A remote that nobody lets go on waits for a minute, and not for ever. */
@@ -31,6 +31,15 @@ export function makeGate(t) {
       rmSync(entered, { force: true });
     },
   };
+}
+
+/** A daemon in sync, all of its events, and a remote that holds its pushes back in a gate: no ref has moved there yet. */
+export async function startAtGate(t) {
+  const { repo, remote, options } = makePair(t);
+  const gate = makeGate(t);
+  remote.hook('pre-receive', ...gate.lines);
+  const daemon = await startInSync(t, options);
+  return { repo, remote, gate, daemon, seen: collect(daemon) };
 }
 
 /** Waits until none of the processes runs any more. */

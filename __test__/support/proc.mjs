@@ -82,9 +82,24 @@ export function processesOf(text) {
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .map((pid) => ({
       pid: Number(pid),
-      command: read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim(),
+      command: commandLine(pid),
     }))
     .filter(({ command }) => command.includes(text));
+}
+
+/** The fields of a process's `stat` that follow its name, the state first. */
+function statOf(pid) {
+  return read(`/proc/${pid}/stat`).replace(/.*\) /s, '').split(' ');
+}
+
+/** The process id of a process's parent. */
+export function parentOf(pid) {
+  return Number(statOf(pid)[1]);
+}
+
+/** The process group of a process. */
+export function groupOf(pid) {
+  return Number(statOf(pid)[2]);
 }
 
 /** Resident memory, in bytes. */
