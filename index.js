@@ -4,7 +4,7 @@
 // The public contract is index.d.ts; what happens behind it is in src/.
 
 const { errorMonitor, EventEmitter } = require('node:events');
-const native = require('./native.js');
+const native = require('./addon.js');
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 

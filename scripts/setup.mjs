@@ -34,6 +34,13 @@ export async function setUp() {
   await step('example', buildExample);
 }
 
+/** Does as much of it as `npm pack` needs. */
+export async function setUpAddon() {
+  await step('prerequisites', checkPrerequisites);
+  await step('npm packages', () => installPackages(ROOT));
+  await step('native addon', buildAddon);
+}
+
 /** Checks everything at once, so that nobody installs one thing to be told of the next. */
 function checkPrerequisites() {
   const found = [];

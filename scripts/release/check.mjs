@@ -1,0 +1,43 @@
+/**
+ * `npm run release:check -- v1.2.3`: the tag is the version of package.json, Cargo.toml and both lock files, and the
+ * changelog has a section for it.
+ */
+
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+
+import { parse } from 'smol-toml';
+
+import { Failed, main, ROOT } from '../process.mjs';
+
+const read = (name) => readFileSync(path.join(ROOT, name), 'utf8');
+
+/** Where the version is written, and what is written there. */
+function versions() {
+  const { name, version } = JSON.parse(read('package.json'));
+  const lock = JSON.parse(read('package-lock.json'));
+  const crate = parse(read('Cargo.lock')).package.find((one) => one.name === name);
+  return {
+    'package.json': version,
+    'package-lock.json': lock.version,
+    'Cargo.toml': parse(read('Cargo.toml')).package.version,
+    'Cargo.lock': crate.version,
+  };
+}
+
+await main(() => {
+  const [tag] = process.argv.slice(2);
+  const wanted = /^v(\d+\.\d+\.\d+(?:-[\w.]+)?)$/.exec(tag ?? '')?.[1];
+  if (wanted === undefined)
+    throw new Failed(`the tag is v and a version, such as v1.2.3, not ${tag}`);
+  for (const [file, version] of Object.entries(versions())) {
+    if (version !== wanted)
+      throw new Failed(`${file} has version ${version}, and the tag is ${tag}`);
+  }
+  const [, section = ''] = read('CHANGELOG.md').split(`\n## ${wanted}`);
+  // What is below the heading, which may go on with a date, up to the next one.
+  if (!/^- /m.test(section.split('\n## ')[0])) {
+    throw new Failed(`CHANGELOG.md has nothing under a heading "## ${wanted}"`);
+  }
+  console.log(`${tag}: the versions agree, and the changelog has it.`);
+});
