@@ -73,7 +73,8 @@ export class Application {
 
   /** The lock file that npm wrote. */
   get lock() {
-    return JSON.parse(readFileSync(path.join(this.directory, 'package-lock.json'), 'utf8')).packages;
+    return JSON.parse(readFileSync(path.join(this.directory, 'package-lock.json'), 'utf8'))
+      .packages;
   }
 
   /** Whether a package is installed. */
@@ -83,7 +84,13 @@ export class Application {
 
   /** Installs what only development and the subpaths need, from this repository's own packages. */
   linkDevelopment() {
-    for (const name of ['@types/node', 'undici-types', 'fastify', 'fastify-plugin', 'prom-client']) {
+    for (const name of [
+      '@types/node',
+      'undici-types',
+      'fastify',
+      'fastify-plugin',
+      'prom-client',
+    ]) {
       const place = path.join(this.directory, 'node_modules', name);
       mkdirSync(path.dirname(place), { recursive: true });
       symlinkSync(path.join(ROOT, 'node_modules', name), place);
@@ -92,7 +99,12 @@ export class Application {
 
   compile() {
     const compiler = path.join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
-    const options = { cwd: this.directory, encoding: 'utf8', stdio: 'pipe', timeout: COMPILE_LIMIT_MS };
+    const options = {
+      cwd: this.directory,
+      encoding: 'utf8',
+      stdio: 'pipe',
+      timeout: COMPILE_LIMIT_MS,
+    };
     try {
       execFileSync(process.execPath, [compiler, '-p', '.'], options);
     } catch (error) {

@@ -37,13 +37,18 @@ export class Npm {
     for (const program of PROGRAMS) symlinkSync(inPath(program), path.join(bin, program));
     const settings = path.join(directory, 'npmrc');
     const { host } = new URL(registry);
-    writeFileSync(settings, `registry=${registry}\n//${host}/:_authToken=secret\nfund=false\naudit=false\n`);
+    writeFileSync(
+      settings,
+      `registry=${registry}\n//${host}/:_authToken=secret\nfund=false\naudit=false\n`,
+    );
     const kept = Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name));
     /** What the programs see. */
     this.env = {
       ...Object.fromEntries(kept),
       NODE_TEST_CONTEXT: undefined,
       PATH: bin,
+      // For the scripts that run npm themselves.
+      npm_execpath: npmScript(),
       npm_config_cache: path.join(directory, 'cache'),
       npm_config_userconfig: settings,
       npm_config_update_notifier: 'false',
@@ -76,7 +81,9 @@ export class Npm {
   #execute(cwd, args) {
     const options = { cwd, env: this.env, timeout: LIMIT_MS, killSignal: 'SIGKILL' };
     return new Promise((resolve) => {
-      execFile(process.execPath, args, options, (error, stdout, stderr) => resolve({ error, stdout, stderr }));
+      execFile(process.execPath, args, options, (error, stdout, stderr) =>
+        resolve({ error, stdout, stderr }),
+      );
     });
   }
 }
