@@ -125,7 +125,7 @@ function compilerInstructions() {
 }
 
 /** `npm ci`, unless `node_modules` was installed from this very lock file. */
-async function installPackages(folder) {
+export async function installPackages(folder) {
   const stamp = path.join(folder, 'node_modules', '.installed-from');
   const wanted = hashOf([
     path.join(folder, 'package.json'),
@@ -136,6 +136,8 @@ async function installPackages(folder) {
   progress(`npm ci in ${path.relative(ROOT, folder) || 'the root'}`);
   const { ok } = await npm(['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: folder });
   if (!ok) throw new Failed(`npm ci failed in ${folder}: see above.`);
+  // Where none of the packages is for this platform, npm makes no folder.
+  mkdirSync(path.dirname(stamp), { recursive: true });
   writeFileSync(stamp, wanted);
   return 'installed';
 }

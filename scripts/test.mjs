@@ -10,13 +10,14 @@ import path from 'node:path';
 
 import { Failed, main, plain, ROOT, run, step, style } from './process.mjs';
 import { prepareServers } from './servers.mjs';
-import { setUp } from './setup.mjs';
+import { installPackages, setUp } from './setup.mjs';
 
 const FORBID_SKIPPED = process.env.CI === 'true';
 
 await main(async () => {
   await setUp();
   await step('servers for the tests', prepareServers);
+  await step('versions of Node for the tests', prepareNodeVersions);
   const stages = [
     ['cargo test', rustTests],
     ['node --test', () => nodeTests(process.argv.slice(2))],
@@ -34,6 +35,11 @@ await main(async () => {
   }
   if (failures.length > 0) throw new Failed(failures.join('\n'));
 });
+
+/** Other versions of Node, as packages of npm. They are there for Linux on x64 alone; elsewhere none is installed. */
+function prepareNodeVersions() {
+  return installPackages(path.join(ROOT, '__test__', 'node-versions'));
+}
 
 async function rustTests() {
   const { ok, output } = await run('cargo', ['test', '--release'], { keep: true });
