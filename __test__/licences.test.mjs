@@ -61,7 +61,10 @@ describe(NAME, () => {
     ['llhttp in libgit2', /Copyright Fedor Indutny/],
     ['zlib', /Jean-loup Gailly/],
     ['zlib-rs', /^zlib-rs [\d.]+$/m],
-    ['BoringSSL in ring', /code that was sourced from BoringSSL under the\s+Apache 2.0 license[^]*Apache License/],
+    [
+      'BoringSSL in ring',
+      /code that was sourced from BoringSSL under the\s+Apache 2.0 license.*Apache License/s,
+    ],
     ['fiat-crypto in ring', /fiat-crypto/i],
     ['Rust itself', /^the Rust standard library$/m],
     ['tokio', /^tokio [\d.]+$/m],

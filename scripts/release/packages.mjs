@@ -18,9 +18,7 @@ const LICENCES = ['LICENSE', 'THIRD-PARTY-LICENSES.txt'];
 
 async function packages() {
   const { values } = parseArgs({ options: { from: { type: 'string', default: 'artifacts' } } });
-  if (!existsSync(path.join(ROOT, 'native.js'))) {
-    throw new Failed('native.js is missing: the build of one of the targets makes it.');
-  }
+  takeLoader(values.from);
   rmSync(PACKAGES, { recursive: true, force: true });
   nameRepository();
   const napi = new NapiCli();
@@ -37,6 +35,14 @@ async function packages() {
   }
   await napi.prePublish({ cwd: ROOT, skipOptionalPublish: true, ghRelease: false });
   console.log(`${platforms().length} packages are in ${path.relative(ROOT, PACKAGES)}.`);
+}
+
+/** The loader comes with the addons of some targets, and is the same for all. */
+function takeLoader(from) {
+  const loader = path.join(ROOT, 'native.js');
+  const built = path.join(ROOT, from, 'native.js');
+  if (existsSync(built)) copyFileSync(built, loader);
+  if (!existsSync(loader)) throw new Failed(`native.js, the loader, is not in ${from}.`);
 }
 
 /** Provenance is only accepted for the repository that package.json names. */
