@@ -9,6 +9,8 @@ import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 
+import { publint } from 'publint';
+
 import { Application } from './support/application.mjs';
 import { ADDON, makeCheckout, manifestIn, PLATFORM } from './support/checkout.mjs';
 import { ROOT } from './support/child.mjs';
@@ -113,6 +115,13 @@ test('a release', { skip }, async (parent) => {
       ADDON,
       'package.json',
     ]);
+  });
+
+  await parent.test('has nothing that publint minds', async () => {
+    for (const pkgDir of [checkout, path.join(checkout, 'npm', PLATFORM)]) {
+      const { messages } = await publint({ pkgDir, strict: true });
+      assert.deepEqual(messages, [], pkgDir);
+    }
   });
 
   await parent.test('is not packed with an addon, or without a dependency', async (t) => {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { ROOT } from '../support/child.mjs';
@@ -33,6 +33,35 @@ function twoCommands(_t, { body }) {
     const stage = line.split('#')[0].trim();
     assert.match(ci, new RegExp(`^stage ${stage}$`, 'm'));
   }
+}
+
+/** What is published, from a registry on loopback, is in `release.test.mjs`: the command is its very own. */
+function installFromRegistry(_t, { body }) {
+  const test = readFileSync(path.join(ROOT, '__test__/release.test.mjs'), 'utf8');
+  assert.match(test, /^const NAME = 'git-push-daemon';$/m);
+  assert.match(test, /await application\.install\(NAME\);/);
+  assert.equal(body, 'npm install git-push-daemon\n');
+}
+
+/** From this clone, which is built: a new one would build for minutes what is built here. */
+async function installFromSource(t, block) {
+  const sandbox = new Sandbox(t);
+  const application = path.join(sandbox.directory, 'api');
+  mkdirSync(application);
+  const commands = sandbox.localize(block, {
+    'git clone <this repository>': `ln -s ${ROOT}`,
+    'npm install': 'npm install --offline --no-audit --no-fund',
+  });
+  await sandbox.run(commands, { cwd: application });
+  const { repo, remote } = makePair(t);
+  const commit = repo.commit();
+  const program = `
+    const daemon = require('git-push-daemon').startPushDaemon({ remote: 'origin', branch: 'main' });
+    daemon.flush().then(() => daemon.stop());
+  `;
+  const env = { CFP_DATA_REPO_PATH: repo.path, PROGRAM: program };
+  await sandbox.run('node -e "$PROGRAM"', { cwd: application, env });
+  assert.equal(remote.tip(), commit);
 }
 
 /** The one command that fetches from a registry: its names are checked, and that they are all that is needed. */
@@ -222,6 +251,16 @@ export default {
       title: 'its two commands are what CI runs',
       blocks: ['sh in Two commands'],
       run: twoCommands,
+    },
+    {
+      title: 'its command to install is the one that is tried',
+      blocks: ['sh in Install'],
+      run: installFromRegistry,
+    },
+    {
+      title: 'its steps to build from source make a package that pushes',
+      blocks: ['sh in Install (2)'],
+      run: installFromSource,
     },
     {
       title: 'its code compiles and does what it says',

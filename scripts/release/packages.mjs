@@ -31,7 +31,7 @@ async function packages() {
   for (const { directory } of platforms()) {
     for (const name of LICENCES) copyFileSync(path.join(ROOT, name), path.join(directory, name));
     const own = manifest(directory);
-    write(directory, { ...own, files: [...own.files, ...LICENCES] });
+    write(directory, { ...own, type: 'commonjs', files: [...own.files, ...LICENCES] });
   }
   await napi.prePublish({ cwd: ROOT, skipOptionalPublish: true, ghRelease: false });
   console.log(`${platforms().length} packages are in ${path.relative(ROOT, PACKAGES)}.`);
