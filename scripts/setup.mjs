@@ -142,11 +142,18 @@ export async function installPackages(folder) {
   return 'installed';
 }
 
-/** The release build of the addon, unless neither its sources nor what it made have changed. */
+/** The addon as it is shipped, unless neither its sources nor what it made have changed. */
 async function buildAddon() {
   const stamp = path.join(ROOT, 'target', 'addon-built-from');
   const sources = hashOf(
-    ['Cargo.toml', 'Cargo.lock', 'build.rs', 'src'].map((name) => path.join(ROOT, name)),
+    [
+      'Cargo.toml',
+      'Cargo.lock',
+      'build.rs',
+      'src',
+      'scripts/build.mjs',
+      'scripts/cargo-addon.sh',
+    ].map((name) => path.join(ROOT, name)),
     capture('cargo', ['--version']),
   );
   if (contents(stamp) === `${sources} ${addonFingerprint()}`) return 'current';
