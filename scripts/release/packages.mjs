@@ -37,7 +37,7 @@ async function packages() {
   console.log(`${platforms().length} packages are in ${path.relative(ROOT, PACKAGES)}.`);
 }
 
-/** The loader comes with the addons of some targets, and is the same for all. */
+/** The loader comes with each addon, and is the same for all. */
 function takeLoader(from) {
   const loader = path.join(ROOT, 'native.js');
   const built = path.join(ROOT, from, 'native.js');
