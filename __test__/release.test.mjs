@@ -239,6 +239,17 @@ describe('a release is refused', { skip }, () => {
     );
   });
 
+  test('where a clone is published as it is', async (t) => {
+    const registry = await startRegistry(t);
+    const { error, stderr } = await new Npm(t, registry.url).outcome(
+      makeCheckout(t, []),
+      'publish',
+    );
+    assert.notEqual(error, null);
+    assert.match(stderr, /release:packages" comes first/);
+    assert.deepEqual(registry.published, []);
+  });
+
   test('where tag, versions and changelog do not agree', async (t) => {
     const checkout = makeCheckout(t, []);
     await fails(/CHANGELOG\.md has nothing under/, checkout, 'check', [`v${VERSION}`]);

@@ -1,7 +1,7 @@
 /**
  * Runs before `npm pack` and `npm publish`, so that no package is made that does not load: in a clone it builds the addon
- * for this platform, which goes into the package; one that is to be published has no addon, and depends on the packages
- * that have one.
+ * for this platform, which goes into the package; one that is to be published (`--publish`) has no addon, and depends on
+ * the packages that have one.
  */
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -16,6 +16,11 @@ await main(async () => {
     readFileSync(path.join(ROOT, 'package.json'), 'utf8'),
   );
   if (optionalDependencies === undefined) {
+    if (process.argv.includes('--publish')) {
+      throw new Failed(
+        'This is a clone, for one platform: "npm run release:packages" comes first.',
+      );
+    }
     await setUpAddon();
     return;
   }

@@ -15,7 +15,9 @@ await main(async () => {
       console.log(`${name}@${version} is published.`);
       continue;
     }
-    const { ok } = await npm(['publish', '--access', 'public', ...process.argv.slice(2)], {
+    // What is not a release proper is not what people get who name no version.
+    const tag = version.includes('-') ? ['--tag', 'next'] : [];
+    const { ok } = await npm(['publish', '--access', 'public', ...tag, ...process.argv.slice(2)], {
       cwd: directory,
     });
     if (!ok) throw new Failed(`${name} was not published: see above.`);
