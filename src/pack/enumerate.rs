@@ -9,7 +9,8 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::objects::{Object, Objects, from_git, unreadable};
+use super::commit::Commit;
+use super::objects::{Object, Objects, from_git};
 use super::tree::{Entries, Entry, Kind, Malformed};
 use crate::failure::{self, Failure};
 use crate::oid::Oid;
@@ -58,20 +59,13 @@ impl Enumeration {
     }
 
     /// Lists what a commit adds to its parents, all of which were listed before or are on the remote.
-    pub(super) fn add_commit(
-        &mut self,
-        objects: &mut Objects<'_>,
-        commit: &git2::Commit<'_>,
-    ) -> Result<(), Failure> {
+    pub(super) fn add_commit(&mut self, objects: &mut Objects<'_>, commit: &Commit) -> Result<(), Failure> {
         let mut old = Vec::new();
-        for (number, parent) in commit.parent_ids().enumerate() {
-            let parent = commit
-                .parent(number)
-                .map_err(|error| unreadable(from_git(parent), &error))?;
-            old.push(from_git(parent.tree_id()));
+        for &parent in &commit.parents {
+            old.push(from_git(objects.commit(parent)?.tree));
         }
-        self.list(from_git(commit.id()), None);
-        let root = from_git(commit.tree_id());
+        self.list(from_git(commit.id), None);
+        let root = from_git(commit.tree);
         if old.contains(&root) || self.is_available(root) {
             return Ok(());
         }

@@ -4,7 +4,8 @@ use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use git2::{Odb, OdbLookupFlags, Repository};
 
-use super::objects::{from_git, to_git, unreadable};
+use super::commit::{Commit, peel_to_commit, read_commit};
+use super::objects::to_git;
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 
@@ -37,11 +38,8 @@ pub(super) fn missing_commits(
     };
     for oid in present(repository, &has)? {
         // A tag counts as its commit. What is no commit, or cannot be read, cannot shorten the walk.
-        if let Ok(commit) = repository
-            .find_object(oid, None)
-            .and_then(|object| object.peel_to_commit())
-        {
-            walk.enqueue(&commit, true);
+        if let Some(commit) = peel_to_commit(repository, oid) {
+            walk.enqueue(commit, true);
         }
     }
     walk.reach(tip)?;
@@ -58,14 +56,15 @@ fn short_chain(
     let mut chain = Vec::new();
     let mut oid = tip;
     while !has.contains(&oid) {
-        let commit = find_commit(repository, oid)?;
-        if chain.len() == SHORT_CHAIN || commit.parent_count() != 1 {
+        let commit = read_commit(repository, oid)?;
+        let [parent] = *commit.parents else {
+            return Ok(None);
+        };
+        if chain.len() == SHORT_CHAIN {
             return Ok(None);
         }
         chain.push(oid);
-        oid = commit
-            .parent_id(0)
-            .map_err(|error| unreadable(from_git(oid), &error))?;
+        oid = parent;
     }
     chain.reverse();
     Ok(Some(chain))
@@ -87,12 +86,6 @@ fn present(repository: &Repository, oids: &HashSet<git2::Oid>) -> Result<Vec<git
     Ok(oids.iter().copied().filter(|&oid| exists(&odb, oid)).collect())
 }
 
-fn find_commit(repository: &Repository, oid: git2::Oid) -> Result<git2::Commit<'_>, Failure> {
-    repository
-        .find_commit(oid)
-        .map_err(|error| unreadable(from_git(oid), &error))
-}
-
 /// Walks back from both sides at once, newest first, and paints what the remote has.
 struct Walk<'r> {
     repository: &'r Repository,
@@ -109,25 +102,25 @@ struct Node {
 }
 
 impl Walk<'_> {
-    fn enqueue(&mut self, commit: &git2::Commit<'_>, remote_has: bool) {
-        let oid = commit.id();
+    fn enqueue(&mut self, commit: Commit, remote_has: bool) {
+        let oid = commit.id;
         if self.nodes.contains_key(&oid) {
             return;
         }
         let node = Node {
-            parents: commit.parent_ids().collect(),
+            parents: commit.parents,
             remote_has,
             is_queued: true,
         };
         self.nodes.insert(oid, node);
-        self.queue.push((commit.time().seconds(), oid));
+        self.queue.push((commit.time, oid));
         self.unpainted += usize::from(!remote_has);
     }
 
     fn reach(&mut self, oid: git2::Oid) -> Result<(), Failure> {
         if !self.nodes.contains_key(&oid) {
-            let commit = find_commit(self.repository, oid)?;
-            self.enqueue(&commit, false);
+            let commit = read_commit(self.repository, oid)?;
+            self.enqueue(commit, false);
         }
         Ok(())
     }
@@ -146,9 +139,9 @@ impl Walk<'_> {
                     self.paint(parent);
                     // History that the remote has may have been pruned here: then there is less to paint.
                     if !self.nodes.contains_key(&parent)
-                        && let Ok(commit) = self.repository.find_commit(parent)
+                        && let Ok(commit) = read_commit(self.repository, parent)
                     {
-                        self.enqueue(&commit, true);
+                        self.enqueue(commit, true);
                     }
                 }
                 if self.unpainted == 0 && time < oldest {

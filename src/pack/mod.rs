@@ -9,6 +9,7 @@
 //! it; a server that lacks more than its tips suggest refuses the push.
 
 mod channel;
+mod commit;
 mod delta;
 mod enumerate;
 mod history;
@@ -64,9 +65,7 @@ pub fn write_pack(
     let mut enumeration = enumerate::Enumeration::default();
     for &oid in &commits {
         out.flush().map_err(|error| stream::not_written(&error))?;
-        let commit = repository
-            .find_commit(oid)
-            .map_err(|error| objects::unreadable(objects::from_git(oid), &error))?;
+        let commit = objects.commit(oid)?;
         enumeration.add_commit(&mut objects, &commit)?;
     }
     let listed = enumeration.into_listed();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sha1::{Digest, Sha1};
 
+use super::commit::{Commit, read_commit};
 use super::enumerate::Listed;
 use super::loose::LooseObjects;
 use super::recent::{self, RecentTrees};
@@ -96,6 +97,11 @@ impl<'r> Objects<'r> {
         };
         self.keep(oid, &object);
         Ok(object)
+    }
+
+    /// A commit, apart from the objects that are kept: its header is all that is asked of it before it is sent.
+    pub(super) fn commit(&self, oid: git2::Oid) -> Result<Commit, Failure> {
+        read_commit(self.repository, oid)
     }
 
     fn load(&mut self, oid: Oid) -> Result<Object, Failure> {
