@@ -1,75 +1,78 @@
-//! Reads commits, also those that libgit2 does not: an author without a date is no reason not to send one.
+//! Reads commits by their headers alone: an author without a date, which libgit2 refuses, is no reason not to send one.
 
+use std::collections::HashSet;
 use std::fs;
+use std::path::Path;
 
-use git2::{ObjectType, Repository};
+use git2::ObjectType;
 
-use super::objects::{from_git, to_git, unreadable};
-use crate::failure::Failure;
+use super::objects::Objects;
+use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::repository::CommitHeader;
 
 /// What of a commit decides about what is sent.
 pub(super) struct Commit {
-    pub(super) id: git2::Oid,
-    pub(super) tree: git2::Oid,
+    pub(super) oid: Oid,
+    pub(super) tree: Oid,
     /// None behind the boundary of a shallow clone.
-    pub(super) parents: Box<[git2::Oid]>,
+    pub(super) parents: Box<[Oid]>,
     /// When it was committed, in seconds.
     pub(super) time: i64,
 }
 
-/// Reads a commit.
-///
-/// # Errors
-///
-/// When it is missing or damaged, or its header does not name a tree and parents.
-pub(super) fn read_commit(repository: &Repository, id: git2::Oid) -> Result<Commit, Failure> {
-    match repository.find_commit(id) {
-        Ok(commit) => Ok(Commit {
-            id,
-            tree: commit.tree_id(),
-            parents: commit.parent_ids().collect(),
-            time: commit.time().seconds(),
-        }),
-        Err(error) => read_stored(repository, id).ok_or_else(|| unreadable(from_git(id), &error)),
+/// The commits whose parents are not in a shallow clone.
+pub(super) struct ShallowBoundary(HashSet<Oid>);
+
+impl ShallowBoundary {
+    /// Reads that of a repository; few have one.
+    pub(super) fn read(common_dir: &Path) -> Self {
+        let lines = fs::read(common_dir.join("shallow")).unwrap_or_default();
+        Self(
+            lines
+                .split(|&byte| byte == b'\n')
+                .filter_map(Oid::from_hex)
+                .collect(),
+        )
     }
 }
 
-/// The commit that an object is, or that a tag leads to.
-pub(super) fn peel_to_commit(repository: &Repository, mut id: git2::Oid) -> Option<Commit> {
-    let odb = repository.odb().ok()?;
-    while odb.read_header(id).ok()?.1 == ObjectType::Tag {
-        let tag = odb.read(id).ok()?;
-        let target = tag.data().strip_prefix(b"object ")?.get(..Oid::HEX_LENGTH)?;
-        id = to_git(Oid::from_hex(target)?);
+impl Objects<'_> {
+    /// Reads a commit.
+    ///
+    /// # Errors
+    ///
+    /// When it is missing or damaged, or its header does not name a tree and parents.
+    pub(super) fn commit(&mut self, oid: Oid) -> Result<Commit, Failure> {
+        let object = self.read(oid)?;
+        let header = Some(&object).filter(|object| object.kind == ObjectType::Commit);
+        let CommitHeader { tree, parents, time } = header
+            .and_then(|object| CommitHeader::parse(object.data()))
+            .ok_or_else(|| {
+                Failure::new(
+                    Kind::Local,
+                    format!("object {oid} of the local repository is not a valid commit"),
+                )
+            })?;
+        let is_last = self.shallow.0.contains(&oid);
+        let parents = if is_last { Box::default() } else { parents.into() };
+        Ok(Commit {
+            oid,
+            tree,
+            parents,
+            time,
+        })
     }
-    read_commit(repository, id).ok()
-}
 
-/// By what the header says alone, for a commit that libgit2 refuses.
-fn read_stored(repository: &Repository, id: git2::Oid) -> Option<Commit> {
-    let odb = repository.odb().ok()?;
-    let object = odb
-        .read(id)
-        .ok()
-        .filter(|object| object.kind() == ObjectType::Commit)?;
-    let header = CommitHeader::parse(object.data())?;
-    let parents = if is_shallow(repository, id) {
-        Box::default()
-    } else {
-        header.parents.into_iter().map(to_git).collect()
-    };
-    Some(Commit {
-        id,
-        tree: to_git(header.tree),
-        parents,
-        time: header.time,
-    })
-}
-
-fn is_shallow(repository: &Repository, id: git2::Oid) -> bool {
-    let id = id.to_string();
-    fs::read_to_string(repository.commondir().join("shallow"))
-        .is_ok_and(|boundary| boundary.lines().any(|line| line == id))
+    /// The commit that an object is, or that a tag leads to.
+    pub(super) fn peel_to_commit(&mut self, mut oid: Oid) -> Option<Commit> {
+        loop {
+            let object = self.read(oid).ok()?;
+            if object.kind != ObjectType::Tag {
+                return self.commit(oid).ok();
+            }
+            let target = object.data().strip_prefix(b"object ")?.get(..Oid::HEX_LENGTH)?;
+            oid = Oid::from_hex(target)?;
+        }
+    }
 }
