@@ -120,7 +120,8 @@ function parse(line) {
  *
  * @param {string} source
  * @param {{input?: unknown, env?: object, cwd?: string, nodeArguments?: string[], limitMs?: number,
- * isBare?: boolean, onTold?: (value: unknown) => void}} [options] `isBare`: the package is not loaded for it;
+ * isBare?: boolean, under?: string[], onTold?: (value: unknown) => void}} [options] `isBare`: the package is not loaded for it;
+ * `under`: the beginning of a command line that runs it, which `exec` ends;
  * `onTold` gets each thing that it tells
  */
 export function startScript(source, options = {}) {
@@ -131,12 +132,14 @@ export function startScript(source, options = {}) {
     nodeArguments = [],
     limitMs = SCRIPT_LIMIT_MS,
     isBare = false,
+    under = [],
     onTold,
   } = options;
   const directory = mkdtempSync(path.join(tmpdir(), 'git-push-daemon-script-'));
   const file = path.join(directory, 'script.mjs');
   writeFileSync(file, `${isBare ? '' : PACKAGE}${PRELUDE}${source}`);
-  const child = spawn(process.execPath, [...nodeArguments, file], {
+  const [program, ...args] = [...under, process.execPath, ...nodeArguments, file];
+  const child = spawn(program, args, {
     cwd,
     env: {
       ...process.env,
