@@ -14,8 +14,13 @@ import path from 'node:path';
 import { ROOT } from './child.mjs';
 import { makeDirectory } from './git.mjs';
 
-/** What a user has of the package in `node_modules`, but for documents and types. */
-const FILES = ['index.js', 'native.js', 'fastify.js', 'metrics.js', 'fastify', 'package.json'];
+/** What a user has of the package in `node_modules`, but for documents, types and examples. */
+const FILES = [
+  ...JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')).files.filter(
+    (name) => name.endsWith('.js') || name === 'fastify',
+  ),
+  'package.json',
+];
 
 /**
  * A copy in a folder of its own. Its addon is another file, or with `isLinked` a symbolic link to the one that is here:
