@@ -45,7 +45,7 @@ export interface PushDaemonOptions {
    * The local repository: a bare one, a working tree, a linked worktree or a `.git` directory.
    *
    * @default the environment variable `CFP_DATA_REPO_PATH`; without it git's own discovery, which is
-   * `GIT_DIR`, then upwards from the current directory
+   * `GIT_DIR` (of the process, also in a worker), then upwards from the current directory
    */
   readonly repoPath?: string | undefined;
 
