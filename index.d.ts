@@ -20,7 +20,8 @@ import type { EventEmitter } from 'node:events';
  * Starts pushing a branch, and returns its handle synchronously. Awaiting the result is harmless.
  *
  * No event is emitted before the caller has had a macrotask to attach listeners. An unreachable remote is
- * never a reason to throw: it is an `error` event, and the daemon goes on.
+ * never a reason to throw: it is an `error` event, and the daemon goes on. The environment is that of `process.env` at
+ * the call, in a worker the worker's own.
  *
  * @throws {Error} on misuse, with one of {@link PushDaemonMisuseCode} as `code`. The message says what was
  * given, what was expected and what to do.
@@ -44,7 +45,7 @@ export interface PushDaemonOptions {
    * The local repository: a bare one, a working tree, a linked worktree or a `.git` directory.
    *
    * @default the environment variable `CFP_DATA_REPO_PATH`; without it git's own discovery, which is
-   * `GIT_DIR`, then upwards from the current directory
+   * `GIT_DIR` (of the process, also in a worker), then upwards from the current directory
    */
   readonly repoPath?: string | undefined;
 
@@ -538,7 +539,10 @@ export type PushDaemonMisuseCode =
   | 'ERR_PUSH_DAEMON_REMOTE_NOT_FOUND'
   /** `branch` was left out and HEAD is detached or has no commit yet. */
   | 'ERR_PUSH_DAEMON_NO_BRANCH'
-  /** This process already runs a daemon for the same repository, remote and branch. */
+  /**
+   * This process, in any of its threads, already runs a daemon for the same repository, remote and branch. Daemons of
+   * another copy of the package are not known here; they share the work as those of another process do.
+   */
   | 'ERR_PUSH_DAEMON_ALREADY_RUNNING'
   /** The system did not give what a daemon needs: a thread, a readable configuration. */
   | 'ERR_PUSH_DAEMON_SYSTEM';

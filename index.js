@@ -14,41 +14,47 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 const LOGGER_METHODS = ['debug', 'info', 'warn', 'error'];
 
 /** A running daemon is not garbage: it works until it is stopped, whether or not its handle is kept. */
-const running = new Set();
+const running = runningInThread();
 
-let checkBeforeExit;
-let endAtExit;
-
-// One listener for all daemons: Node warns of more than ten.
-
-function checkAllBeforeExit() {
-  for (const daemon of running) {
-    checkBeforeExit(daemon);
+/**
+ * What runs in this thread, by whichever copy of this module. Node warns of more than ten listeners, and a process may
+ * have many copies: each version among its dependencies, and one more after each module reset of a test runner. So all
+ * of them share one set and one listener for each event. What is in the set has the two methods that are called here;
+ * other versions rely on that.
+ */
+function runningInThread() {
+  const key = Symbol.for('git-push-daemon.running');
+  if (process[key] === undefined) {
+    const entries = new Set();
+    const beforeExit = () => {
+      for (const entry of entries) {
+        entry.beforeExit();
+      }
+    };
+    // Leaves no child process behind, also after `process.exit()`. All of them end at the same time.
+    const exit = () => {
+      const begun = [...entries].map((entry) => entry.exit());
+      for (const finish of begun) {
+        finish();
+      }
+    };
+    const add = (entry) => {
+      if (entries.size === 0) {
+        process.on('beforeExit', beforeExit);
+        process.on('exit', exit);
+      }
+      entries.add(entry);
+    };
+    const remove = (entry) => {
+      entries.delete(entry);
+      if (entries.size === 0) {
+        process.removeListener('beforeExit', beforeExit);
+        process.removeListener('exit', exit);
+      }
+    };
+    Object.defineProperty(process, key, { value: { add, remove } });
   }
-}
-
-/** Leaves no child process behind, also after `process.exit()`. All of them end at the same time. */
-function endAllAtExit() {
-  const daemons = [...running].map(endAtExit);
-  for (const daemon of daemons) {
-    daemon.finishExit();
-  }
-}
-
-function addToRunning(daemon) {
-  if (running.size === 0) {
-    process.on('beforeExit', checkAllBeforeExit);
-    process.on('exit', endAllAtExit);
-  }
-  running.add(daemon);
-}
-
-function removeFromRunning(daemon) {
-  running.delete(daemon);
-  if (running.size === 0) {
-    process.removeListener('beforeExit', checkAllBeforeExit);
-    process.removeListener('exit', endAllAtExit);
-  }
+  return process[key];
 }
 
 class PushError extends Error {
@@ -117,7 +123,10 @@ function checkTimeout(options, name) {
 
 function checkSignal(options, name) {
   const signal = options?.signal;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+  // Not by its class: a test runner's environment may have another one.
+  const isSignal =
+    typeof signal?.aborted === 'boolean' && typeof signal.addEventListener === 'function';
+  if (signal !== undefined && !isSignal) {
     throw invalid(`option 'signal' of ${name} is ${describe(signal)}; expected an AbortSignal`);
   }
   return signal;
@@ -131,6 +140,27 @@ function pushError(failure, attempt) {
     code: 'ERR_PUSH_DAEMON_PUSH_FAILED',
     attempt,
   });
+}
+
+/**
+ * The variables as this thread sees them: a worker may have its own, and so has the code under test in Jest. Values that
+ * are no strings come from such copies alone.
+ */
+function environment() {
+  const variables = Object.entries(process.env).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(variables.map(([name, value]) => [name, String(value)]));
+}
+
+/**
+ * What the binding throws is an error of the realm that loaded it. In Jest and in `node:vm` that is another one than
+ * the caller's, whose `instanceof Error` would be false.
+ */
+function startNative(options, hasLogger, deliver) {
+  try {
+    return native.NativeDaemon.start(options, environment(), hasLogger, deliver);
+  } catch ({ message, code }) {
+    throw Object.assign(new Error(message), { code });
+  }
 }
 
 /** What listeners get, from what the binding sends. */
@@ -184,6 +214,14 @@ class PushDaemon extends EventEmitter {
   #stopped = null;
   /** The tip that the last look before an exit found, so that each is looked for once. */
   #exitingWith;
+  /** What the end of the thread asks of it. */
+  #entry = {
+    beforeExit: () => this.#checkBeforeExit(),
+    exit: () => {
+      this.#native.beginExit();
+      return () => this.#native.finishExit();
+    },
+  };
 
   constructor(options) {
     super();
@@ -195,10 +233,8 @@ class PushDaemon extends EventEmitter {
       rest = others;
     }
     this.#logger = logger;
-    this.#native = native.NativeDaemon.start(rest, logger !== null, (message) =>
-      this.#receive(message),
-    );
-    addToRunning(this);
+    this.#native = startNative(rest, logger !== null, (message) => this.#receive(message));
+    running.add(this.#entry);
     this.#updateHold();
     setImmediate(() => {
       const early = this.#early;
@@ -420,7 +456,7 @@ class PushDaemon extends EventEmitter {
 
   #end({ drained, pendingCommits }) {
     this.#native.join();
-    removeFromRunning(this);
+    running.remove(this.#entry);
     this.#stopped = { drained, pendingCommits };
     if (this.#stop === null) {
       // It ended by itself, after an `error` event that says why.
@@ -507,14 +543,6 @@ class PushDaemon extends EventEmitter {
       },
       () => {},
     );
-  }
-
-  static {
-    checkBeforeExit = (daemon) => daemon.#checkBeforeExit();
-    endAtExit = (daemon) => {
-      daemon.#native.beginExit();
-      return daemon.#native;
-    };
   }
 }
 

@@ -7,7 +7,6 @@ import { describe, test } from 'node:test';
 
 import { ROOT, runScript, startScript } from './support/child.mjs';
 import { once, start, startInSync, until, within } from './support/daemon.mjs';
-import { makeScript } from './support/gate.mjs';
 import { makeDirectory, makePair, makeRemote } from './support/git.mjs';
 import {
   children,
@@ -17,6 +16,7 @@ import {
   inotifyDescriptors,
   processesOf,
 } from './support/proc.mjs';
+import { overSsh } from './support/ssh-program.mjs';
 
 /** A remote whose pushes say that they have begun, and then wait for `release()`. */
 function slowRemote(t, remote) {
@@ -343,17 +343,6 @@ describe('a worker thread', () => {
     await assertNothingLeft(remote);
   });
 });
-
-/**
- * Reaches the remote of a pair by ssh, whose program runs what it is to run on this machine: what is looked at is the
- * process that is left waiting. Pushes through a real sshd are in `tests/ssh`.
- */
-function overSsh(t, { repo, remote }) {
-  const ssh = makeScript(t, 'for command; do :; done', 'exec sh -c "exec $command"');
-  repo.git('remote', 'set-url', 'origin', `ssh://127.0.0.1${remote.path}`);
-  repo.git('config', 'core.sshCommand', ssh);
-  repo.git('config', 'ssh.variant', 'ssh');
-}
 
 describe('a connection that is kept ready', () => {
   test('does not keep the process alive, and ends with it', async (t) => {

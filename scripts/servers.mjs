@@ -16,6 +16,7 @@ const SERVERS = [
   [['/usr/share/locale/de/LC_MESSAGES/git.mo'], ['git'], 'tests/locale.rs'],
   [['/usr/bin/tinyproxy'], ['tinyproxy'], 'tests/https'],
   [['/usr/bin/openssl'], ['openssl'], 'tests/https'],
+  [['/usr/sbin/ip', '/usr/bin/ip'], ['iproute2'], 'unreachable.test.mjs'],
   [['/usr/bin/promtool', '/usr/local/bin/promtool'], ['prometheus'], 'metrics.test.mjs'],
   [
     [

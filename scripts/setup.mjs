@@ -96,7 +96,7 @@ function cargoVersion() {
  * The napi CLI names the target to cargo, whose builds for a named target lie apart: with the same name for
  * every cargo command, the addon and the tests share what they depend on.
  */
-function shareBuilds() {
+export function shareBuilds() {
   const host = capture('rustc', ['-vV'])?.match(/^host: (\S+)$/m)?.[1];
   if (host) process.env.CARGO_BUILD_TARGET ??= host;
 }

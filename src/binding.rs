@@ -12,6 +12,7 @@ mod misuse;
 mod raw;
 mod shapes;
 
+use std::collections::HashMap;
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -66,8 +67,9 @@ impl Exit {
 
 #[napi]
 impl NativeDaemon {
-    /// Checks the options and starts the daemon. `deliver` is called with each message, in order, never
-    /// during this call.
+    /// Checks the options and starts the daemon. The environment is the caller's: that of the process is another one in
+    /// a worker, and reading it while JavaScript changes it would be a race. `deliver` is called with each message, in
+    /// order, never during this call.
     ///
     /// # Errors
     ///
@@ -76,11 +78,12 @@ impl NativeDaemon {
     pub fn start(
         env: &Env,
         options: Unknown<'_>,
+        environment: HashMap<String, String>,
         has_logger: bool,
         deliver: Function<'_, NativeMessage, ()>,
     ) -> napi::Result<Self, Misuse> {
         let options = raw::from_js(options)?;
-        let environment = Environment::from_process();
+        let environment = environment.into_iter().collect::<Environment>();
         let deliver = host::Deliver::new(&deliver)?;
         let (host, facts) = Host::prepare(&options, environment, has_logger, deliver)?;
         let status = host.status();

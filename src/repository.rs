@@ -3,6 +3,7 @@
 //! With `pack` the only user of git2. Everything blocks, so it is called from blocking threads. It never
 //! writes a local branch, an object or the configuration; the one thing it writes is a remote-tracking ref.
 
+mod commit;
 mod history;
 pub(crate) mod libgit2;
 mod open;
@@ -15,6 +16,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+pub(crate) use self::commit::CommitHeader;
 pub use self::open::OpenError;
 pub use self::refs::{Head, is_valid_branch_refname};
 use crate::failure::{Failure, Kind};

@@ -92,8 +92,8 @@ const AMBIENT = `
 const PRELUDE = `
   const note = (level) => (fields, msg) => tell({ level, msg, commit: fields.commit });
   globalThis.log = { debug: note('debug'), info: note('info'), warn: note('warn'), error: note('error') };
-  const alive = setInterval(() => {}, 60_000);
-  process.once('SIGTERM', () => clearInterval(alive));
+  // As a server would, it holds the process.
+  setInterval(() => {}, 60_000);
 `;
 
 async function code(parent, quickStart, synchronous, metrics) {

@@ -162,8 +162,6 @@ const programs = [
   ...across(SSH, {
     fault: 'ssh is gone from PATH',
     ...programGone('ssh'),
-    // The git command passes on the complaint of the shell, which could be that of one on the server.
-    kind: { ssh: 'local', 'cli ssh': 'remote-error' },
   }),
   ...across(SSH, {
     fault: 'the ssh command does not exist',

@@ -14,12 +14,15 @@ export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '
 /** How long a script may run before it is killed. */
 export const SCRIPT_LIMIT_MS = 60_000;
 
-/** What each script may use without importing it. */
-const PRELUDE = `
+/** What each script may use without importing it: the package, unless it loads that itself... */
+const PACKAGE = `
 import { createRequire } from 'node:module';
-import { writeSync } from 'node:fs';
 const require = createRequire(${JSON.stringify(pathToFileURL(path.join(ROOT, 'package.json')).href)});
 const { startPushDaemon, PushDaemon, PushError } = require('./index.js');
+`;
+/** ... and what it talks to the test with. */
+const PRELUDE = `
+import { writeSync } from 'node:fs';
 const input = JSON.parse(process.env.TEST_INPUT);
 /** Tells the test something, one JSON line each, at once. */
 const tell = (value) => writeSync(1, JSON.stringify(value) + '\\n');
@@ -117,7 +120,9 @@ function parse(line) {
  *
  * @param {string} source
  * @param {{input?: unknown, env?: object, cwd?: string, nodeArguments?: string[], limitMs?: number,
- * onTold?: (value: unknown) => void}} [options] `onTold` gets each thing that it tells
+ * isBare?: boolean, under?: string[], onTold?: (value: unknown) => void}} [options] `isBare`: the package is not loaded for it;
+ * `under`: the beginning of a command line that runs it, which `exec` ends;
+ * `onTold` gets each thing that it tells
  */
 export function startScript(source, options = {}) {
   const {
@@ -126,12 +131,15 @@ export function startScript(source, options = {}) {
     cwd = ROOT,
     nodeArguments = [],
     limitMs = SCRIPT_LIMIT_MS,
+    isBare = false,
+    under = [],
     onTold,
   } = options;
   const directory = mkdtempSync(path.join(tmpdir(), 'git-push-daemon-script-'));
   const file = path.join(directory, 'script.mjs');
-  writeFileSync(file, `${PRELUDE}${source}`);
-  const child = spawn(process.execPath, [...nodeArguments, file], {
+  writeFileSync(file, `${isBare ? '' : PACKAGE}${PRELUDE}${source}`);
+  const [program, ...args] = [...under, process.execPath, ...nodeArguments, file];
+  const child = spawn(program, args, {
     cwd,
     env: {
       ...process.env,

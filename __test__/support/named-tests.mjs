@@ -5,13 +5,44 @@ import path from 'node:path';
 
 import { ROOT } from './child.mjs';
 
-/** Whether a file has a test of this name that runs: in Rust a function with an attribute, in Node a call. */
+/**
+ * What begins a test of this name that runs: in Rust a function with an attribute, in Node a call. One that is
+ * skipped, ignored or commented out is none.
+ */
+function beginning(file, name) {
+  const literal = name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  return file.endsWith('.rs')
+    ? new RegExp(`^ *#\\[[a-z:]*test[^\\]]*\\]\\s+(async )?fn ${literal}\\(`, 'm')
+    : new RegExp(`^ *(?:await )?(?:\\w+\\.)?test\\(\\s*(['"\`])${literal}\\1`, 'm');
+}
+
+/** Whether a file has a test of this name that runs. */
 export function hasTest(file, name) {
   const place = path.join(ROOT, file);
-  if (!existsSync(place)) return false;
-  const literal = name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-  const form = file.endsWith('.rs')
-    ? new RegExp(`#\\[[a-z:]*test[^\\]]*\\]\\s+(async )?fn ${literal}\\(`)
-    : new RegExp(`\\btest\\(\\s*(['"\`])${literal}\\1`);
-  return form.test(readFileSync(place, 'utf8'));
+  return existsSync(place) && beginning(file, name).test(readFileSync(place, 'utf8'));
+}
+
+/** The text of a file without a test, which ends with the line that is indented as its first one and closes it. */
+export function withoutTest(text, file, name) {
+  const found = beginning(file, name).exec(text);
+  if (found === null) throw new Error(`${file} has no test '${name}'`);
+  const [indent] = /^ */.exec(found[0]);
+  const closing = `\n${indent}}${file.endsWith('.rs') ? '' : ');'}\n`;
+  const end = text.indexOf(closing, found.index);
+  if (end < 0) throw new Error(`the test '${name}' of ${file} does not end`);
+  return text.slice(0, found.index) + text.slice(end + closing.length);
+}
+
+/** The invariants of ARCHITECTURE.md: each one's name, and the tests below it, as file and name. */
+export function invariants({ prose }) {
+  const start = prose.indexOf('## Invariants');
+  const length = prose.slice(start + 1).findIndex((line) => line.startsWith('## '));
+  const found = [];
+  for (const line of prose.slice(start, start + 1 + length)) {
+    const [, name] = /^- \*\*(.+?)\.?\*\*/.exec(line) ?? [];
+    if (name !== undefined) found.push({ name, tests: [] });
+    const [, file, title] = /^ {2}- `([\w./-]+)`: `(.+)`$/.exec(line) ?? [];
+    if (file !== undefined) found.at(-1).tests.push([file, title]);
+  }
+  return found;
 }

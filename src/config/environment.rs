@@ -17,14 +17,6 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Takes the environment of this process as it is now.
-    #[must_use]
-    pub fn from_process() -> Self {
-        Self {
-            variables: std::env::vars_os().collect(),
-        }
-    }
-
     /// Sets one variable.
     #[must_use]
     pub fn with(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
@@ -72,6 +64,17 @@ impl Environment {
         self.variables
             .iter()
             .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    }
+}
+
+impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        let variables = variables
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()));
+        Self {
+            variables: variables.collect(),
+        }
     }
 }
 

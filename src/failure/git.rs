@@ -83,6 +83,7 @@ pub(super) fn kind_of_unpack_error(said: &str) -> Kind {
 /// The git command of this machine, which says more of itself than what it repeats of others.
 const LOCAL: &Words = &[
     ("cannot exec '", Kind::Local),
+    ("cannot run ssh: ", Kind::Local),
     ("is not a git command", Kind::Local),
     ("unable to find remote helper", Kind::Local),
     ("unknown option", Kind::Local),
@@ -143,6 +144,7 @@ pub(super) fn kind_of_hangup(said: &str) -> Option<Kind> {
 /// The kind of a failed git command, by what it said.
 pub(super) fn kind_of_command(said: &str) -> Option<Kind> {
     words::find(LOCAL, said)
+        .or_else(|| ssh::is_missing_command(said).then_some(Kind::Local))
         .or_else(|| servers::kind_of(said))
         .or_else(|| super::http::kind_in(said))
         .or_else(|| kind_of_hangup(said))

@@ -2,43 +2,60 @@
 
 use std::borrow::Cow;
 
+/// What begins the part of a URL that may hold secrets.
+const START: &str = "://";
+
 /// Removes user names, passwords and queries from every URL in a text: `https://user:token@host/path?token=x` becomes
 /// `https://***@host/path?***`. The user of an ssh URL is an account name, not a secret, and stays without its password.
+///
+/// A URL ends at white space and at what quotes it, as nothing tells where a password with such a character would.
+/// Where a password was not escaped as it should have been, more than the password may go.
 #[must_use]
 pub fn redact(text: &str) -> Cow<'_, str> {
     let mut redacted = String::new();
     let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
+    while let Some(at) = rest.find(START) {
+        let (before, after) = rest.split_at(at + START.len());
         redacted.push_str(before);
         let url_end = after
             .find(|c: char| c.is_whitespace() || "'\"<>|`".contains(c))
             .unwrap_or(after.len());
-        let (url, behind) = after.split_at(url_end);
-        let (authority, path) = url.split_at(url.find(['/', '?', '#']).unwrap_or(url.len()));
-        if let Some((userinfo, host)) = authority.rsplit_once('@') {
-            let is_ssh = before.trim_end_matches("://").ends_with("ssh");
-            match userinfo.split_once(':') {
-                Some((user, _)) if is_ssh => {
-                    redacted.push_str(user);
-                    redacted.push_str(":***");
+        let url = &after[..url_end];
+        let host_start = match userinfo(url) {
+            Some(userinfo) => {
+                let is_ssh = before.trim_end_matches(START).ends_with("ssh");
+                match userinfo.split_once(':') {
+                    Some((user, _)) if is_ssh => {
+                        redacted.push_str(user);
+                        redacted.push_str(":***");
+                    }
+                    None if is_ssh => redacted.push_str(userinfo),
+                    _ => redacted.push_str("***"),
                 }
-                None if is_ssh => redacted.push_str(userinfo),
-                _ => redacted.push_str("***"),
+                redacted.push('@');
+                userinfo.len() + 1
             }
-            redacted.push('@');
-            redacted.push_str(host);
-        } else {
-            redacted.push_str(authority);
+            None => 0,
+        };
+        let host = authority(&url[host_start..]);
+        let path_start = host_start + host.len();
+        let path = &url[path_start..];
+        if let Some(scheme) = host.strip_suffix(':').filter(|_| path.starts_with("//")) {
+            // It was a scheme, given twice.
+            redacted.push_str(scheme);
+            rest = &after[host_start + scheme.len()..];
+            continue;
         }
-        match path.split_once('?') {
-            Some((path, query)) if !query.is_empty() => {
-                redacted.push_str(path);
+        redacted.push_str(host);
+        // Another URL may follow in it: `https://proxy/https://user:token@host`.
+        let path_end = path.find(START).unwrap_or(path.len());
+        match path[..path_end].split_once('?') {
+            Some((before_query, after_query)) if !(after_query.is_empty() && path_end == path.len()) => {
+                redacted.push_str(before_query);
                 redacted.push_str("?***");
-                rest = behind;
+                rest = &after[url_end..];
             }
-            // Another URL may follow in it: `https://proxy/https://user:token@host`.
-            _ => rest = &after[authority.len()..],
+            _ => rest = &after[path_start..],
         }
     }
     if redacted.is_empty() {
@@ -46,6 +63,34 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     }
     redacted.push_str(rest);
     Cow::Owned(redacted)
+}
+
+/// Up to the path, the query or the fragment.
+fn authority(url: &str) -> &str {
+    &url[..url.find(['/', '?', '#']).unwrap_or(url.len())]
+}
+
+/// What stands before the host. A password with a slash in it, which should have been escaped, looks like a host with a
+/// port that is no number; so does what git repeats of it.
+fn userinfo(url: &str) -> Option<&str> {
+    let authority = authority(url);
+    let (userinfo, host) = match authority.rsplit_once('@') {
+        Some((userinfo, host)) => (Some(userinfo), host),
+        None => (None, authority),
+    };
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let behind_address = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+        .map_or(host, |(_, behind)| behind);
+    let is_odd_host = behind_address
+        .split_once(':')
+        .is_some_and(|(_, port)| !is_port(port));
+    if is_odd_host || userinfo.is_some_and(|userinfo| userinfo.contains(':')) {
+        url.rsplit_once('@').map(|(userinfo, _)| userinfo)
+    } else {
+        userinfo
+    }
 }
 
 #[cfg(test)]
@@ -67,6 +112,19 @@ mod tests {
                 "is 'https://h/r?***': is it https://h/r? or https://h/https://***@g",
             ),
             ("https://u:p@ss@h/r", "https://***@h/r"),
+            ("https://u:p/ss@h/r", "https://***@h/r"),
+            ("https://u:p?s#s/@h:1/r", "https://***@h:1/r"),
+            ("https://u:p@s/s@h/r", "https://***@h/r"),
+            (
+                "https://h:8080/r@v1 https://[::1]:80/@x",
+                "https://h:8080/r@v1 https://[::1]:80/@x",
+            ),
+            ("https://https://u:p@h/r", "https://https://***@h/r"),
+            ("x://ssh://u:p@h/r", "x://ssh://***@h/r"),
+            (
+                "https://proxy/https://u:p@h/info/refs?service=x",
+                "https://proxy/https://***@h/info/refs?***",
+            ),
             ("ssh://git@h/r", "ssh://git@h/r"),
             ("ssh://git:pw@h/r", "ssh://git:***@h/r"),
             ("git@github.com:o/r.git", "git@github.com:o/r.git"),

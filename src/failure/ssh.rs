@@ -16,6 +16,9 @@ const SSH: &Words = &[
     // The account's shell on the server is `nologin`.
     ("account is currently not available", Kind::Auth),
     ("bad configuration option", Kind::Local),
+    // What follows `-o` is none of its settings.
+    ("command-line line ", Kind::Local),
+    ("can't open user config file ", Kind::Local),
     ("bad owner or permissions on ", Kind::Local),
     ("connection timed out", Kind::Timeout),
     ("operation timed out", Kind::Timeout),
@@ -48,6 +51,22 @@ const SSH: &Words = &[
 /// The kind of what ssh and the shell behind it said.
 pub(super) fn kind_of(said: &str) -> Option<Kind> {
     words::find(SSH, said)
+}
+
+/// Whether a shell that git has started on this machine complains that it cannot find the program of its command. git
+/// gives it that command as its name, so that a word of the name is the program; a server's shell has its own.
+pub(super) fn is_missing_command(said: &str) -> bool {
+    said.lines().any(|line| {
+        let Some((name, complaint)) = line.split_once(": ") else {
+            return false;
+        };
+        let mut parts = complaint.rsplit(": ");
+        let says_so = parts.next().is_some_and(|words| {
+            ["not found", "command not found", "No such file or directory"].contains(&words)
+        });
+        let program = parts.next();
+        says_so && name.split_whitespace().any(|word| Some(word) == program)
+    })
 }
 
 /// Whether a shell of this machine complains that it cannot find the program to run. It begins its complaints with

@@ -591,6 +591,30 @@ fn the_git_command_s_words_for_a_broken_transfer_or_program_are_known() {
             Kind::Local,
         ),
         (
+            "error: cannot run ssh: No such file or directory\nfatal: unable to fork",
+            Kind::Local,
+        ),
+        // The shell that git starts for a command has the command for its name: dash, busybox, bash.
+        (
+            "ssh -i /key: 1: ssh: not found\nfatal: Could not read from remote repository.",
+            Kind::Local,
+        ),
+        (
+            "LC_ALL=C /opt/ssh -i /key: line 0: exec: /opt/ssh: not found",
+            Kind::Local,
+        ),
+        ("ssh -i /key: line 1: ssh: command not found", Kind::Local),
+        // Those on the server have their own.
+        ("sh: 1: git-receive-pack: not found", Kind::RemoteError),
+        (
+            "bash: line 1: git-receive-pack: command not found",
+            Kind::RemoteError,
+        ),
+        (
+            "command-line line 0: unsupported option \"maybe\".\nfatal: Could not read from remote repository.",
+            Kind::Local,
+        ),
+        (
             "bash: line 1: /opt/git-receive-pack: No such file or directory",
             Kind::RemoteError,
         ),

@@ -9,7 +9,8 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::objects::{Object, Objects, from_git, unreadable};
+use super::commit::Commit;
+use super::objects::{Object, Objects};
 use super::tree::{Entries, Entry, Kind, Malformed};
 use crate::failure::{self, Failure};
 use crate::oid::Oid;
@@ -17,28 +18,34 @@ use crate::oid::Oid;
 /// The longest chain of deltas, as in `git pack-objects`.
 const MAX_DEPTH: u8 = 50;
 
-/// An object to send. A backlog holds one of these per object, so it is small.
+/// An object to send. A backlog may hold one of these per object, so it is small.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Listed {
     pub(super) oid: Oid,
     /// What it may be a delta of; [`Oid::ZERO`] for nothing.
     pub(super) base: Oid,
+    /// A blob, which nobody has looked at yet; commits and trees have just been read.
+    pub(super) is_blob: bool,
 }
 
-/// The objects to send, in an order in which bases come first.
+/// Finds the objects to send.
 #[derive(Default)]
 pub(super) struct Enumeration {
+    /// Those of the commit at hand.
     listed: Vec<Listed>,
     /// What is listed, with the length of its chain of deltas.
     depths: HashMap<Oid, u8>,
     /// What is on the remote, as far as that was of interest.
     on_remote: HashSet<Oid>,
+    /// The trees of the commits that are listed, for those that have them as parents.
+    trees: HashMap<Oid, Oid>,
 }
 
 /// A new object of one commit, before it is known whether it only moved.
 struct Candidate {
     oid: Oid,
     base: Option<Oid>,
+    is_blob: bool,
     /// The tree that holds it, by its place among the candidates.
     parent: Option<usize>,
 }
@@ -52,26 +59,26 @@ struct Changed {
 }
 
 impl Enumeration {
-    /// Everything that was listed.
-    pub(super) fn into_listed(self) -> Vec<Listed> {
-        self.listed
-    }
-
-    /// Lists what a commit adds to its parents, all of which were listed before or are on the remote.
-    pub(super) fn add_commit(
+    /// Lists what a commit adds to its parents, all of which were listed before or are on the remote. Bases come
+    /// before what may be a delta of them.
+    pub(super) fn list_commit(
         &mut self,
         objects: &mut Objects<'_>,
-        commit: &git2::Commit<'_>,
-    ) -> Result<(), Failure> {
+        commit: &Commit,
+    ) -> Result<&[Listed], Failure> {
+        self.listed.clear();
+        self.add_commit(objects, commit)?;
+        Ok(&self.listed)
+    }
+
+    fn add_commit(&mut self, objects: &mut Objects<'_>, commit: &Commit) -> Result<(), Failure> {
         let mut old = Vec::new();
-        for (number, parent) in commit.parent_ids().enumerate() {
-            let parent = commit
-                .parent(number)
-                .map_err(|error| unreadable(from_git(parent), &error))?;
-            old.push(from_git(parent.tree_id()));
+        for &parent in &commit.parents {
+            old.push(self.tree_of(objects, parent)?);
         }
-        self.list(from_git(commit.id()), None);
-        let root = from_git(commit.tree_id());
+        self.list(commit.oid, None, false);
+        let root = commit.tree;
+        self.trees.insert(commit.oid, root);
         if old.contains(&root) || self.is_available(root) {
             return Ok(());
         }
@@ -82,10 +89,17 @@ impl Enumeration {
             skipped[at] =
                 candidate.parent.is_some_and(|parent| skipped[parent]) || self.is_available(candidate.oid);
             if !skipped[at] {
-                self.list(candidate.oid, candidate.base);
+                self.list(candidate.oid, candidate.base, candidate.is_blob);
             }
         }
         Ok(())
+    }
+
+    fn tree_of(&self, objects: &mut Objects<'_>, commit: Oid) -> Result<Oid, Failure> {
+        match self.trees.get(&commit) {
+            Some(&tree) => Ok(tree),
+            None => Ok(objects.commit(commit)?.tree),
+        }
     }
 
     fn is_available(&self, oid: Oid) -> bool {
@@ -102,6 +116,7 @@ impl Enumeration {
         let mut candidates = vec![Candidate {
             oid: root,
             base: old.first().copied(),
+            is_blob: false,
             parent: None,
         }];
         if let Some(&first) = old.first() {
@@ -168,6 +183,7 @@ impl Enumeration {
             candidates.push(Candidate {
                 oid: entry.oid,
                 base: old.first().copied(),
+                is_blob: entry.kind == Kind::Blob,
                 parent: Some(changed.candidate),
             });
             if entry.kind == Kind::Tree {
@@ -224,7 +240,7 @@ impl Enumeration {
         }
     }
 
-    fn list(&mut self, oid: Oid, base: Option<Oid>) {
+    fn list(&mut self, oid: Oid, base: Option<Oid>, is_blob: bool) {
         let (base, depth) = match base {
             None => (Oid::ZERO, 0),
             Some(base) => match self.depths.get(&base) {
@@ -237,7 +253,7 @@ impl Enumeration {
             },
         };
         self.depths.insert(oid, depth);
-        self.listed.push(Listed { oid, base });
+        self.listed.push(Listed { oid, base, is_blob });
     }
 }
 

@@ -2,10 +2,9 @@
 
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
-use git2::{Odb, OdbLookupFlags, Repository};
-
-use super::objects::{from_git, to_git, unreadable};
-use crate::failure::{Failure, Kind};
+use super::commit::Commit;
+use super::objects::Objects;
+use crate::failure::Failure;
 use crate::oid::Oid;
 
 /// How far to look for the remote's tip among the first ancestors, before all that the remote has is
@@ -20,28 +19,24 @@ const SLOP: usize = 16;
 /// What the remote has and this repository lacks is ignored. Parents behind the boundary of a shallow
 /// clone do not exist, as libgit2 has it.
 pub(super) fn missing_commits(
-    repository: &Repository,
+    objects: &mut Objects<'_>,
     tip: Oid,
     remote_has: &[Oid],
-) -> Result<Vec<git2::Oid>, Failure> {
-    let has: HashSet<git2::Oid> = remote_has.iter().map(|&oid| to_git(oid)).collect();
-    let tip = to_git(tip);
-    if let Some(chain) = short_chain(repository, tip, &has)? {
+) -> Result<Vec<Commit>, Failure> {
+    let has: HashSet<Oid> = remote_has.iter().copied().collect();
+    if let Some(chain) = short_chain(objects, tip, &has)? {
         return Ok(chain);
     }
     let mut walk = Walk {
-        repository,
+        objects,
         nodes: HashMap::new(),
         queue: BinaryHeap::new(),
         unpainted: 0,
     };
-    for oid in present(repository, &has)? {
+    for oid in walk.objects.present(&has)? {
         // A tag counts as its commit. What is no commit, or cannot be read, cannot shorten the walk.
-        if let Ok(commit) = repository
-            .find_object(oid, None)
-            .and_then(|object| object.peel_to_commit())
-        {
-            walk.enqueue(&commit, true);
+        if let Some(commit) = walk.objects.peel_to_commit(oid) {
+            walk.enqueue(commit, true);
         }
     }
     walk.reach(tip)?;
@@ -51,83 +46,62 @@ pub(super) fn missing_commits(
 
 /// The common case, a few commits on top of what the remote has, without a look at its other tips.
 fn short_chain(
-    repository: &Repository,
-    tip: git2::Oid,
-    has: &HashSet<git2::Oid>,
-) -> Result<Option<Vec<git2::Oid>>, Failure> {
+    objects: &mut Objects<'_>,
+    tip: Oid,
+    has: &HashSet<Oid>,
+) -> Result<Option<Vec<Commit>>, Failure> {
     let mut chain = Vec::new();
     let mut oid = tip;
     while !has.contains(&oid) {
-        let commit = find_commit(repository, oid)?;
-        if chain.len() == SHORT_CHAIN || commit.parent_count() != 1 {
+        let commit = objects.commit(oid)?;
+        let [parent] = *commit.parents else {
+            return Ok(None);
+        };
+        if chain.len() == SHORT_CHAIN {
             return Ok(None);
         }
-        chain.push(oid);
-        oid = commit
-            .parent_id(0)
-            .map_err(|error| unreadable(from_git(oid), &error))?;
+        chain.push(commit);
+        oid = parent;
     }
     chain.reverse();
     Ok(Some(chain))
 }
 
-/// Those that this repository has. A miss would make libgit2 look for new packs each time; once is enough.
-fn present(repository: &Repository, oids: &HashSet<git2::Oid>) -> Result<Vec<git2::Oid>, Failure> {
-    let odb = repository.odb().map_err(|error| {
-        Failure::new(
-            Kind::Local,
-            format!("the local object database cannot be opened: {}", error.message()),
-        )
-    })?;
-    let exists = |odb: &Odb<'_>, oid: git2::Oid| odb.exists_ext(oid, OdbLookupFlags::NO_REFRESH);
-    if oids.iter().any(|&oid| !exists(&odb, oid)) {
-        // Where this fails, what was known before is still known.
-        let _: Result<(), git2::Error> = odb.refresh();
-    }
-    Ok(oids.iter().copied().filter(|&oid| exists(&odb, oid)).collect())
-}
-
-fn find_commit(repository: &Repository, oid: git2::Oid) -> Result<git2::Commit<'_>, Failure> {
-    repository
-        .find_commit(oid)
-        .map_err(|error| unreadable(from_git(oid), &error))
-}
-
 /// Walks back from both sides at once, newest first, and paints what the remote has.
-struct Walk<'r> {
-    repository: &'r Repository,
-    nodes: HashMap<git2::Oid, Node>,
-    queue: BinaryHeap<(i64, git2::Oid)>,
+struct Walk<'w, 'r> {
+    objects: &'w mut Objects<'r>,
+    nodes: HashMap<Oid, Node>,
+    queue: BinaryHeap<(i64, Oid)>,
     /// Commits in the queue that are not known to be on the remote.
     unpainted: usize,
 }
 
 struct Node {
-    parents: Box<[git2::Oid]>,
+    commit: Commit,
     remote_has: bool,
     is_queued: bool,
 }
 
-impl Walk<'_> {
-    fn enqueue(&mut self, commit: &git2::Commit<'_>, remote_has: bool) {
-        let oid = commit.id();
+impl Walk<'_, '_> {
+    fn enqueue(&mut self, commit: Commit, remote_has: bool) {
+        let oid = commit.oid;
         if self.nodes.contains_key(&oid) {
             return;
         }
+        self.queue.push((commit.time, oid));
         let node = Node {
-            parents: commit.parent_ids().collect(),
+            commit,
             remote_has,
             is_queued: true,
         };
         self.nodes.insert(oid, node);
-        self.queue.push((commit.time().seconds(), oid));
         self.unpainted += usize::from(!remote_has);
     }
 
-    fn reach(&mut self, oid: git2::Oid) -> Result<(), Failure> {
+    fn reach(&mut self, oid: Oid) -> Result<(), Failure> {
         if !self.nodes.contains_key(&oid) {
-            let commit = find_commit(self.repository, oid)?;
-            self.enqueue(&commit, false);
+            let commit = self.objects.commit(oid)?;
+            self.enqueue(commit, false);
         }
         Ok(())
     }
@@ -140,15 +114,15 @@ impl Walk<'_> {
                 continue;
             };
             node.is_queued = false;
-            let parents = node.parents.clone();
+            let parents = node.commit.parents.clone();
             if node.remote_has {
                 for parent in parents {
                     self.paint(parent);
                     // History that the remote has may have been pruned here: then there is less to paint.
                     if !self.nodes.contains_key(&parent)
-                        && let Ok(commit) = self.repository.find_commit(parent)
+                        && let Ok(commit) = self.objects.commit(parent)
                     {
-                        self.enqueue(&commit, true);
+                        self.enqueue(commit, true);
                     }
                 }
                 if self.unpainted == 0 && time < oldest {
@@ -170,7 +144,7 @@ impl Walk<'_> {
     }
 
     /// Marks a commit, and all of its known ancestors, as one that the remote has.
-    fn paint(&mut self, oid: git2::Oid) {
+    fn paint(&mut self, oid: Oid) {
         let mut pending = vec![oid];
         while let Some(oid) = pending.pop() {
             if let Some(node) = self.nodes.get_mut(&oid)
@@ -178,30 +152,31 @@ impl Walk<'_> {
             {
                 node.remote_has = true;
                 self.unpainted -= usize::from(node.is_queued);
-                pending.extend(&node.parents);
+                pending.extend(&node.commit.parents);
             }
         }
     }
 
     /// The unpainted ancestors of the tip, and the tip, parents before children.
-    fn parents_first(&self, tip: git2::Oid) -> Vec<git2::Oid> {
-        let unpainted = |oid| self.nodes.get(&oid).filter(|node| !node.remote_has);
+    fn parents_first(mut self, tip: Oid) -> Vec<Commit> {
+        self.nodes.retain(|_, node| !node.remote_has);
+        self.queue = BinaryHeap::new();
         let mut listed = Vec::new();
         let mut visited = HashSet::new();
         // Each with the number of its parents that were visited.
-        let mut path: Vec<(git2::Oid, usize)> = Vec::new();
+        let mut path: Vec<(Oid, usize)> = Vec::new();
         let mut enter = Some(tip);
         loop {
             if let Some(oid) = enter.take()
-                && unpainted(oid).is_some()
+                && self.nodes.contains_key(&oid)
                 && visited.insert(oid)
             {
                 path.push((oid, 0));
             }
             let Some((oid, visited_parents)) = path.last_mut() else {
-                return listed;
+                break;
             };
-            if let Some(&parent) = self.nodes[oid].parents.get(*visited_parents) {
+            if let Some(&parent) = self.nodes[oid].commit.parents.get(*visited_parents) {
                 *visited_parents += 1;
                 enter = Some(parent);
             } else {
@@ -209,5 +184,10 @@ impl Walk<'_> {
                 path.pop();
             }
         }
+        let nodes = &mut self.nodes;
+        listed
+            .iter()
+            .filter_map(|oid| Some(nodes.remove(oid)?.commit))
+            .collect()
     }
 }

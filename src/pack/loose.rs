@@ -96,6 +96,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::repository::from_git2;
 
     fn deflated(bytes: &[u8], level: u32) -> Vec<u8> {
         let mut encoder = ZlibEncoder::new(Vec::new(), Compression::new(level));
@@ -136,7 +137,7 @@ mod tests {
         let mut loose = LooseObjects::new(directory.path());
         for id in [blob, tree_id, commit, tag] {
             let theirs = odb.read(id).expect("there");
-            let ours = loose.read(super::super::objects::from_git(id)).expect("there");
+            let ours = loose.read(from_git2(id)).expect("there");
             assert_eq!((ours.kind, ours.data()), (theirs.kind(), theirs.data()));
         }
         assert!(loose.read(Oid::from_bytes([7; 20])).is_none());
@@ -147,7 +148,7 @@ mod tests {
         let (directory, _, id, file) = with_blob(&b"some content ".repeat(20));
         let whole = fs::read(&file).expect("readable");
         let mut loose = LooseObjects::new(directory.path());
-        let id = super::super::objects::from_git(id);
+        let id = from_git2(id);
         assert!(loose.read(id).is_some());
         fs::remove_file(&file).expect("ours");
         for length in 0..whole.len() {
@@ -171,7 +172,7 @@ mod tests {
         )
         .expect("writable");
         let mut loose = LooseObjects::new(directory.path());
-        assert!(loose.read(super::super::objects::from_git(id)).is_none());
+        assert!(loose.read(from_git2(id)).is_none());
     }
 
     #[test]
@@ -224,7 +225,7 @@ mod tests {
             fs::remove_file(&file).expect("ours");
             fs::write(&file, damaged).expect("writable");
             // Some bits of a zlib stream mean nothing.
-            let read = LooseObjects::new(directory.path()).read(super::super::objects::from_git(id));
+            let read = LooseObjects::new(directory.path()).read(from_git2(id));
             prop_assert!(read.is_none_or(|object| object.data() == content));
         }
     }

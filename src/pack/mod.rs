@@ -1,15 +1,17 @@
 //! The thin pack of what the remote lacks, in time proportional to the change and not to the repository.
 //!
-//! Two passes, because a pack starts with the number of its objects. The first one walks the missing commits
-//! and lists their new objects; the second one reads them, makes deltas against their previous versions, and
-//! streams. Only the list is held in memory.
+//! A pack starts with the number of its objects, so all of them are found before the first is sent: by a walk along the
+//! missing commits, which reads their trees. Those are encoded at once, as deltas against their previous versions where that
+//! is smaller, and wait in memory, up to a limit. Whatever else was found is listed, and read and encoded while it is sent.
 //!
 //! It looks for no renames with changes, reuses no stored deltas, and does not check the repository: a
 //! damaged object that it does not touch stays unnoticed. The remote's own shallow boundary is not known to
 //! it; a server that lacks more than its tips suggest refuses the push.
 
 mod channel;
+mod commit;
 mod delta;
+mod encode;
 mod enumerate;
 mod history;
 mod loose;
@@ -23,7 +25,7 @@ use std::io::Write;
 pub use channel::{ChannelWriter, stream_pack};
 pub use recent::RecentTrees;
 
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::oid::Oid;
 
 /// What to send.
@@ -60,27 +62,37 @@ pub fn write_pack(
     out: &mut dyn Write,
 ) -> Result<PackStats, Failure> {
     let mut objects = objects::Objects::new(repository, recent);
-    let commits = history::missing_commits(repository, request.tip, &request.remote_has)?;
+    let commits = history::missing_commits(&mut objects, request.tip, &request.remote_has)?;
     let mut enumeration = enumerate::Enumeration::default();
-    for &oid in &commits {
+    let mut encoder = encode::Encoder::default();
+    let mut early = encode::Early::default();
+    let mut late = Vec::new();
+    for commit in &commits {
         out.flush().map_err(|error| stream::not_written(&error))?;
-        let commit = repository
-            .find_commit(oid)
-            .map_err(|error| objects::unreadable(objects::from_git(oid), &error))?;
-        enumeration.add_commit(&mut objects, &commit)?;
+        for &listed in enumeration.list_commit(&mut objects, commit)? {
+            if listed.is_blob || early.is_full() {
+                late.push(listed);
+            } else {
+                early.add(|out| encoder.encode(&mut objects, listed, out))?;
+                objects.note_sent(listed);
+            }
+        }
     }
-    let listed = enumeration.into_listed();
-    let count = u32::try_from(listed.len())
-        .map_err(|_| Failure::new(Kind::Local, "a pack holds at most 4,294,967,295 objects"))?;
+    drop(enumeration);
+    let count = early.count() + late.len();
     let mut pack = stream::PackStream::start(out, count)?;
-    for &entry in &listed {
-        pack.object(&mut objects, entry)?;
+    early
+        .write_to(&mut pack)
+        .map_err(|error| stream::not_written(&error))?;
+    for &listed in &late {
+        encoder.encode(&mut objects, listed, &mut pack)?;
+        objects.note_sent(listed);
     }
     let bytes = pack.finish()?;
-    objects.hand_on(&listed);
+    objects.hand_on();
     Ok(PackStats {
         commits: commits.len(),
-        objects: listed.len(),
+        objects: count,
         bytes,
     })
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use sha1::{Digest, Sha1};
 
+use super::commit::ShallowBoundary;
 use super::enumerate::Listed;
 use super::loose::LooseObjects;
 use super::recent::{self, RecentTrees};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
-use crate::repository::libgit2;
+use crate::repository::{libgit2, to_git2};
 
 /// Bytes of objects that are kept, however many they are.
 const BUDGET: usize = 2 * 1024 * 1024;
@@ -65,7 +66,10 @@ pub(super) struct Objects<'r> {
     /// Bytes read from `odb` since it was opened.
     read_bytes: usize,
     loose: LooseObjects,
+    loose_misses: Misses,
     recent: &'r RecentTrees,
+    pub(super) shallow: ShallowBoundary,
+    sent_large_trees: Vec<Listed>,
     kept: HashMap<Oid, Arc<Object>>,
     oldest_first: VecDeque<Oid>,
     kept_bytes: usize,
@@ -79,7 +83,10 @@ impl<'r> Objects<'r> {
             odb: None,
             read_bytes: 0,
             loose: LooseObjects::new(repository.commondir()),
+            loose_misses: Misses::default(),
             recent,
+            shallow: ShallowBoundary::read(repository.commondir()),
+            sent_large_trees: Vec::new(),
             kept: HashMap::new(),
             oldest_first: VecDeque::new(),
             kept_bytes: 0,
@@ -99,15 +106,19 @@ impl<'r> Objects<'r> {
     }
 
     fn load(&mut self, oid: Oid) -> Result<Object, Failure> {
-        if let Some(object) = self.loose.read(oid) {
-            return Ok(object);
+        if self.loose_misses.is_worth_a_look() {
+            let found = self.loose.read(oid);
+            self.loose_misses.note(found.is_some());
+            if let Some(object) = found {
+                return Ok(object);
+            }
         }
         if self.read_bytes > REOPEN_AFTER {
             // Closed before it is opened again: what two have open at a time is never freed.
             self.odb = None;
             self.read_bytes = 0;
         }
-        let object = match self.odb()?.read(to_git(oid)) {
+        let object = match self.odb()?.read(to_git2(oid)) {
             Ok(read) => Object::new(read.kind(), read.data()),
             Err(error) => return Err(unreadable(oid, &error)),
         };
@@ -129,19 +140,37 @@ impl<'r> Objects<'r> {
         })
     }
 
+    /// Those that this repository has. A miss would make libgit2 look for new packs each time; once is enough.
+    pub(super) fn present(&mut self, oids: &HashSet<Oid>) -> Result<Vec<Oid>, Failure> {
+        let odb = self.odb()?;
+        let exists = |oid: Oid| odb.exists_ext(to_git2(oid), git2::OdbLookupFlags::NO_REFRESH);
+        if oids.iter().any(|&oid| !exists(oid)) {
+            // Where this fails, what was known before is still known.
+            let _: Result<(), git2::Error> = odb.refresh();
+        }
+        Ok(oids.iter().copied().filter(|&oid| exists(oid)).collect())
+    }
+
+    /// Notes what was sent, as far as the next push may want it.
+    pub(super) fn note_sent(&mut self, listed: Listed) {
+        let is_large = self.kept.get(&listed.oid).is_some_and(|object| {
+            object.kind == git2::ObjectType::Tree && object.data().len() >= recent::MIN_SIZE
+        });
+        if is_large {
+            self.sent_large_trees.push(listed);
+        }
+    }
+
     /// Hands the large trees that were sent on to the next push.
-    pub(super) fn hand_on(&self, sent: &[Listed]) {
+    pub(super) fn hand_on(&self) {
         let mut superseded = HashSet::new();
-        for entry in sent.iter().rev() {
-            let Some(object) = self.kept.get(&entry.oid) else {
+        for listed in self.sent_large_trees.iter().rev() {
+            let Some(object) = self.kept.get(&listed.oid) else {
                 continue;
             };
-            if object.kind != git2::ObjectType::Tree || object.data().len() < recent::MIN_SIZE {
-                continue;
-            }
-            superseded.insert(entry.base);
-            if !superseded.contains(&entry.oid) {
-                self.recent.keep(entry.oid, Arc::clone(object), entry.base);
+            superseded.insert(listed.base);
+            if !superseded.contains(&listed.oid) {
+                self.recent.keep(listed.oid, Arc::clone(object), listed.base);
             }
         }
     }
@@ -151,7 +180,7 @@ impl<'r> Objects<'r> {
         if let Some(object) = self.kept.get(&oid) {
             return Ok(object.data().len());
         }
-        match self.odb()?.read_header(to_git(oid)) {
+        match self.odb()?.read_header(to_git2(oid)) {
             Ok((size, _)) => Ok(size),
             Err(error) => Err(unreadable(oid, &error)),
         }
@@ -193,6 +222,38 @@ fn open_odb(repository: &git2::Repository) -> Result<git2::Odb<'_>, Failure> {
     })
 }
 
+/// Where to look first: what was written together is packed together, and each look for a file that is not there
+/// costs as much as reading a small object.
+#[derive(Default)]
+struct Misses {
+    in_a_row: u32,
+    /// Objects for which nobody looks among the loose ones.
+    to_skip: u32,
+}
+
+impl Misses {
+    const FEW: u32 = 4;
+    /// At most so many objects in a row are read without a look among the loose ones.
+    const MOST_SKIPPED: u32 = 255;
+
+    const fn is_worth_a_look(&mut self) -> bool {
+        let is_worth_it = self.to_skip == 0;
+        self.to_skip = self.to_skip.saturating_sub(1);
+        is_worth_it
+    }
+
+    fn note(&mut self, was_found: bool) {
+        if was_found {
+            *self = Self::default();
+        } else {
+            self.in_a_row += 1;
+            // The bases of what is loose are often packed, so a few misses mean nothing.
+            let doubled = 1_u32.checked_shl(self.in_a_row.saturating_sub(Self::FEW));
+            self.to_skip = doubled.map_or(Self::MOST_SKIPPED, |skip| (skip - 1).min(Self::MOST_SKIPPED));
+        }
+    }
+}
+
 /// An object that should be there cannot be read.
 pub(super) fn unreadable(oid: Oid, error: &git2::Error) -> Failure {
     Failure::new(
@@ -204,14 +265,28 @@ pub(super) fn unreadable(oid: Oid, error: &git2::Error) -> Failure {
     )
 }
 
-pub(super) fn to_git(oid: Oid) -> git2::Oid {
-    git2::Oid::from_bytes(oid.as_bytes()).expect("20 bytes are an id")
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-pub(super) fn from_git(oid: git2::Oid) -> Oid {
-    Oid::from_bytes(
-        oid.as_bytes()
-            .try_into()
-            .expect("only SHA-1 repositories are opened"),
-    )
+    #[test]
+    fn looks_for_loose_objects_become_rare_where_there_are_none_and_frequent_again_where_there_are() {
+        let mut misses = Misses::default();
+        let looks = |misses: &mut Misses, objects: u32| {
+            (0..objects)
+                .filter(|_| {
+                    let is_looked = misses.is_worth_a_look();
+                    if is_looked {
+                        misses.note(false);
+                    }
+                    is_looked
+                })
+                .count()
+        };
+        assert_eq!(looks(&mut misses, 5), 5);
+        // Seven that become rarer, then one in 256.
+        assert_eq!(looks(&mut misses, 100_000), 7 + (100_000 - 254) / 256);
+        misses.note(true);
+        assert_eq!(looks(&mut misses, 5), 5);
+    }
 }

@@ -10,6 +10,7 @@ use std::fs;
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::commit::CommitHeader;
 use super::{Ahead, Relation, Repository, failure, to_git2};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
@@ -306,44 +307,14 @@ fn read_commit(odb: &git2::Odb<'_>, oid: Oid) -> Result<Option<Painted>, Failure
     if object.kind() != git2::ObjectType::Commit {
         return Err(unusable("it is not a commit"));
     }
-    parse_commit(object.data())
-        .map(Some)
-        .ok_or_else(|| unusable("a parent's id is malformed"))
-}
-
-/// Reads the lines of a commit's header that matter here; they come in a fixed order: tree, parents, author,
-/// committer. A time that cannot be read is 0, as in git.
-fn parse_commit(data: &[u8]) -> Option<Painted> {
-    let mut parents = Vec::new();
-    let mut time = 0;
-    for line in data
-        .split(|&byte| byte == b'\n')
-        .take_while(|line| !line.is_empty())
-    {
-        if let Some(parent) = line.strip_prefix(b"parent ") {
-            parents.push(Oid::from_hex(parent)?);
-        } else if let Some(committer) = line.strip_prefix(b"committer ") {
-            time = parse_time(committer).unwrap_or(0);
-            break;
-        }
-    }
-    Some(Painted {
+    let CommitHeader { parents, time, .. } =
+        CommitHeader::parse(object.data()).ok_or_else(|| unusable("its header is malformed"))?;
+    Ok(Some(Painted {
         paint: 0,
         is_queued: false,
         time,
         parents,
-    })
-}
-
-/// The seconds in `Name <mail> 1700000000 +0100`.
-fn parse_time(committer: &[u8]) -> Option<i64> {
-    let after_mail = committer.rsplit(|&byte| byte == b'>').next()?;
-    str::from_utf8(after_mail)
-        .ok()?
-        .split_ascii_whitespace()
-        .next()?
-        .parse()
-        .ok()
+    }))
 }
 
 #[cfg(test)]
@@ -641,18 +612,5 @@ mod tests {
         sandbox.git(&shallow, &["fetch", "-q", "--unshallow"]);
         assert!(repository.shallow_commits().expect("readable").is_empty());
         assert!(repository.is_ancestor_or_same(root, tip).expect("readable"));
-    }
-
-    #[test]
-    fn the_time_of_a_commit_is_read_behind_any_name() {
-        for (committer, expected) in [
-            ("A <a@b> 1700000000 +0100", Some(1_700_000_000)),
-            ("> A > <a>b> -5 +0000", Some(-5)),
-            (" <> 0 +0000", Some(0)),
-            ("A <a@b>", None),
-            ("A <a@b> soon", None),
-        ] {
-            assert_eq!(parse_time(committer.as_bytes()), expected, "{committer}");
-        }
     }
 }

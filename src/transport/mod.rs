@@ -32,7 +32,7 @@ use tokio::time::Instant;
 
 pub use background::Background;
 pub use choice::{Choice, ChoiceKind};
-pub use cli::CliTransport;
+pub use cli::{CliTransport, Porcelain, RefList, Verdict};
 pub(crate) use converse::{Said, converse};
 pub use git::GitTransport;
 pub use http::{HttpTransport, SharedClient, unsupported_settings};

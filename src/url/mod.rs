@@ -7,10 +7,13 @@ mod parse;
 mod remote;
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
 pub use parse::ParseUrlError;
 pub use remote::{Remote, ResolveError};
+
+use crate::failure::redact;
 
 /// A URL or path, by the way in which git connects to it.
 #[derive(Clone, PartialEq, Eq)]
@@ -81,22 +84,25 @@ impl fmt::Display for RemoteUrl {
                     Some(None) => format!("{}@", user.as_deref().unwrap_or_default()),
                     Some(Some((user, _password))) => format!("{user}:***@"),
                 };
-                let is_address = host.contains(':');
-                match port {
+                let is_address =
+                    |host: &str| host.split('%').next().unwrap_or(host).parse::<Ipv6Addr>().is_ok();
+                let shown = match port {
                     _ if path.starts_with(['/', '~']) => {
-                        let host = if is_address {
+                        let host = if is_address(host) {
                             format!("[{host}]")
                         } else {
                             host.clone()
                         };
                         let port = port.map(|port| format!(":{port}")).unwrap_or_default();
                         let slash = if path.starts_with('/') { "" } else { "/" };
-                        write!(formatter, "ssh://{user}{host}{port}{slash}{path}")
+                        format!("ssh://{user}{host}{port}{slash}{path}")
                     }
-                    Some(port) => write!(formatter, "[{user}{host}:{port}]:{path}"),
-                    None if is_address => write!(formatter, "{user}[{host}]:{path}"),
-                    None => write!(formatter, "{user}{host}:{path}"),
-                }
+                    Some(port) => format!("[{user}{host}:{port}]:{path}"),
+                    None if host.contains(':') => format!("{user}[{host}]:{path}"),
+                    None => format!("{user}{host}:{path}"),
+                };
+                // An `@` in the path may be the end of a password that has a slash in it.
+                formatter.write_str(&redact(&shown))
             }
             Self::Git { authority, path, .. } => {
                 let slash = if path.starts_with('/') { "" } else { "/" };
@@ -215,15 +221,16 @@ impl HttpUrl {
 
 impl fmt::Display for HttpUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path_end = self.path.find(['?', '#']).unwrap_or(self.path.len());
-        write!(
-            formatter,
-            "{}://{}{}",
-            self.scheme(),
-            self.authority(),
-            &self.path[..path_end]
-        )?;
-        if path_end < self.path.len() {
+        let has_credentials = self.username.is_some() || self.password.is_some();
+        let (host, path) = match self.path.rsplit_once('@').filter(|_| has_credentials) {
+            // It may be the end of a password that has a slash in it.
+            Some((_, behind)) => ("***@".to_owned(), behind),
+            None => (self.authority(), &*self.path),
+        };
+        let path_end = path.find(['?', '#']).unwrap_or(path.len());
+        let shown = format!("{}://{host}{}", self.scheme(), &path[..path_end]);
+        formatter.write_str(&redact(&shown))?;
+        if path_end < path.len() {
             formatter.write_str("?***")?;
         }
         Ok(())
@@ -247,7 +254,11 @@ mod tests {
             ("https://hunter2@h:8443/r", "https://h:8443/r"),
             ("https://u:hunter2@hunter2@h/r", "https://h/r"),
             ("https://h/r?private_token=hunter2", "https://h/r?***"),
+            ("https://u:p@ss/hunter2@h/r", "https://***@h/r"),
+            ("https://u:p@ss/hunter2@h/r?x", "https://***@h/r?***"),
             ("ssh://git:hunter2@h/r", "ssh://git:***@h/r"),
+            ("ssh://git:p@ss/hunter2@h/r", "ssh://git:***@h/r"),
+            ("ssh://git:pass/hunter2@h/r", "ssh://git:***@h/r"),
             ("git://u:hunter2@h/r", "git://***@h/r"),
             ("ftp://u:hunter2@h/r", "ftp://***@h/r"),
             ("x::https://u:hunter2@h/r", "x::https://***@h/r"),

@@ -636,6 +636,9 @@ async fn connections_that_ssh_itself_shares_are_kept_as_well() {
         kept.push(&pusher, message).await;
     }
     // The next connection is opened in the background.
-    until("one is kept", || !processes(&kept.sandbox, "known_hosts").is_empty()).await;
+    until("one is kept", || {
+        !processes(&kept.sandbox, "known_hosts").is_empty()
+    })
+    .await;
     kept.end(&pusher, 2).await;
 }

@@ -194,7 +194,7 @@ pub(crate) async fn push_if_child() -> bool {
         remote: std::env::var(REMOTE).expect("set with the other one"),
         root: work,
         common_dir: git_dir,
-        environment: Environment::from_process(),
+        environment: std::env::vars_os().collect(),
         transport: TransportChoice::Native,
         timeouts: Timeouts {
             connect: PATIENCE,

@@ -1,7 +1,6 @@
 //! A local and a remote repository, and what it takes to push from one to the other.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
@@ -14,80 +13,15 @@ use git2::{FileMode, Repository};
 use tempfile::TempDir;
 use tokio::process::{Child, ChildStdin, ChildStdout};
 
+use crate::fuzz::histories::Store;
+pub(crate) use crate::fuzz::histories::{Dir, Node};
+
 pub(crate) const MAIN: &str = "refs/heads/main";
-
-/// A file, a directory or a submodule, as it is to be written.
-#[derive(Debug, Clone)]
-pub(crate) enum Node {
-    File(git2::Oid, FileMode),
-    Link(git2::Oid),
-    Dir(Dir),
-}
-
-/// A directory, as it is to be written. Unlike an index it can be empty.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Dir(pub(crate) BTreeMap<String, Node>);
-
-impl Dir {
-    /// Puts a node at a path; files on the way become directories.
-    pub(crate) fn set(&mut self, path: &str, node: Node) {
-        match path.split_once('/') {
-            None => {
-                self.0.insert(path.to_owned(), node);
-            }
-            Some((first, rest)) => {
-                let entry = self
-                    .0
-                    .entry(first.to_owned())
-                    .or_insert_with(|| Node::Dir(Self::default()));
-                if !matches!(entry, Node::Dir(_)) {
-                    *entry = Node::Dir(Self::default());
-                }
-                if let Node::Dir(dir) = entry {
-                    dir.set(rest, node);
-                }
-            }
-        }
-    }
-
-    pub(crate) fn get(&self, path: &str) -> Option<&Node> {
-        match path.split_once('/') {
-            None => self.0.get(path),
-            Some((first, rest)) => match self.0.get(first)? {
-                Node::Dir(dir) => dir.get(rest),
-                _ => None,
-            },
-        }
-    }
-
-    /// Removes a path; a directory that gets empty stays.
-    pub(crate) fn remove(&mut self, path: &str) -> Option<Node> {
-        match path.split_once('/') {
-            None => self.0.remove(path),
-            Some((first, rest)) => match self.0.get_mut(first)? {
-                Node::Dir(dir) => dir.remove(rest),
-                _ => None,
-            },
-        }
-    }
-
-    fn write(&self, repository: &Repository) -> git2::Oid {
-        let mut tree = repository.treebuilder(None).expect("a builder");
-        for (name, node) in &self.0 {
-            let (oid, mode) = match node {
-                Node::File(oid, mode) => (*oid, *mode),
-                Node::Link(oid) => (*oid, FileMode::Commit),
-                Node::Dir(dir) => (dir.write(repository), FileMode::Tree),
-            };
-            tree.insert(name, oid, mode.into()).expect("a valid entry");
-        }
-        tree.write().expect("a tree")
-    }
-}
 
 /// A bare local and a bare remote repository.
 pub(crate) struct Bench {
     pub(crate) local: Repository,
+    pub(crate) store: Store,
     pub(crate) remote: PathBuf,
     commits: Cell<i64>,
     directory: TempDir,
@@ -103,6 +37,11 @@ pub(crate) enum Unpack {
 
 impl Bench {
     pub(crate) fn new(unpack: Unpack) -> Self {
+        Self::with_checks(unpack, true)
+    }
+
+    /// Whether the server checks the objects that come.
+    pub(crate) fn with_checks(unpack: Unpack, checks: bool) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let local = Repository::init_bare(directory.path().join("local")).expect("a repository");
         let remote = directory.path().join("remote");
@@ -114,11 +53,12 @@ impl Bench {
             Unpack::Packed => 1,
         };
         config.set_i32("transfer.unpackLimit", limit).expect("writable");
-        config.set_bool("receive.fsckObjects", true).expect("writable");
+        config.set_bool("receive.fsckObjects", checks).expect("writable");
         // Thousands of pushes are made, and none has to survive a loss of power.
         config.set_str("core.fsync", "none").expect("writable");
         config.set_bool("receive.autogc", false).expect("writable");
         Self {
+            store: Store::new(local.commondir()),
             local,
             remote,
             commits: Cell::new(0),
@@ -145,7 +85,7 @@ impl Bench {
         let who = git2::Signature::new("A", "a@example.org", &git2::Time::new(seconds, 0)).expect("a name");
         let tree = self
             .local
-            .find_tree(files.write(&self.local))
+            .find_tree(files.write(&self.store))
             .expect("just written");
         let parents: Vec<_> = parents
             .iter()

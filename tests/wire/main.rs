@@ -1,7 +1,14 @@
 //! Pushes to a real `git receive-pack` that checks every object: the packs of special and of random
-//! histories, and the exchange with hooks, refusals and nonsense.
+//! histories, and the exchange with hooks, refusals and nonsense. Besides, all that the fuzz targets ever found.
 
 mod bench;
+mod corpus;
 mod exchange;
+#[path = "../../fuzz/src/lib.rs"]
+#[expect(
+    unreachable_pub,
+    reason = "the fuzz targets, which share it, are crates of their own"
+)]
+mod fuzz;
 mod histories;
 mod random;

@@ -21,7 +21,8 @@ use tokio::process::ChildStdout;
 use tokio::time::{Instant, timeout};
 
 use self::command::{Destination, Git};
-use self::porcelain::{Porcelain, RefList, Verdict, is_non_fast_forward};
+use self::porcelain::is_non_fast_forward;
+pub use self::porcelain::{Porcelain, RefList, Verdict};
 use super::activity::Activity;
 use super::child::{Child, LAST_WORDS};
 use super::hangup::{ADVERTISING, PUSHING, silence};

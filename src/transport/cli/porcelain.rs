@@ -17,7 +17,7 @@ const MAX_REFS: usize = 64 * 1024 * 1024;
 
 /// What became of the ref at one URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// It has the new value, or had it before.
     Updated,
     /// git itself saw that it must not send the update.
@@ -39,7 +39,7 @@ pub(super) fn is_non_fast_forward(reason: &str) -> bool {
 
 /// Reads the output of `git push --porcelain` for one ref.
 #[derive(Debug)]
-pub(super) struct Porcelain<'a> {
+pub struct Porcelain<'a> {
     /// What stands in a line for the pushed ref.
     pair: String,
     refname: &'a str,
@@ -49,7 +49,9 @@ pub(super) struct Porcelain<'a> {
 }
 
 impl<'a> Porcelain<'a> {
-    pub(super) fn new(oid: Oid, refname: &'a str) -> Self {
+    /// Reads what is printed of a push of `oid` to `refname`.
+    #[must_use]
+    pub fn new(oid: Oid, refname: &'a str) -> Self {
         Self {
             pair: format!("{oid}:{refname}"),
             refname,
@@ -59,7 +61,8 @@ impl<'a> Porcelain<'a> {
         }
     }
 
-    pub(super) fn read(&mut self, bytes: &[u8]) {
+    /// Reads what is printed next.
+    pub fn read(&mut self, bytes: &[u8]) {
         let Self {
             pair,
             refname,
@@ -83,7 +86,8 @@ impl<'a> Porcelain<'a> {
     }
 
     /// The verdicts, one for each URL that was pushed to, and whatever else was printed.
-    pub(super) fn finish(mut self) -> (Vec<Verdict>, String) {
+    #[must_use]
+    pub fn finish(mut self) -> (Vec<Verdict>, String) {
         self.read(b"\n");
         (self.verdicts, self.said.trim().to_owned())
     }
@@ -128,7 +132,7 @@ fn split_summary(summary: &str) -> (&str, String) {
 
 /// Reads the output of `git ls-remote --refs`.
 #[derive(Debug, Default)]
-pub(super) struct RefList {
+pub struct RefList {
     lines: Lines,
     refs: Vec<(Oid, String)>,
     bytes_read: usize,
@@ -136,7 +140,8 @@ pub(super) struct RefList {
 }
 
 impl RefList {
-    pub(super) fn read(&mut self, bytes: &[u8]) {
+    /// Reads what is printed next.
+    pub fn read(&mut self, bytes: &[u8]) {
         self.bytes_read += bytes.len();
         if self.bytes_read > MAX_REFS {
             self.problem = Some(format!("the remote lists more than {MAX_REFS} bytes of refs"));
@@ -167,7 +172,7 @@ impl RefList {
     /// # Errors
     ///
     /// A sentence about what was read instead.
-    pub(super) fn finish(mut self) -> Result<Vec<(Oid, String)>, String> {
+    pub fn finish(mut self) -> Result<Vec<(Oid, String)>, String> {
         self.read(b"\n");
         self.problem.map_or(Ok(self.refs), Err)
     }

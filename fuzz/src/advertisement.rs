@@ -1,0 +1,132 @@
+//! What a server advertises is read alike however it arrives, holds together, and can be written down and read again.
+
+use std::collections::HashSet;
+
+use git_push_daemon::oid::Oid;
+use git_push_daemon::pkt_line::{MAX_PAYLOAD, Packet, PacketReader, encode, encode_flush};
+use git_push_daemon::send_pack::{Advertisement, Command, WireError, encode_request};
+
+use super::stream::{ARRIVALS, Arrival, is_presentable, run, wire};
+
+/// The input is what a server sends first, as [`wire`] has it.
+///
+/// # Panics
+///
+/// When a property does not hold.
+pub fn check(input: &[u8]) {
+    let sent = wire(input);
+    let first = read(ARRIVALS[0], &sent);
+    for arrival in &ARRIVALS[1..] {
+        let other = read(*arrival, &sent);
+        match (&first, &other) {
+            (Ok(one), Ok(other)) => assert_eq!(one, other, "{arrival:?}"),
+            // What is shown of something that is no packet depends on how much of it is there.
+            (Err(WireError::Protocol(_)), Err(WireError::Protocol(_))) => {}
+            (Err(one), Err(other)) => assert_eq!(one.to_string(), other.to_string(), "{arrival:?}"),
+            _ => panic!("{first:?} and, for {arrival:?}, {other:?}"),
+        }
+    }
+    match first {
+        Ok(advertisement) => {
+            holds_together(&advertisement);
+            is_read_again(&advertisement);
+            is_answered(&advertisement);
+        }
+        Err(WireError::Remote(words)) => assert!(is_presentable(&words), "{words:?}"),
+        Err(WireError::Protocol(message)) => assert!(message.len() < 100_000, "{message}"),
+        Err(WireError::UnexpectedEof { .. }) => {}
+        Err(other) => panic!("{other:?} cannot be"),
+    }
+}
+
+fn read(arrival: Arrival, bytes: &[u8]) -> Result<Advertisement, WireError> {
+    run(Advertisement::read(&mut PacketReader::new(arrival.of(bytes))))
+}
+
+fn holds_together(advertisement: &Advertisement) {
+    let tips: Vec<Oid> = advertisement.tips().collect();
+    let distinct: HashSet<Oid> = tips.iter().copied().collect();
+    assert_eq!(tips.len(), distinct.len(), "each tip once");
+    assert!(!distinct.contains(&Oid::ZERO));
+    for (oid, name) in advertisement.refs() {
+        assert!(distinct.contains(oid), "{name} is among the tips");
+        assert!(advertisement.tip(name).is_some());
+    }
+    for capability in advertisement.capabilities() {
+        let name = capability.split('=').next().unwrap_or_default();
+        assert!(advertisement.supports(name) || name.is_empty(), "{capability}");
+    }
+    let mut moved = advertisement.clone();
+    let new = Oid::from_bytes([7; Oid::LENGTH]);
+    moved.move_tip("refs/heads/main", new);
+    assert_eq!(moved.tip("refs/heads/main"), Some(new));
+    assert_eq!(moved.tips().filter(|&tip| tip == new).count(), 1);
+}
+
+/// Written as a server would, it is the same again. What was read of a name that is not UTF-8 is its id alone.
+fn is_read_again(advertisement: &Advertisement) {
+    let named: HashSet<Oid> = advertisement.refs().iter().map(|&(oid, _)| oid).collect();
+    let refs = advertisement
+        .refs()
+        .iter()
+        .map(|(oid, name)| format!("{oid} {name}"));
+    let borrowed = advertisement
+        .tips()
+        .filter(|tip| !named.contains(tip))
+        .map(|tip| format!("{tip} .have"));
+    let shallow = advertisement.shallow().iter().map(|oid| format!("shallow {oid}"));
+    let mut lines = vec![format!("{} capabilities^{{}}", Oid::ZERO)];
+    lines.extend(refs.chain(borrowed).chain(shallow));
+    let capabilities = advertisement.capabilities().join(" ");
+    lines[0] = format!("{}\0{capabilities}", lines[0]);
+    let mut bytes = Vec::new();
+    for line in &lines {
+        if line.len() >= MAX_PAYLOAD {
+            return;
+        }
+        encode(format!("{line}\n").as_bytes(), &mut bytes);
+    }
+    encode_flush(&mut bytes);
+    let again = read(ARRIVALS[0], &bytes).expect("what was read can be written");
+    assert_eq!(again.refs(), advertisement.refs());
+    assert_eq!(again.capabilities(), advertisement.capabilities());
+    assert_eq!(again.shallow(), advertisement.shallow());
+    assert_eq!(
+        again.tips().collect::<HashSet<_>>(),
+        advertisement.tips().collect()
+    );
+}
+
+/// The request names a ref of the advertisement by its value, and asks for nothing that was not offered.
+fn is_answered(advertisement: &Advertisement) {
+    let (old, name) = match advertisement.refs().first() {
+        Some((old, name)) => (Some(*old), name.as_str()),
+        None => (None, "refs/heads/main"),
+    };
+    let new = Oid::from_bytes([7; Oid::LENGTH]);
+    let Ok(command) = Command::new(name, old, new) else {
+        return;
+    };
+    let request = encode_request(advertisement, &command, advertisement.shallow());
+    let mut reader = PacketReader::new(&request[..]);
+    for expected in advertisement.shallow() {
+        let line = format!("shallow {expected}");
+        assert_eq!(next(&mut reader), Some(Packet::Data(line.into_bytes().into())));
+    }
+    let Some(Packet::Data(line)) = next(&mut reader) else {
+        panic!("a command was expected");
+    };
+    let line = std::str::from_utf8(&line).expect("names are UTF-8");
+    let (update, asked) = line.split_once('\0').expect("capabilities follow");
+    assert_eq!(update, format!("{} {new} {name}", old.unwrap_or(Oid::ZERO)));
+    for capability in asked.split_ascii_whitespace() {
+        let capability = capability.split('=').next().unwrap_or_default();
+        assert!(advertisement.supports(capability), "{capability} was not offered");
+    }
+    assert_eq!(next(&mut reader), Some(Packet::Flush));
+    assert_eq!(next(&mut reader), None);
+}
+
+fn next(reader: &mut PacketReader<&[u8]>) -> Option<Packet> {
+    run(reader.read()).expect("what we send is packets")
+}

@@ -1,0 +1,196 @@
+//! The pack that we make of any history gives the remote all that it lacks, nothing that it has, and each object as it is.
+//!
+//! In place of a server, which takes some ten milliseconds for a push, the pack is read by a strict reader of its format.
+//! `tests/wire` pushes histories of the same making to `git receive-pack`.
+
+mod dir;
+mod history;
+mod reachable;
+mod received;
+mod store;
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+use arbitrary::Unstructured;
+use git_push_daemon::oid::Oid;
+use git_push_daemon::pack::{PackRequest, RecentTrees, write_pack};
+use git2::{ObjectType, Repository};
+use tempfile::TempDir;
+
+pub use dir::{Dir, Node};
+use history::up_to;
+pub use history::{Headers, History};
+use reachable::{parents, reach};
+use received::receive;
+pub use store::{Store, Stored};
+
+/// After how many objects a new repository is begun. They do not disturb each other, but they fill the memory.
+const MANY: usize = 20_000;
+
+/// A repository in which one input after the other has its history.
+struct Place {
+    repository: Repository,
+    store: Store,
+    _directory: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let repository = Repository::init_bare(directory.path()).expect("a repository");
+        Self {
+            store: Store::new(repository.commondir()),
+            repository,
+            _directory: directory,
+        }
+    }
+}
+
+thread_local! {
+    static PLACE: RefCell<Option<Place>> = const { RefCell::new(None) };
+}
+
+/// The input says which commits there are, what the remote has of them, and what is pushed.
+///
+/// # Panics
+///
+/// When a property does not hold.
+pub fn check(input: &[u8]) {
+    PLACE.with_borrow_mut(|place| {
+        if place.as_ref().is_none_or(|place| place.store.len() > MANY) {
+            *place = Some(Place::new());
+        }
+        check_in(place.as_ref().expect("just made"), &mut Unstructured::new(input));
+    });
+}
+
+fn check_in(place: &Place, input: &mut Unstructured<'_>) {
+    let headers = match up_to(input, 1) {
+        0 => Headers::Valid,
+        _ => Headers::Odd,
+    };
+    let mut history = History::new(&place.store, headers);
+    let recent = RecentTrees::default();
+    let mut advertised = Vec::new();
+    for _ in 0..=up_to(input, 2) {
+        for _ in 0..=up_to(input, 5) {
+            history.commit(input);
+        }
+        for _ in 0..up_to(input, 2) {
+            advertised.push(something(&history, &place.store, input));
+        }
+        let commits = &history.commits;
+        let tip = commits[commits.len() - 1 - up_to(input, commits.len() - 1)].0;
+        let lost = (up_to(input, 15) == 15).then(|| commits[up_to(input, commits.len() - 1)].0);
+        push(place, &recent, tip, &advertised, lost);
+        advertised.push(tip);
+    }
+}
+
+/// What a remote may advertise: most often a commit that we have, else one that we lack, a tag, a tree.
+fn something(history: &History<'_>, store: &Store, input: &mut Unstructured<'_>) -> git2::Oid {
+    let (commit, files) = &history.commits[up_to(input, history.commits.len() - 1)];
+    match up_to(input, 7) {
+        5 => git2::Oid::from_bytes(&[7; 20]).expect("20 bytes"),
+        6 => {
+            let tag =
+                format!("object {commit}\ntype commit\ntag v1\ntagger A <a@example.org> 0 +0000\n\nv1\n");
+            store.write(ObjectType::Tag, tag.as_bytes())
+        }
+        7 => files.write(store),
+        _ => *commit,
+    }
+}
+
+/// Whether no merge and no root is between a tip and something that the remote has.
+fn is_chain(store: &Store, tip: git2::Oid, advertised: &[git2::Oid]) -> bool {
+    let mut oid = tip;
+    while !advertised.contains(&oid) {
+        match parents(&store.get(oid).expect("it was written"))[..] {
+            [parent] => oid = parent,
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Makes the pack as a push does, and checks it against what the remote has. A `lost` commit is one that the local
+/// repository lacks: then there is a pack that is whole without it, or an error, and nothing in between.
+fn push(
+    place: &Place,
+    recent: &RecentTrees,
+    tip: git2::Oid,
+    advertised: &[git2::Oid],
+    lost: Option<git2::Oid>,
+) {
+    let store = &place.store;
+    let mut on_remote = HashSet::new();
+    for &oid in advertised.iter().filter(|&&oid| store.get(oid).is_some()) {
+        reach(store, oid, &mut on_remote);
+    }
+    let request = PackRequest {
+        tip: ours(tip),
+        remote_has: advertised.iter().map(|&oid| ours(oid)).collect(),
+    };
+    let mut pack = Vec::new();
+    let made = match lost {
+        None => write_pack(&place.repository, &request, recent, &mut pack),
+        Some(lost) => {
+            store.lose(lost);
+            // One that has not read the commit before.
+            let repository = Repository::open(place.repository.path()).expect("a repository");
+            let made = write_pack(&repository, &request, recent, &mut pack);
+            store.restore(lost);
+            made
+        }
+    };
+    let stats = match made {
+        Ok(stats) => stats,
+        Err(failure) => {
+            assert!(lost.is_some(), "{failure}");
+            return;
+        }
+    };
+
+    let on_remote_before = |oid| store.get(oid).filter(|_| on_remote.contains(&oid));
+    let received = receive(&pack, on_remote_before).objects;
+    // A chain down to a tip of the remote is sent without a look at the remote's other tips.
+    let is_chain = is_chain(store, tip, advertised);
+    let mut commits = 0;
+    for (oid, object) in &received {
+        assert_eq!(
+            store.get(*oid).as_ref(),
+            Some(object),
+            "{oid} is as it was written"
+        );
+        if object.kind == ObjectType::Commit {
+            commits += 1;
+            assert!(
+                !on_remote.contains(oid) || is_chain || lost.is_some(),
+                "{oid} is on the remote"
+            );
+        }
+    }
+    assert_eq!(
+        (stats.commits, stats.objects, stats.bytes),
+        (commits, received.len(), pack.len() as u64)
+    );
+    let mut needed = HashSet::new();
+    reach(store, tip, &mut needed);
+    let sent: HashSet<git2::Oid> = received.iter().map(|(oid, _)| *oid).collect();
+    for oid in &needed {
+        assert!(
+            sent.contains(oid) || on_remote.contains(oid),
+            "{oid} is missing on the remote"
+        );
+    }
+    assert!(
+        sent.is_subset(&needed),
+        "nothing is sent that does not belong to the tip"
+    );
+}
+
+fn ours(oid: git2::Oid) -> Oid {
+    Oid::from_bytes(oid.as_bytes().try_into().expect("20 bytes"))
+}

@@ -1,0 +1,63 @@
+//! What belongs to a commit, by the bytes of its objects alone.
+
+use std::collections::HashSet;
+
+use git2::{ObjectType, Oid};
+
+use super::{Store, Stored};
+
+/// Adds all that can be reached from an object, itself included. What was reached before is not looked into again.
+pub(super) fn reach(store: &Store, from: Oid, reached: &mut HashSet<Oid>) {
+    let mut pending = vec![from];
+    while let Some(oid) = pending.pop() {
+        if !reached.insert(oid) {
+            continue;
+        }
+        let stored = store.get(oid).expect("it was written");
+        pending.extend(references(&stored));
+    }
+}
+
+/// What an object refers to, submodules excepted.
+fn references(stored: &Stored) -> Vec<Oid> {
+    match stored.kind {
+        ObjectType::Tree => {
+            let mut references = Vec::new();
+            let mut rest = &stored.content[..];
+            while !rest.is_empty() {
+                let nul = rest.iter().position(|&byte| byte == 0).expect("a name ends");
+                if !rest.starts_with(b"160000 ") {
+                    references.push(Oid::from_bytes(&rest[nul + 1..nul + 21]).expect("20 bytes"));
+                }
+                rest = &rest[nul + 21..];
+            }
+            references
+        }
+        ObjectType::Commit => [named(stored, "tree "), parents(stored)].concat(),
+        ObjectType::Tag => named(stored, "object "),
+        _ => Vec::new(),
+    }
+}
+
+/// The parents of a commit.
+pub(super) fn parents(commit: &Stored) -> Vec<Oid> {
+    named(commit, "parent ")
+}
+
+/// What the first lines of a commit or tag, which come before anything else, name by this word.
+fn named(stored: &Stored, word: &str) -> Vec<Oid> {
+    stored
+        .content
+        .split(|&byte| byte == b'\n')
+        .take_while(|line| {
+            [&b"tree "[..], b"parent ", b"object "]
+                .iter()
+                .any(|known| line.starts_with(known))
+        })
+        .filter_map(|line| line.strip_prefix(word.as_bytes()))
+        .map(|hex| {
+            let hex = std::str::from_utf8(hex).expect("an id");
+            Oid::from_str(hex).expect("an id")
+        })
+        .collect()
+}

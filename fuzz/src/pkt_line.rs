@@ -1,0 +1,107 @@
+//! Packets are read alike however their bytes arrive, as the protocol's text says, and within bounds.
+
+use bytes::Bytes;
+use git_push_daemon::pkt_line::{MAX_PACKET, MAX_PAYLOAD, Packet, PacketReader, encode, encode_flush};
+use git_push_daemon::send_pack::WireError;
+
+use super::stream::{ARRIVALS, Arrival, run_cancelled};
+
+/// How the stream of packets ended.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    BetweenPackets,
+    InsideAPacket,
+    NoPacket,
+}
+
+/// The input is what a server sends, and then what is to be sent.
+///
+/// # Panics
+///
+/// When a property does not hold.
+pub fn check(input: &[u8]) {
+    let expected = read_by_the_book(input);
+    for arrival in ARRIVALS {
+        assert_eq!(read(arrival, input), expected, "{arrival:?}");
+    }
+    let mut again = Vec::new();
+    for packet in &expected.0 {
+        match packet {
+            Packet::Data(payload) => encode(payload, &mut again),
+            Packet::Flush => encode_flush(&mut again),
+            Packet::Delim => again.extend_from_slice(b"0001"),
+            Packet::ResponseEnd => again.extend_from_slice(b"0002"),
+        }
+    }
+    assert_eq!(
+        read_by_the_book(&again),
+        (expected.0, End::BetweenPackets),
+        "what was read can be sent"
+    );
+
+    let mut sent = Vec::new();
+    let pieces: Vec<&[u8]> = input.split(|&byte| byte == 0).collect();
+    for piece in &pieces {
+        encode(&piece[..piece.len().min(MAX_PAYLOAD)], &mut sent);
+    }
+    let received: Vec<Packet> = pieces
+        .iter()
+        .map(|piece| Packet::Data(Bytes::copy_from_slice(&piece[..piece.len().min(MAX_PAYLOAD)])))
+        .collect();
+    assert_eq!(read(ARRIVALS[0], &sent), (received, End::BetweenPackets));
+}
+
+fn read(arrival: Arrival, input: &[u8]) -> (Vec<Packet>, End) {
+    let stream = arrival.of(input);
+    let largest_buffer = std::rc::Rc::clone(&stream.largest_buffer);
+    let mut reader = PacketReader::new(stream);
+    let mut packets = Vec::new();
+    let end = loop {
+        match run_cancelled(async || reader.read().await) {
+            Ok(Some(packet)) => packets.push(packet),
+            Ok(None) => break End::BetweenPackets,
+            Err(WireError::UnexpectedEof { .. }) => break End::InsideAPacket,
+            Err(WireError::Protocol(message)) => {
+                assert!(message.len() < 500, "{message}");
+                break End::NoPacket;
+            }
+            Err(other) => panic!("{other:?} cannot be"),
+        }
+    };
+    // Twice what is needed, as buffers grow in doublings.
+    assert!(
+        largest_buffer.get() <= 2 * MAX_PACKET + 8 * 1024,
+        "{largest_buffer:?}"
+    );
+    (packets, end)
+}
+
+/// The words of `gitprotocol-common`, "pkt-line Format", and nothing else.
+fn read_by_the_book(mut rest: &[u8]) -> (Vec<Packet>, End) {
+    let mut packets = Vec::new();
+    while !rest.is_empty() {
+        let Some((digits, after)) = rest.split_at_checked(4) else {
+            return (packets, End::InsideAPacket);
+        };
+        let is_number = digits.iter().all(u8::is_ascii_hexdigit);
+        let length = std::str::from_utf8(digits)
+            .ok()
+            .filter(|_| is_number)
+            .and_then(|digits| usize::from_str_radix(digits, 16).ok());
+        rest = after;
+        packets.push(match length {
+            Some(0) => Packet::Flush,
+            Some(1) => Packet::Delim,
+            Some(2) => Packet::ResponseEnd,
+            Some(length @ 4..=MAX_PACKET) => {
+                let Some((payload, after)) = rest.split_at_checked(length - 4) else {
+                    return (packets, End::InsideAPacket);
+                };
+                rest = after;
+                Packet::Data(Bytes::copy_from_slice(payload))
+            }
+            _ => return (packets, End::NoPacket),
+        });
+    }
+    (packets, End::BetweenPackets)
+}

@@ -1,0 +1,119 @@
+//! A push succeeded where the server's report says so in both of its words, and nowhere else.
+
+use bytes::Bytes;
+use git_push_daemon::failure::Failure;
+use git_push_daemon::pkt_line::{Packet, PacketReader};
+use git_push_daemon::send_pack::{Report, WireError, read_report};
+
+use super::stream::{ARRIVALS, Arrival, is_presentable, run, wire};
+
+/// The ref that was pushed.
+pub(super) const REFNAME: &str = "refs/heads/main";
+
+/// The input is a report without a sideband, as [`wire`] has it.
+///
+/// # Panics
+///
+/// When a property does not hold.
+pub fn check(input: &[u8]) {
+    let sent = wire(input);
+    let first = read(ARRIVALS[0], &sent, false);
+    for arrival in &ARRIVALS[1..] {
+        is_alike(&first, &read(*arrival, &sent, false));
+    }
+    assert_eq!(outcome(&first), by_the_book(&sent), "{first:?}");
+    match &first {
+        Ok(report) => is_fit_for_people(report),
+        Err(WireError::Remote(words)) => assert!(is_presentable(words), "{words:?}"),
+        Err(error) => assert!(error.to_string().len() < 2000, "{error}"),
+    }
+}
+
+pub(super) fn read(arrival: Arrival, bytes: &[u8], sideband: bool) -> Result<Report, WireError> {
+    run(read_report(
+        &mut PacketReader::new(arrival.of(bytes)),
+        sideband,
+        REFNAME,
+    ))
+}
+
+/// Two readings of the same bytes agree. What is shown of something that is no packet depends on how much is there.
+pub(super) fn is_alike(one: &Result<Report, WireError>, other: &Result<Report, WireError>) {
+    match (one, other) {
+        (Ok(one), Ok(other)) => assert_eq!(one, other),
+        (Err(WireError::Protocol(_)), Err(WireError::Protocol(_))) => {}
+        (Err(one), Err(other)) => assert_eq!(one.to_string(), other.to_string()),
+        _ => panic!("{one:?} and {other:?}"),
+    }
+}
+
+/// What the server says can be logged, and the failures that are made of it can be, too.
+pub(super) fn is_fit_for_people(report: &Report) {
+    assert!(is_presentable(&report.messages), "{report:?}");
+    if let Err(reason) = &report.unpack {
+        assert!(is_presentable(reason), "{reason:?}");
+        let failure = Failure::from_unpack_error(reason, &report.messages);
+        assert!(failure.message().len() < 64 * 1024);
+    }
+    if let Err(reason) = &report.reference {
+        assert!(is_presentable(reason), "{reason:?}");
+        let failure = Failure::from_rejection(REFNAME, reason, &report.messages);
+        assert!(failure.message().len() < 64 * 1024);
+    }
+}
+
+/// What a reading comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Success,
+    Refused,
+    NoReport,
+}
+
+pub(super) fn outcome(read: &Result<Report, WireError>) -> Outcome {
+    match read {
+        Ok(report) if report.is_success() => Outcome::Success,
+        Ok(_) => Outcome::Refused,
+        Err(_) => Outcome::NoReport,
+    }
+}
+
+/// The words of `gitprotocol-pack`, "Report Status", taken as a whole and not line by line.
+fn by_the_book(sent: &[u8]) -> Outcome {
+    let mut reader = PacketReader::new(sent);
+    let mut lines: Vec<Bytes> = Vec::new();
+    loop {
+        match run(reader.read()) {
+            Ok(Some(Packet::Data(line))) => lines.push(match line.strip_suffix(b"\n") {
+                Some(stripped) => Bytes::copy_from_slice(stripped),
+                None => line,
+            }),
+            Ok(Some(Packet::Flush)) => break,
+            _ => return Outcome::NoReport,
+        }
+    }
+    let Some((unpack, fates)) = lines.split_first() else {
+        return Outcome::NoReport;
+    };
+    let is_known = |line: &Bytes| {
+        [&b"ok "[..], b"ng ", b"option "]
+            .iter()
+            .any(|word| line.starts_with(word))
+    };
+    if !unpack.starts_with(b"unpack ") || !fates.iter().all(is_known) {
+        return Outcome::NoReport;
+    }
+    let is_unpacked = &unpack[..] == b"unpack ok";
+    let ok = format!("ok {REFNAME}");
+    let ng = format!("ng {REFNAME}");
+    let is_confirmed = fates.iter().any(|line| line == ok.as_bytes());
+    let is_refused = fates.iter().any(|line| {
+        line.strip_prefix(ng.as_bytes())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b" "))
+    });
+    match (is_unpacked, is_confirmed, is_refused) {
+        (true, true, false) => Outcome::Success,
+        (true, false, false) => Outcome::NoReport,
+        _ => Outcome::Refused,
+    }
+}

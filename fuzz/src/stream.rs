@@ -1,0 +1,123 @@
+//! Bytes that arrive as a connection may deliver them, and futures that are run without a runtime.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use futures_util::FutureExt;
+use git_push_daemon::pkt_line::{MAX_PAYLOAD, encode, encode_flush};
+use tokio::io::{AsyncRead, ReadBuf};
+
+/// The ways in which the same bytes arrive: all at once, one by one, and in pieces with pauses between them.
+pub(super) const ARRIVALS: [Arrival; 3] = [
+    Arrival {
+        piece: usize::MAX,
+        pauses: false,
+    },
+    Arrival {
+        piece: 1,
+        pauses: false,
+    },
+    Arrival {
+        piece: 7,
+        pauses: true,
+    },
+];
+
+/// How bytes arrive.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arrival {
+    piece: usize,
+    /// Whether nothing is there at every other look.
+    pauses: bool,
+}
+
+impl Arrival {
+    pub(super) fn of(self, bytes: &[u8]) -> Stream<'_> {
+        Stream {
+            rest: bytes,
+            arrival: self,
+            has_paused: false,
+            largest_buffer: Rc::default(),
+        }
+    }
+}
+
+/// A connection that delivers these bytes and ends.
+#[derive(Debug)]
+pub(super) struct Stream<'a> {
+    rest: &'a [u8],
+    arrival: Arrival,
+    has_paused: bool,
+    /// The most room that a reader offered at a time: what a hostile length could make it allocate.
+    pub(super) largest_buffer: Rc<Cell<usize>>,
+}
+
+impl AsyncRead for Stream<'_> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.largest_buffer
+            .set(this.largest_buffer.get().max(buffer.remaining()));
+        if this.arrival.pauses && !std::mem::replace(&mut this.has_paused, true) {
+            return Poll::Pending;
+        }
+        this.has_paused = false;
+        let taken = this.rest.len().min(this.arrival.piece).min(buffer.remaining());
+        let (now, later) = this.rest.split_at(taken);
+        buffer.put_slice(now);
+        this.rest = later;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Runs a future to its end.
+pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    loop {
+        if let Some(done) = future.as_mut().now_or_never() {
+            return done;
+        }
+    }
+}
+
+/// Runs an operation to its end, and drops it and starts anew at each pause: what is cancel-safe loses nothing by it.
+pub(super) fn run_cancelled<T>(mut operation: impl AsyncFnMut() -> T) -> T {
+    loop {
+        if let Some(done) = operation().now_or_never() {
+            return done;
+        }
+    }
+}
+
+/// What a server sends, from a fuzzer's input: as it stands where it begins with a `!`; otherwise each line becomes a packet
+/// and each empty one a flush, so that the fuzzer need not find out how lengths are written.
+pub(super) fn wire(input: &[u8]) -> Vec<u8> {
+    if let Some(raw) = input.strip_prefix(b"!") {
+        return raw.to_vec();
+    }
+    let mut wire = Vec::new();
+    for line in input.split_inclusive(|&byte| byte == b'\n') {
+        if line == b"\n" {
+            encode_flush(&mut wire);
+            continue;
+        }
+        for piece in line.chunks(MAX_PAYLOAD) {
+            encode(piece, &mut wire);
+        }
+    }
+    wire
+}
+
+/// Whether a text can be logged and shown on a terminal, and is not longer than what is kept of a server's words.
+pub(super) fn is_presentable(text: &str) -> bool {
+    text.len() <= 8 * 1024
+        && text
+            .chars()
+            .all(|character| !character.is_control() || matches!(character, '\n' | '\t'))
+}

@@ -1,0 +1,78 @@
+//! Reads commits by their headers alone: an author without a date, which libgit2 refuses, is no reason not to send one.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+use git2::ObjectType;
+
+use super::objects::Objects;
+use crate::failure::{Failure, Kind};
+use crate::oid::Oid;
+use crate::repository::CommitHeader;
+
+/// What of a commit decides about what is sent.
+pub(super) struct Commit {
+    pub(super) oid: Oid,
+    pub(super) tree: Oid,
+    /// None behind the boundary of a shallow clone.
+    pub(super) parents: Box<[Oid]>,
+    /// When it was committed, in seconds.
+    pub(super) time: i64,
+}
+
+/// The commits whose parents are not in a shallow clone.
+pub(super) struct ShallowBoundary(HashSet<Oid>);
+
+impl ShallowBoundary {
+    /// Reads that of a repository; few have one.
+    pub(super) fn read(common_dir: &Path) -> Self {
+        let lines = fs::read(common_dir.join("shallow")).unwrap_or_default();
+        Self(
+            lines
+                .split(|&byte| byte == b'\n')
+                .filter_map(Oid::from_hex)
+                .collect(),
+        )
+    }
+}
+
+impl Objects<'_> {
+    /// Reads a commit.
+    ///
+    /// # Errors
+    ///
+    /// When it is missing or damaged, or its header does not name a tree and parents.
+    pub(super) fn commit(&mut self, oid: Oid) -> Result<Commit, Failure> {
+        let object = self.read(oid)?;
+        let header = Some(&object).filter(|object| object.kind == ObjectType::Commit);
+        let CommitHeader { tree, parents, time } = header
+            .and_then(|object| CommitHeader::parse(object.data()))
+            .ok_or_else(|| {
+                Failure::new(
+                    Kind::Local,
+                    format!("object {oid} of the local repository is not a valid commit"),
+                )
+            })?;
+        let is_last = self.shallow.0.contains(&oid);
+        let parents = if is_last { Box::default() } else { parents.into() };
+        Ok(Commit {
+            oid,
+            tree,
+            parents,
+            time,
+        })
+    }
+
+    /// The commit that an object is, or that a tag leads to.
+    pub(super) fn peel_to_commit(&mut self, mut oid: Oid) -> Option<Commit> {
+        loop {
+            let object = self.read(oid).ok()?;
+            if object.kind != ObjectType::Tag {
+                return self.commit(oid).ok();
+            }
+            let target = object.data().strip_prefix(b"object ")?.get(..Oid::HEX_LENGTH)?;
+            oid = Oid::from_hex(target)?;
+        }
+    }
+}

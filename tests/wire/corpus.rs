@@ -1,0 +1,81 @@
+//! What the fuzz targets keep: the inputs that reach all that was ever reached, and those that once failed.
+//! Each goes through the property that the fuzzer tries to break, on stable Rust and without a fuzzer.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::fuzz;
+
+/// The name of a target, and its property.
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 9] = [
+    ("advertisement", fuzz::advertisement::check),
+    ("config", fuzz::config::check),
+    ("histories", fuzz::histories::check),
+    ("pkt_line", fuzz::pkt_line::check),
+    ("porcelain", fuzz::porcelain::check),
+    ("redaction", fuzz::redaction::check),
+    ("report_status", fuzz::report_status::check),
+    ("sideband", fuzz::sideband::check),
+    ("url", fuzz::url::check),
+];
+
+fn files_in(kept: &str, target: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz")
+        .join(kept)
+        .join(target);
+    let Ok(files) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut files: Vec<_> = files.map(|file| file.expect("readable").path()).collect();
+    files.sort();
+    files
+}
+
+/// The inputs that a target keeps.
+pub(crate) fn inputs(target: &str) -> Vec<PathBuf> {
+    [files_in("corpus", target), files_in("regressions", target)].concat()
+}
+
+/// Tells which input failed.
+struct TellInput(PathBuf);
+
+impl Drop for TellInput {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            #[expect(clippy::print_stderr, reason = "it is needed to look into the failure")]
+            {
+                eprintln!("{} failed", self.0.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_target_of_the_fuzzer_is_one_of_these() {
+    let targets = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets"));
+    let mut targets: Vec<String> = targets
+        .expect("the targets")
+        .filter_map(|file| {
+            let name = file.expect("readable").file_name();
+            name.to_str()?.strip_suffix(".rs").map(str::to_owned)
+        })
+        .collect();
+    targets.sort();
+    assert_eq!(targets, TARGETS.map(|(name, _)| name));
+}
+
+#[test]
+fn all_that_the_fuzzer_keeps_holds() {
+    for (target, check) in TARGETS {
+        let inputs = inputs(target);
+        assert!(!inputs.is_empty(), "{target} has no corpus");
+        for input in inputs {
+            let content = fs::read(&input).expect("readable");
+            let _told = TellInput(input);
+            check(&content);
+        }
+    }
+}
