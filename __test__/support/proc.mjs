@@ -102,10 +102,20 @@ export function groupOf(pid) {
   return Number(statOf(pid)[2]);
 }
 
+const statusBytes = (pid, name) => {
+  const [, kilobytes] =
+    read(`/proc/${pid}/status`).match(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm')) ?? [];
+  return Number(kilobytes) * 1024;
+};
+
 /** Resident memory, in bytes. */
 export function residentBytes(pid = process.pid) {
-  const [, kilobytes] = read(`/proc/${pid}/status`).match(/^VmRSS:\s+(\d+) kB$/m) ?? [];
-  return Number(kilobytes) * 1024;
+  return statusBytes(pid, 'VmRSS');
+}
+
+/** What of it is backed by no file, so that no other process can share it. */
+export function anonymousBytes(pid = process.pid) {
+  return statusBytes(pid, 'RssAnon');
 }
 
 /** Whether a process runs; one that has ended and that nobody has waited for does not. */

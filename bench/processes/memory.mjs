@@ -3,7 +3,7 @@
 import { createRequire } from 'node:module';
 import { setTimeout as after } from 'node:timers/promises';
 
-import { residentBytes } from '../../__test__/support/proc.mjs';
+import { anonymousBytes, residentBytes } from '../../__test__/support/proc.mjs';
 
 const { repos } = JSON.parse(process.argv[2]);
 const SETTLE_MS = 300;
@@ -19,6 +19,6 @@ if (repos !== null) {
 await after(SETTLE_MS);
 globalThis.gc();
 await after(SETTLE_MS);
-const bytes = residentBytes();
+const measured = { residentBytes: residentBytes(), anonymousBytes: anonymousBytes() };
 await Promise.all(daemons.map((daemon) => daemon.stop({ timeoutMs: 0 })));
-process.stdout.write(JSON.stringify({ residentBytes: bytes }));
+process.stdout.write(JSON.stringify(measured));

@@ -31,8 +31,9 @@ use crate::url::Remote;
 /// How long blocking work (a name look-up that cannot be cancelled, say) may hold up the end of the thread.
 const RUNTIME_GRACE: Duration = Duration::from_millis(100);
 
-/// How long a thread for blocking work waits for more. An idle daemon has none, nor the memory of their stacks.
-const BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// How long a thread for blocking work waits for more: less than the time between two looks at the branch, so that an idle
+/// daemon has none most of the time, nor the memory of its stack.
+const BLOCKING_KEEP_ALIVE: Duration = Duration::from_millis(250);
 
 /// As it shows in `/proc` and in debuggers.
 const THREAD_NAME: &str = "git-push-daemon";

@@ -18,7 +18,7 @@ const PIECE: usize = 32 * 1024;
 const STORED: usize = 64;
 
 /// Bytes of entries that wait for the number of all of them.
-const EARLY_LIMIT: usize = 8 * 1024 * 1024;
+const EARLY_LIMIT: usize = 4 * 1024 * 1024;
 
 /// Encodes one object after the other.
 #[derive(Default)]

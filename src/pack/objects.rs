@@ -15,7 +15,7 @@ use crate::oid::Oid;
 use crate::repository::{libgit2, to_git2};
 
 /// Bytes of objects that are kept, however many they are.
-const BUDGET: usize = 2 * 1024 * 1024;
+const BUDGET: usize = 1024 * 1024;
 
 /// The last few are kept even where they are large: two successive commits need the old and the new version of a
 /// directory, and of the one that holds it.
@@ -24,7 +24,7 @@ const BUDGET_OF_FEW: usize = 16 * 1024 * 1024;
 
 /// After how many bytes of packed objects libgit2's own cache is emptied. It keeps up to 16 MB of what deltas are
 /// made against for each pack, and has no switch for that.
-const REOPEN_AFTER: usize = 4 * 1024 * 1024;
+const REOPEN_AFTER: usize = 2 * 1024 * 1024;
 
 /// An object's type and content.
 pub(super) struct Object {
