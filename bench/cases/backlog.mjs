@@ -1,6 +1,7 @@
 /** Many commits that the remote lacks, in one push; and how much memory that takes at its peak. */
 
-import { atMost } from '../measure.mjs';
+import { atMost, summarizeAll } from '../measure.mjs';
+import { ProgramFloor } from '../peers/floor.mjs';
 import { GitPushPeer } from '../peers/git-push.mjs';
 import { makeShape } from '../repositories.mjs';
 import { shuffled, summarize } from '../statistics.mjs';
@@ -16,7 +17,7 @@ const makeBacklog = (commits, limit, { packed = false, isQuick, quick }) => ({
   async run(context) {
     const shape = makeShape(context.run, { files: 1_000, layout: 'sharded', commits, packed });
     const tip = shape.chain[shape.chain.length - 1];
-    const taken = { daemon: [], 'git push': [] };
+    const taken = { daemon: [], 'git push': [], floor: [] };
     const peaks = [];
     const by = {
       async daemon(place) {
@@ -27,6 +28,10 @@ const makeBacklog = (commits, limit, { packed = false, isQuick, quick }) => ({
       async 'git push'(place) {
         const peer = await GitPushPeer.start(place);
         taken['git push'].push(await peer.push(tip));
+      },
+      async floor(place) {
+        const floor = await ProgramFloor.start(place, context);
+        taken.floor.push(await floor.push(tip));
       },
     };
     for (let index = 0; index < context.iterations(30, quick); index += 1) {
@@ -39,10 +44,7 @@ const makeBacklog = (commits, limit, { packed = false, isQuick, quick }) => ({
         }
       }
     }
-    const medians = {
-      daemon: summarize(taken.daemon),
-      'git push': summarize(taken['git push']),
-    };
+    const medians = summarizeAll(taken);
     const peak = summarize(peaks);
     const ratio = medians.daemon.median / medians['git push'].median;
     return {
