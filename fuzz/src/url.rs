@@ -114,7 +114,7 @@ fn shows_no_secret(text: &str) {
         _ => "https".to_owned(),
     };
     // A user's name ends at a colon; a slash in it would make it a host, and what follows a path.
-    let user = next().replace([':', '/', '?', '#'], "");
+    let user = next().replace([':', '/', '?', '#'], "-");
     let (left, right) = (next(), next());
     let (host, path) = (next(), next());
     // Up to a slash digits could be a port, and what follows a path: nobody could tell.
