@@ -30,7 +30,7 @@ pub fn check(input: &[u8]) {
     let mut lines = text.split('\n').skip(1).map(|line| line.replace(SECRET, "-"));
     let mut next = || lines.next().unwrap_or_default();
     let (before, after) = (next(), next());
-    let user = within(&next(), &[':', '/', '?', '#']);
+    let user = within(&next(), &[':', '/', '?', '#', '[']);
     let password = format!("{}{SECRET}{}", within(&next(), &[]), within(&next(), &[]));
     let host = within(&next(), &[]);
     let path = within(&next(), &[]);

@@ -12,14 +12,22 @@ const START: &str = "://";
 /// Where a password was not escaped as it should have been, more than the password may go.
 #[must_use]
 pub fn redact(text: &str) -> Cow<'_, str> {
+    redact_up_to(text, |c| c.is_whitespace() || "'\"<>|`".contains(c))
+}
+
+/// The same for a text that is one URL and nothing else, whatever characters are in it.
+#[must_use]
+pub(crate) fn redact_url(url: &str) -> Cow<'_, str> {
+    redact_up_to(url, |_| false)
+}
+
+fn redact_up_to(text: &str, is_end: impl Fn(char) -> bool) -> Cow<'_, str> {
     let mut redacted = String::new();
     let mut rest = text;
     while let Some(at) = rest.find(START) {
         let (before, after) = rest.split_at(at + START.len());
         redacted.push_str(before);
-        let url_end = after
-            .find(|c: char| c.is_whitespace() || "'\"<>|`".contains(c))
-            .unwrap_or(after.len());
+        let url_end = after.find(&is_end).unwrap_or(after.len());
         let url = &after[..url_end];
         let host_start = match userinfo(url) {
             Some(userinfo) => {

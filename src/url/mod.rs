@@ -13,7 +13,7 @@ use std::path::PathBuf;
 pub use parse::ParseUrlError;
 pub use remote::{Remote, ResolveError};
 
-use crate::failure::redact;
+use crate::failure::redact_url;
 
 /// A URL or path, by the way in which git connects to it.
 #[derive(Clone, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl fmt::Display for RemoteUrl {
                     None => format!("{user}{host}:{path}"),
                 };
                 // An `@` in the path may be the end of a password that has a slash in it.
-                formatter.write_str(&redact(&shown))
+                formatter.write_str(&redact_url(&shown))
             }
             Self::Git { authority, path, .. } => {
                 let slash = if path.starts_with('/') { "" } else { "/" };
@@ -229,7 +229,7 @@ impl fmt::Display for HttpUrl {
         };
         let path_end = path.find(['?', '#']).unwrap_or(path.len());
         let shown = format!("{}://{host}{}", self.scheme(), &path[..path_end]);
-        formatter.write_str(&redact(&shown))?;
+        formatter.write_str(&redact_url(&shown))?;
         if path_end < path.len() {
             formatter.write_str("?***")?;
         }
@@ -256,6 +256,7 @@ mod tests {
             ("https://h/r?private_token=hunter2", "https://h/r?***"),
             ("https://u:p@ss/hunter2@h/r", "https://***@h/r"),
             ("https://u:p@ss/hunter2@h/r?x", "https://***@h/r?***"),
+            ("https://@u:]/ hunter2@h/r", "https://***@h/r"),
             ("ssh://git:hunter2@h/r", "ssh://git:***@h/r"),
             ("ssh://git:p@ss/hunter2@h/r", "ssh://git:***@h/r"),
             ("ssh://git:pass/hunter2@h/r", "ssh://git:***@h/r"),
