@@ -39,7 +39,7 @@ const MAX_CORPUS = 100;
 const IS_MADE_UP = /^[0-9a-f]{40}$/;
 
 /** Twenty pushes each. */
-const HISTORIES = 1500;
+const HISTORIES = 1000;
 const RECEIVE_PACK = 'histories to git receive-pack';
 
 const HEAD = ['target', 'executions', 'per second', 'corpus', 'result', 'date'];

@@ -1,6 +1,7 @@
 //! Takes the secrets out of text: those that stand in URLs, which git and its servers like to repeat.
 
 use std::borrow::Cow;
+use std::net::Ipv6Addr;
 
 /// What begins the part of a URL that may hold secrets.
 const START: &str = "://";
@@ -90,15 +91,24 @@ fn userinfo(url: &str) -> Option<&str> {
     let behind_address = host
         .strip_prefix('[')
         .and_then(|rest| rest.split_once(']'))
+        .filter(|(address, _)| is_address(address))
         .map_or(host, |(_, behind)| behind);
-    let is_odd_host = behind_address
-        .split_once(':')
-        .is_some_and(|(_, port)| !is_port(port));
+    let is_behind = behind_address.len() < host.len();
+    let is_odd_host = match behind_address.split_once(':') {
+        Some((before, port)) => !is_port(port) || (is_behind && !before.is_empty()),
+        None => is_behind && !behind_address.is_empty(),
+    };
     if is_odd_host || userinfo.is_some_and(|userinfo| userinfo.contains(':')) {
         url.rsplit_once('@').map(|(userinfo, _)| userinfo)
     } else {
         userinfo
     }
+}
+
+/// Whether it is an IPv6 address, with a zone or without.
+fn is_address(text: &str) -> bool {
+    let (address, _zone) = text.split_once('%').unwrap_or((text, ""));
+    address.parse::<Ipv6Addr>().is_ok()
 }
 
 #[cfg(test)]

@@ -227,11 +227,12 @@ impl fmt::Display for HttpUrl {
             Some((_, behind)) => ("***@".to_owned(), behind),
             None => (self.authority(), &*self.path),
         };
-        let path_end = path.find(['?', '#']).unwrap_or(path.len());
-        let shown = format!("{}://{host}{}", self.scheme(), &path[..path_end]);
-        formatter.write_str(&redact_url(&shown))?;
-        if path_end < path.len() {
-            formatter.write_str("?***")?;
+        let shown = format!("{}://{host}{path}", self.scheme());
+        let shown = redact_url(&shown);
+        // No query, and no fragment, which may be the same.
+        match shown.split_once(['?', '#']) {
+            Some((before, _)) => write!(formatter, "{before}?***")?,
+            None => formatter.write_str(&shown)?,
         }
         Ok(())
     }
@@ -257,6 +258,9 @@ mod tests {
             ("https://u:p@ss/hunter2@h/r", "https://***@h/r"),
             ("https://u:p@ss/hunter2@h/r?x", "https://***@h/r?***"),
             ("https://@u:]/ hunter2@h/r", "https://***@h/r"),
+            ("https://]:[::1]hunter2#@h/r", "https://***@h/r"),
+            ("https://[u:]/hunter2@h/r", "https://***@h/r"),
+            ("https://h/r#hunter2", "https://h/r?***"),
             ("ssh://git:hunter2@h/r", "ssh://git:***@h/r"),
             ("ssh://git:p@ss/hunter2@h/r", "ssh://git:***@h/r"),
             ("ssh://git:pass/hunter2@h/r", "ssh://git:***@h/r"),

@@ -332,8 +332,11 @@ fn commits_that_libgit2_does_not_read_are_pushed() {
         let mut odd = |header: &str, parents: &[git2::Oid]| {
             files.set("records/3/3.json", bench.file(format!("of {header}")));
             let tree = files.write(&bench.store);
-            let parents: String = parents.iter().map(|oid| format!("parent {oid}\n")).collect();
-            let text = format!("tree {tree}\n{parents}{header}\nm\n");
+            let mut text = format!("tree {tree}\n");
+            for parent in parents {
+                writeln!(text, "parent {parent}").expect("a String takes everything");
+            }
+            write!(text, "{header}\nm\n").expect("a String takes everything");
             let oid = bench.store.write(ObjectType::Commit, text.as_bytes());
             assert!(bench.local.find_commit(oid).is_err(), "{text}");
             oid
