@@ -4,6 +4,7 @@
  *
  *     npm run fuzz -- url config            these targets
  *     npm run fuzz -- --executions 50000    fewer of them
+ *     npm run fuzz -- --jobs 4              by as many processes at a time
  *     npm run fuzz -- --keep                puts what is left of the grown corpora, minimised, into fuzz/corpus
  *     npm run fuzz -- --write               puts what was run into the table of fuzz/README.md
  */
@@ -34,8 +35,11 @@ const BUILD_OPTIONS = { histories: ['--no-trace-compares'] };
 /** More inputs than these would not make the regression test find more. */
 const MAX_CORPUS = 100;
 
+/** The name that libFuzzer gives an input. */
+const IS_MADE_UP = /^[0-9a-f]{40}$/;
+
 /** Twenty pushes each. */
-const HISTORIES = 1500;
+const HISTORIES = 1000;
 const RECEIVE_PACK = 'histories to git receive-pack';
 
 const HEAD = ['target', 'executions', 'per second', 'corpus', 'result', 'date'];
@@ -49,12 +53,15 @@ await main(async () => {
     allowPositionals: true,
     options: {
       executions: { type: 'string', default: '1000000' },
+      jobs: { type: 'string', default: '1' },
       seed: { type: 'string', default: '1' },
       keep: { type: 'boolean', default: false },
       write: { type: 'boolean', default: false },
     },
   });
-  if (!(Number(values.executions) > 0)) throw new Failed('--executions is a number above 0');
+  if (!(Number(values.executions) > 0 && Number(values.jobs) > 0)) {
+    throw new Failed('--executions and --jobs are numbers above 0');
+  }
   if (capture('cargo', ['fuzz', '--version']) === undefined) {
     throw new Failed('cargo-fuzz is missing: cargo install --locked cargo-fuzz');
   }
@@ -110,47 +117,65 @@ function targets() {
 }
 
 /** Runs a target on a copy of its corpus, so that what the fuzzer adds there is only kept when it is asked for. */
-async function fuzz(name, { executions, seed, keep, place, env }) {
+async function fuzz(name, { executions, jobs, seed, keep, place, env }) {
   const corpus = path.join(FOLDER, 'corpus', name);
-  const grown = path.join(place, name);
   mkdirSync(corpus, { recursive: true });
-  cpSync(corpus, grown, { recursive: true });
-  const options = [
-    `-runs=${executions}`,
-    `-seed=${seed}`,
-    `-max_len=${MAX_LENGTH[name] ?? MAX_LENGTH.default}`,
-    '-rss_limit_mb=1024',
-    '-timeout=30',
-    '-print_final_stats=1',
-    '-verbosity=0',
-  ];
-  const { ok, output } = await cargoFuzz(name, [grown], options, env);
-  const stat = (key) =>
-    Number(output.match(new RegExp(`stat::${key}: +(\\d+)`))?.[1] ?? Number.NaN);
-  if (ok && keep) await minimise(name, grown, corpus, env);
+  const startedAt = performance.now();
+  const share = Math.ceil(Number(executions) / Number(jobs));
+  const workers = Array.from({ length: Number(jobs) }, async (_, worker) => {
+    const grown = path.join(place, `${name}-${worker}`);
+    cpSync(corpus, grown, { recursive: true });
+    const options = [
+      `-runs=${share}`,
+      `-seed=${Number(seed) + worker}`,
+      `-max_len=${MAX_LENGTH[name] ?? MAX_LENGTH.default}`,
+      '-rss_limit_mb=1024',
+      '-timeout=30',
+      '-print_final_stats=1',
+      '-verbosity=0',
+    ];
+    const { ok, output } = await cargoFuzz(name, [grown], options, env);
+    const executed = output.match(/stat::number_of_executed_units: +(\d+)/)?.[1];
+    return { ok, grown, executed: Number(executed ?? Number.NaN) };
+  });
+  const ended = await Promise.all(workers);
+  const seconds = (performance.now() - startedAt) / 1000;
+  const executed = ended.reduce((sum, worker) => sum + worker.executed, 0);
+  const ok = ended.every((worker) => worker.ok);
+  if (ok && keep) {
+    const grown = ended.map((worker) => worker.grown);
+    await minimise(name, grown, corpus, { place, env });
+  }
   return [
     name,
-    grouped(stat('number_of_executed_units')),
-    grouped(stat('average_exec_per_sec')),
+    grouped(executed),
+    grouped(Math.round(executed / seconds)),
     corpusSize(corpus),
     ok ? HOLDS : 'FAILED',
     today(),
   ];
 }
 
-/** As few inputs as reach the same code; the counts of how often they reach it would make them hundreds. */
-async function minimise(name, grown, corpus, env) {
-  const least = `${grown}-least`;
+/**
+ * Keeps the inputs by hand, which have names, and as few others as reach the same code. The counts of how often they reach
+ * it would make them hundreds.
+ */
+async function minimise(name, grown, corpus, { place, env }) {
+  const least = path.join(place, `${name}-least`);
   mkdirSync(least);
+  const named = readdirSync(corpus).filter((file) => !IS_MADE_UP.test(file));
+  for (const file of named) cpSync(path.join(corpus, file), path.join(least, file));
   const options = ['-set_cover_merge=1', '-use_counters=0', '-verbosity=0'];
-  const { ok } = await cargoFuzz(name, [least, grown, corpus], options, env);
+  const { ok } = await cargoFuzz(name, [least, ...grown, corpus], options, env);
   if (!ok) throw new Failed(`the corpus of ${name} could not be minimised`);
   const smallestFirst = readdirSync(least)
+    .filter((file) => IS_MADE_UP.test(file))
     .map((file) => ({ file, size: statSync(path.join(least, file)).size }))
-    .sort((a, b) => a.size - b.size);
+    .sort((a, b) => a.size - b.size)
+    .map(({ file }) => file);
   rmSync(corpus, { recursive: true });
   mkdirSync(corpus);
-  for (const { file } of smallestFirst.slice(0, MAX_CORPUS)) {
+  for (const file of [...named, ...smallestFirst].slice(0, MAX_CORPUS)) {
     cpSync(path.join(least, file), path.join(corpus, file));
   }
 }

@@ -25,6 +25,7 @@ pub use git::is_lost_race;
 pub(crate) use http::of_status;
 pub use kind::Kind;
 pub use redaction::redact;
+pub(crate) use redaction::redact_url;
 pub use ssh::is_missing_program;
 
 /// A failed attempt: its kind and what was said, with secrets removed.

@@ -30,7 +30,7 @@ pub fn check(input: &[u8]) {
     let mut lines = text.split('\n').skip(1).map(|line| line.replace(SECRET, "-"));
     let mut next = || lines.next().unwrap_or_default();
     let (before, after) = (next(), next());
-    let user = within(&next(), &[':', '/', '?', '#']);
+    let user = within(&next(), &[':', '/', '?', '#', '[']);
     let password = format!("{}{SECRET}{}", within(&next(), &[]), within(&next(), &[]));
     let host = within(&next(), &[]);
     let path = within(&next(), &[]);
@@ -59,9 +59,12 @@ pub fn check(input: &[u8]) {
 }
 
 fn within(text: &str, without: &[char]) -> String {
-    text.chars()
+    let kept: String = text
+        .chars()
         .filter(|character| {
             !character.is_whitespace() && !ENDS.contains(*character) && !without.contains(character)
         })
-        .collect()
+        .collect();
+    // What was taken out may have parted it.
+    kept.replace(SECRET, "-")
 }

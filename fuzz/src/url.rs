@@ -1,6 +1,11 @@
 //! Whatever is given as a remote is refused or understood, never an option for a program, and shown without secrets.
 
+use std::net::Ipv6Addr;
+
 use git_push_daemon::url::{HttpUrl, RemoteUrl};
+
+/// The schemes that are for no helper.
+const KNOWN: [&str; 7] = ["ssh", "git+ssh", "ssh+git", "git", "file", "http", "https"];
 
 /// What no text may show.
 const SECRET: &str = "hunter2";
@@ -85,12 +90,21 @@ fn is_shown_as_it_is(given: &str, url: &RemoteUrl) {
     let shown = url.to_string();
     assert!(format!("{url:?}").contains(&shown), "both show the same");
     let is_whole = match url {
-        RemoteUrl::Http(url) => url.username().is_none() && url.password().is_none() && !shown.contains('?'),
+        RemoteUrl::Http(url) => {
+            url.username().is_none() && url.password().is_none() && !shown.contains("***")
+        }
         // No name has a bracket or a colon in it: nobody has to read such a one again.
-        RemoteUrl::Ssh { host, .. } => is_name_or_address(host) && !shown.contains("***"),
+        RemoteUrl::Ssh { user, host, .. } => {
+            is_name_or_address(host)
+                && !user.as_deref().is_some_and(|user| user.contains(['[', ']', ':']))
+                && !shown.contains("***")
+        }
+        // With the helper's name of a scheme that git knows itself, it is shown as that.
+        RemoteUrl::Helper { name, .. } => !KNOWN.contains(&name.as_str()) && !shown.contains("***"),
         _ => !shown.contains("***"),
     };
-    if is_whole && !given.contains(['?', '#']) {
+    // An escape is shown as what it stands for, and of brackets around anything but an address git makes odd things.
+    if is_whole && !given.contains(['?', '#', '%', '[']) {
         assert_eq!(
             RemoteUrl::parse(&shown).as_ref(),
             Ok(url),
@@ -100,8 +114,8 @@ fn is_shown_as_it_is(given: &str, url: &RemoteUrl) {
 }
 
 fn is_name_or_address(host: &str) -> bool {
-    let is_address = host.parse::<std::net::Ipv6Addr>().is_ok();
-    is_address || !host.contains(['[', ']', ':'])
+    let is_address = host.parse::<Ipv6Addr>().is_ok();
+    is_address || !host.contains(['[', ']', ':', '/'])
 }
 
 fn shows_no_secret(text: &str) {
@@ -113,16 +127,20 @@ fn shows_no_secret(text: &str) {
         }
         _ => "https".to_owned(),
     };
-    // A user's name ends at a colon; a slash in it would make it a host, and what follows a path.
-    let user = next().replace([':', '/', '?', '#'], "");
+    // A user's name ends at a colon; a slash in it, or a bracket, would make it a host, and what follows a path.
+    let user = next().replace([':', '/', '?', '#', '['], "-");
     let (left, right) = (next(), next());
     let (host, path) = (next(), next());
-    // Up to a slash digits could be a port, and what follows a path: nobody could tell.
-    let could_be_port = left
-        .split(['/', '?', '#'])
-        .next()
-        .is_some_and(|start| start.len() < left.len() && start.bytes().all(|byte| byte.is_ascii_digit()));
-    if could_be_port {
+    // Up to a slash digits could be a port, and colons an address; what follows is a path then: nobody could tell.
+    let start = left.split(['/', '?', '#']).next().unwrap_or_default();
+    let is_cut = start.len() < left.len();
+    let number = start.strip_prefix('+').unwrap_or(start);
+    let could_be_port = is_cut && number.bytes().all(|byte| byte.is_ascii_digit());
+    let name = format!("{user}:{start}");
+    let address = name.rsplit('@').next().and_then(|host| host.split('%').next());
+    let could_be_address = is_cut && address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    // git looks for `@[` anywhere, and takes what follows for the host.
+    if could_be_port || could_be_address || format!("{user}:{left}{right}").contains("@[") {
         return;
     }
     let given = format!("{scheme}://{user}:{left}{SECRET}{right}@{host}/{path}");

@@ -1,6 +1,7 @@
 //! Takes the secrets out of text: those that stand in URLs, which git and its servers like to repeat.
 
 use std::borrow::Cow;
+use std::net::Ipv6Addr;
 
 /// What begins the part of a URL that may hold secrets.
 const START: &str = "://";
@@ -12,14 +13,22 @@ const START: &str = "://";
 /// Where a password was not escaped as it should have been, more than the password may go.
 #[must_use]
 pub fn redact(text: &str) -> Cow<'_, str> {
+    redact_up_to(text, |c| c.is_whitespace() || "'\"<>|`".contains(c))
+}
+
+/// The same for a text that is one URL and nothing else, whatever characters are in it.
+#[must_use]
+pub(crate) fn redact_url(url: &str) -> Cow<'_, str> {
+    redact_up_to(url, |_| false)
+}
+
+fn redact_up_to(text: &str, is_end: impl Fn(char) -> bool) -> Cow<'_, str> {
     let mut redacted = String::new();
     let mut rest = text;
     while let Some(at) = rest.find(START) {
         let (before, after) = rest.split_at(at + START.len());
         redacted.push_str(before);
-        let url_end = after
-            .find(|c: char| c.is_whitespace() || "'\"<>|`".contains(c))
-            .unwrap_or(after.len());
+        let url_end = after.find(&is_end).unwrap_or(after.len());
         let url = &after[..url_end];
         let host_start = match userinfo(url) {
             Some(userinfo) => {
@@ -82,15 +91,24 @@ fn userinfo(url: &str) -> Option<&str> {
     let behind_address = host
         .strip_prefix('[')
         .and_then(|rest| rest.split_once(']'))
+        .filter(|(address, _)| is_address(address))
         .map_or(host, |(_, behind)| behind);
-    let is_odd_host = behind_address
-        .split_once(':')
-        .is_some_and(|(_, port)| !is_port(port));
+    let is_behind = behind_address.len() < host.len();
+    let is_odd_host = match behind_address.split_once(':') {
+        Some((before, port)) => !is_port(port) || (is_behind && !before.is_empty()),
+        None => is_behind && !behind_address.is_empty(),
+    };
     if is_odd_host || userinfo.is_some_and(|userinfo| userinfo.contains(':')) {
         url.rsplit_once('@').map(|(userinfo, _)| userinfo)
     } else {
         userinfo
     }
+}
+
+/// Whether it is an IPv6 address, with a zone or without.
+fn is_address(text: &str) -> bool {
+    let (address, _zone) = text.split_once('%').unwrap_or((text, ""));
+    address.parse::<Ipv6Addr>().is_ok()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 pub use parse::ParseUrlError;
 pub use remote::{Remote, ResolveError};
 
-use crate::failure::redact;
+use crate::failure::redact_url;
 
 /// A URL or path, by the way in which git connects to it.
 #[derive(Clone, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl fmt::Display for RemoteUrl {
                     None => format!("{user}{host}:{path}"),
                 };
                 // An `@` in the path may be the end of a password that has a slash in it.
-                formatter.write_str(&redact(&shown))
+                formatter.write_str(&redact_url(&shown))
             }
             Self::Git { authority, path, .. } => {
                 let slash = if path.starts_with('/') { "" } else { "/" };
@@ -227,11 +227,12 @@ impl fmt::Display for HttpUrl {
             Some((_, behind)) => ("***@".to_owned(), behind),
             None => (self.authority(), &*self.path),
         };
-        let path_end = path.find(['?', '#']).unwrap_or(path.len());
-        let shown = format!("{}://{host}{}", self.scheme(), &path[..path_end]);
-        formatter.write_str(&redact(&shown))?;
-        if path_end < path.len() {
-            formatter.write_str("?***")?;
+        let shown = format!("{}://{host}{path}", self.scheme());
+        let shown = redact_url(&shown);
+        // No query, and no fragment, which may be the same.
+        match shown.split_once(['?', '#']) {
+            Some((before, _)) => write!(formatter, "{before}?***")?,
+            None => formatter.write_str(&shown)?,
         }
         Ok(())
     }
@@ -256,6 +257,10 @@ mod tests {
             ("https://h/r?private_token=hunter2", "https://h/r?***"),
             ("https://u:p@ss/hunter2@h/r", "https://***@h/r"),
             ("https://u:p@ss/hunter2@h/r?x", "https://***@h/r?***"),
+            ("https://@u:]/ hunter2@h/r", "https://***@h/r"),
+            ("https://]:[::1]hunter2#@h/r", "https://***@h/r"),
+            ("https://[u:]/hunter2@h/r", "https://***@h/r"),
+            ("https://h/r#hunter2", "https://h/r?***"),
             ("ssh://git:hunter2@h/r", "ssh://git:***@h/r"),
             ("ssh://git:p@ss/hunter2@h/r", "ssh://git:***@h/r"),
             ("ssh://git:pass/hunter2@h/r", "ssh://git:***@h/r"),

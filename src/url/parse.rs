@@ -104,8 +104,12 @@ fn local(path: &str) -> Result<PathBuf, Problem> {
     Ok(PathBuf::from(path))
 }
 
-/// Resolves escapes as git does: wherever two digits follow the `%`, except to a NUL.
 fn decoded(text: &str) -> Result<String, Problem> {
+    String::from_utf8(decoded_bytes(text)).map_err(|_| "its escapes do not decode to UTF-8")
+}
+
+/// Resolves escapes as git does: wherever two digits follow the `%`, except to a NUL.
+fn decoded_bytes(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [byte, after @ ..] = rest {
@@ -119,7 +123,7 @@ fn decoded(text: &str) -> Result<String, Problem> {
         bytes.push(escaped.unwrap_or(*byte));
         rest = if escaped.is_some() { &after[2..] } else { after };
     }
-    String::from_utf8(bytes).map_err(|_| "its escapes do not decode to UTF-8")
+    bytes
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -263,7 +267,7 @@ fn http(is_https: bool, text: &str) -> Result<RemoteUrl, Problem> {
     }
     let has_line_break = |text: &str| text.contains(['\n', '\r']);
     if has_line_break(host)
-        || has_line_break(&decoded(path).unwrap_or_default())
+        || decoded_bytes(path).iter().any(|byte| b"\n\r".contains(byte))
         || username.as_deref().is_some_and(has_line_break)
         || password.as_deref().is_some_and(has_line_break)
     {
@@ -355,6 +359,8 @@ mod tests {
             "https://h:65536/",
             "https://u%0a@h/",
             "https://h/%0d",
+            "https://h/%0d%ff",
+            "https://h/%ff\n",
             "ssh://h/%ff",
         ] {
             assert!(parse(url).is_err(), "{url}");

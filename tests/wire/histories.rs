@@ -3,7 +3,7 @@
 
 use git_push_daemon::failure::Kind;
 use git_push_daemon::pack::{PackRequest, RecentTrees, write_pack};
-use git2::{FileMode, Repository};
+use git2::{FileMode, ObjectType, Repository};
 use std::fmt::Write as _;
 
 use crate::bench::{Bench, Dir, MAIN, Node, Unpack, both_ways, git, lines, oid, run};
@@ -321,6 +321,38 @@ fn submodules_are_links_whose_commits_are_not_ours_to_send() {
         bench.push(tip);
         bench.check(MAIN, tip);
     });
+}
+
+#[test]
+fn commits_that_libgit2_does_not_read_are_pushed() {
+    for unpack in [Unpack::Loose, Unpack::Packed] {
+        let bench = Bench::with_checks(unpack, false);
+        let mut files = some_files(&bench);
+        let root = bench.commit(&files, &[]);
+        let mut odd = |header: &str, parents: &[git2::Oid]| {
+            files.set("records/3/3.json", bench.file(format!("of {header}")));
+            let tree = files.write(&bench.store);
+            let mut text = format!("tree {tree}\n");
+            for parent in parents {
+                writeln!(text, "parent {parent}").expect("a String takes everything");
+            }
+            write!(text, "{header}\nm\n").expect("a String takes everything");
+            let oid = bench.store.write(ObjectType::Commit, text.as_bytes());
+            assert!(bench.local.find_commit(oid).is_err(), "{text}");
+            oid
+        };
+        let one = odd("author\ncommitter\n", &[root]);
+        let two = odd("author A\ncommitter A <a@example.org> 7 +0000\n", &[one]);
+        let other = odd("", &[root]);
+        bench.push(one);
+        let stats = bench.push(two);
+        // The commit, the three trees on the path, the file.
+        assert_eq!((stats.commits, stats.objects), (1, 5));
+        let merge = odd("committer A <a@example.org> 8 +0000\n", &[two, other]);
+        assert_eq!(bench.push(merge).commits, 2);
+        assert_eq!(bench.remote_tip(MAIN), Some(merge.to_string()));
+        run(git(&bench.remote).args(["fsck", "--connectivity-only", "--no-progress"]));
+    }
 }
 
 #[test]
