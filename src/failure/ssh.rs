@@ -54,7 +54,8 @@ pub(super) fn kind_of(said: &str) -> Option<Kind> {
 }
 
 /// Whether a shell that git has started on this machine complains that it cannot find the program of its command. git
-/// gives it that command as its name, so that a word of the name is the program; a server's shell has its own.
+/// gives it that command as its name, so that a word of the name is the program; a server's shell has its own. The command
+/// that ends with a quoted path is the receive-pack of a remote on this machine, not ssh.
 pub(super) fn is_missing_command(said: &str) -> bool {
     said.lines().any(|line| {
         let Some((name, complaint)) = line.split_once(": ") else {
@@ -65,7 +66,8 @@ pub(super) fn is_missing_command(said: &str) -> bool {
             ["not found", "command not found", "No such file or directory"].contains(&words)
         });
         let program = parts.next();
-        says_so && name.split_whitespace().any(|word| Some(word) == program)
+        let is_receive_pack = name.ends_with('\'');
+        says_so && !is_receive_pack && name.split_whitespace().any(|word| Some(word) == program)
     })
 }
 

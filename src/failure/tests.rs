@@ -604,6 +604,10 @@ fn the_git_command_s_words_for_a_broken_transfer_or_program_are_known() {
             Kind::Local,
         ),
         ("ssh -i /key: line 1: ssh: command not found", Kind::Local),
+        (
+            "/x/git-receive-pack '/srv/r.git': 1: /x/git-receive-pack: not found\nfatal: Could not read from remote repository.",
+            Kind::RemoteError,
+        ),
         // Those on the server have their own.
         ("sh: 1: git-receive-pack: not found", Kind::RemoteError),
         (

@@ -181,7 +181,8 @@ async fn a_login_that_only_the_push_needs_serves_the_next_one() {
 
 #[tokio::test]
 async fn a_large_pack_is_probed_for_and_streamed_to_what_is_remembered() {
-    let Some(place) = place() else { return };
+    let Some(mut place) = place() else { return };
+    place.set("http.version", "HTTP/1.1");
     let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
     push(&place, &pusher, "two").await;
     place.commit_noise(3_000_000);

@@ -22,7 +22,7 @@ async fn a_push_creates_the_branch_then_moves_it() {
     close(&pusher).await;
 
     let requests = place.apache.requests(5).await;
-    let first = "GET /anonymous/r.git/info/refs?service=git-receive-pack 200 protocol=HTTP/1.1";
+    let first = "GET /anonymous/r.git/info/refs?service=git-receive-pack 200 protocol=HTTP/2.0";
     assert!(requests[0].starts_with(first), "{requests:?}");
     assert!(requests[0].contains("accept=gzip encoding=gzip"), "{requests:?}");
     assert!(requests[0].contains("agent=git-push-daemon/"), "{requests:?}");
@@ -31,6 +31,20 @@ async fn a_push_creates_the_branch_then_moves_it() {
         "{requests:?}"
     );
     assert_eq!(requests.len(), 5, "{requests:?}");
+}
+
+#[tokio::test]
+async fn http_1_1_is_spoken_where_it_is_configured() {
+    let Some(mut place) = Place::new() else { return };
+    place.set("http.version", "HTTP/1.1");
+    place.push_well(&place.apache.url("anonymous", "r.git")).await;
+    let requests = place.apache.requests(2).await;
+    assert!(
+        requests
+            .iter()
+            .all(|request| request.contains("protocol=HTTP/1.1")),
+        "{requests:?}"
+    );
 }
 
 #[tokio::test]
@@ -142,7 +156,8 @@ async fn what_is_no_smart_server_is_told_apart() {
 
 #[tokio::test]
 async fn a_large_pack_is_probed_for_and_streamed() {
-    let Some(place) = Place::new() else { return };
+    let Some(mut place) = Place::new() else { return };
+    place.set("http.version", "HTTP/1.1");
     place.commit_noise(3_000_000);
     place.push_well(&place.apache.url("anonymous", "r.git")).await;
     let requests = place.apache.requests(3).await;
@@ -153,6 +168,7 @@ async fn a_large_pack_is_probed_for_and_streamed() {
 #[tokio::test]
 async fn a_larger_post_buffer_sends_a_large_pack_in_one_piece() {
     let Some(mut place) = Place::new() else { return };
+    place.set("http.version", "HTTP/1.1");
     place.set("http.postBuffer", "16m");
     place.commit_noise(3_000_000);
     place.push_well(&place.apache.url("anonymous", "r.git")).await;

@@ -431,16 +431,14 @@ impl Log<'_> {
         let tunnels = opened - self.tunnels;
         self.tunnels = opened;
         Seen {
-            requests: lines.iter().map(|line| comparable(line)).collect(),
+            requests: lines.iter().map(|line| without_own_agent(line)).collect(),
             tunnels,
         }
     }
 }
 
-/// A line of the log without its time and the version of HTTP, of which we speak one, and with [`OWN_AGENT`] for what only
-/// says which program it is.
-fn comparable(line: &str) -> String {
-    let line = line.replace(" HTTP/2.0\t", " HTTP/1.1\t");
+/// A line of the log without its time, and with [`OWN_AGENT`] for what only says which program it is.
+fn without_own_agent(line: &str) -> String {
     let mut fields: Vec<&str> = line.split('\t').skip(1).collect();
     if let Some(agent) = fields.get_mut(3)
         && (agent.starts_with("git/") || agent.starts_with("git-push-daemon/"))

@@ -66,10 +66,15 @@ fn build(settings: &ClientSettings, keep_for: Duration) -> Result<Client, Failur
     // One that is not kept ends with its attempt, whose requests share a connection all the same.
     let idle_limit = (!keep_for.is_zero()).then_some(keep_for);
     let mut tls = settings.tls.load()?;
-    // HTTP/2 would bring nothing to requests that follow one another, and more code to the addon.
-    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let mut builder = Client::builder();
+    if settings.is_http1_only {
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        builder = builder.http1_only();
+    } else {
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    }
     let proxy = settings.proxy.clone();
-    Client::builder()
+    builder
         .tls_backend_preconfigured(tls)
         .proxy(Proxy::custom(move |url| proxy.proxy_for(url)))
         .redirect(Policy::none())

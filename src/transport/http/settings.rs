@@ -18,6 +18,8 @@ const LEAST_POST_BUFFER: usize = 65_520;
 pub(super) struct ClientSettings {
     pub(super) tls: TlsSettings,
     pub(super) proxy: ProxyRules,
+    /// `http.version` forbids HTTP/2.
+    pub(super) is_http1_only: bool,
 }
 
 /// What applies to each request.
@@ -48,6 +50,7 @@ impl Reader<'_> {
         Ok(ClientSettings {
             tls: self.tls()?,
             proxy: ProxyRules::new(configured_proxy, self.environment)?,
+            is_http1_only: self.text("version")? == Some("HTTP/1.1"),
         })
     }
 
@@ -247,7 +250,7 @@ const UNSUPPORTED: [Unsupported; 21] = [
     ("sslCipherList", is_empty),
     ("sslKeyType", |entry| is_one_of(entry, &["PEM"])),
     ("sslVersion", is_empty),
-    ("version", |entry| is_one_of(entry, &["HTTP/1.1"])),
+    ("version", |entry| is_one_of(entry, &["HTTP/1.1", "HTTP/2"])),
 ];
 
 const UNSUPPORTED_VARIABLES: [&str; 10] = [
