@@ -154,6 +154,12 @@ test('a table has a line for each target, met or not', () => {
   assert.match(markdown(RESULTS), /1 of 2 targets met/);
 });
 
+test('the page names the cases that were left out', () => {
+  assert.doesNotMatch(markdown(RESULTS), /Left out/);
+  const less = { ...RESULTS, skipped: ['burst-ssh', 'client-1M-flat'] };
+  assert.match(markdown(less), /Left out of this run: burst-ssh, client-1M-flat\./);
+});
+
 /** The elements of a document that are opened and not closed, or closed out of turn. */
 function unclosed(svg) {
   const open = [];

@@ -5,6 +5,8 @@
  *     npm run bench                      everything; takes the place of bench/results and the page's tables
  *     npm run bench -- --quick           fewer cases and repetitions, in under three minutes
  *     npm run bench -- --only ssh,burst  the cases with one of these words in their names
+ *     npm run bench -- --without 1M      all but those, and the page says so
+ *     npm run bench -- --minutes 20      begins no case after that time, and the page says so
  *     npm run bench -- --no-build        with what is built already, where the caller sees to that
  *     npm run bench -- --list            the names
  *
@@ -24,12 +26,18 @@ const { values: options } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     only: { type: 'string', multiple: true, default: [] },
+    without: { type: 'string', multiple: true, default: [] },
+    minutes: { type: 'string', default: 'Infinity' },
     'no-build': { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
   },
 });
 
 const FOLDER = path.join(ROOT, 'bench', 'results');
+const LIMIT_MS = Number(options.minutes) * 60_000;
+if (!(LIMIT_MS > 0)) {
+  throw new Error(`--minutes is ${options.minutes}; expected a number above 0`);
+}
 
 await main(async () => {
   if (!options.list && !options['no-build']) {
@@ -42,15 +50,24 @@ await main(async () => {
     for (const { name, title } of allCases) console.log(`${name.padEnd(28)} ${title}`);
     return;
   }
-  const words = options.only.flatMap((list) => list.split(',')).filter(Boolean);
-  const chosen = allCases.filter(({ name, isQuick }) =>
-    words.length > 0 ? words.some((word) => name.includes(word)) : isQuick || !options.quick,
+  const words = wordsOf(options.only);
+  const unwanted = wordsOf(options.without);
+  const isNamed = (name, list) => list.some((word) => name.includes(word));
+  const chosen = allCases.filter(
+    ({ name, isQuick }) =>
+      (words.length > 0 ? isNamed(name, words) : isQuick || !options.quick) &&
+      !isNamed(name, unwanted),
   );
-  if (chosen.length === 0) throw new Failed(`no case has ${words.join(' or ')} in its name`);
-  await measure(chosen, words.length === 0 && !options.quick);
+  if (chosen.length === 0) throw new Failed('no case has such a name; --list tells all');
+  const leftOut = allCases.filter(({ name }) => isNamed(name, unwanted)).map(({ name }) => name);
+  await measure(chosen, { isWhole: words.length === 0 && !options.quick, leftOut });
 });
 
-async function measure(chosen, isWhole) {
+function wordsOf(lists) {
+  return lists.flatMap((list) => list.split(',')).filter(Boolean);
+}
+
+async function measure(chosen, { isWhole, leftOut }) {
   const [{ Native }, { Places }, { missing }, machine, report] = await Promise.all([
     import('./peers/native.mjs'),
     import('./places.mjs'),
@@ -72,11 +89,15 @@ async function measure(chosen, isWhole) {
   const stolen = machine.watchSteal();
   const before = machine.load();
   const cases = [];
-  const [skipped, failures] = [[], []];
+  const [skipped, failures] = [[...leftOut], []];
   const places = new Places(run);
   const iterations = (full, quick) => (options.quick ? quick : full);
   try {
     for (const { name, title, needs, run: measureCase } of chosen) {
+      if (Date.now() - startedAt >= LIMIT_MS) {
+        skipped.push(name);
+        continue;
+      }
       if (missing[needs]) {
         skipped.push(name);
         console.log(`\n${style.yellow('skipped')} ${title}: ${missing[needs]}`);

@@ -67,13 +67,15 @@ function workRows(cases) {
 }
 
 /** All tables, as they go into the page. */
-export function markdown({ startedAt, durationMs, machine, load, stealPercent, cases }) {
+export function markdown(results) {
+  const { startedAt, durationMs, machine, load, stealPercent, skipped = [], cases } = results;
   const targets = targetRows(cases);
   const met = targets.filter((row) => row[3] === 'yes').length;
   const parts = [
     `Taken on ${startedAt.slice(0, 10)} in ${Math.round(durationMs / 1_000)} s: ${machine.processors}, ${machine.memoryGB} GB, ` +
       `${machine.system}, Node ${machine.node}, git ${machine.git}. Load ${load.before} before, ${load.after} after, steal ${stealPercent} %. ` +
-      `${met} of ${targets.length} targets met.`,
+      `${met} of ${targets.length} targets met.` +
+      (skipped.length > 0 ? ` Left out of this run: ${skipped.join(', ')}.` : ''),
     table(['work', 'target', 'measured', 'met'], targets),
   ];
   const medians = medianRows(cases);
