@@ -139,6 +139,10 @@ async function fuzz(name, { executions, jobs, seed, keep, place, env }) {
     return { ok, grown, executed: Number(executed ?? Number.NaN) };
   });
   const ended = await Promise.all(workers);
+  // A finding has its statistics, too: without them somebody else has ended it.
+  if (ended.some((worker) => Number.isNaN(worker.executed))) {
+    throw new Failed(`${name} was ended before it was through, and nothing is written`);
+  }
   const seconds = (performance.now() - startedAt) / 1000;
   const executed = ended.reduce((sum, worker) => sum + worker.executed, 0);
   const ok = ended.every((worker) => worker.ok);
