@@ -18,7 +18,10 @@ import { ROOT } from './support/child.mjs';
 import { Document, documentNames } from './support/markdown.mjs';
 
 /** Those without a block of code. */
-const PROSE = ['ARCHITECTURE.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'RELIABILITY.md'];
+const PROSE = [
+  ...['ARCHITECTURE.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'RELIABILITY.md'],
+  'bench/results/results.md',
+];
 
 const RUNNERS = [
   ...[readme, runbook, security, migrating, fuzz, ...examples],

@@ -31,10 +31,6 @@ use crate::url::Remote;
 /// How long blocking work (a name look-up that cannot be cancelled, say) may hold up the end of the thread.
 const RUNTIME_GRACE: Duration = Duration::from_millis(100);
 
-/// How long a thread for blocking work waits for more: less than the time between two looks at the branch, so that an idle
-/// daemon has none most of the time, nor the memory of its stack.
-const BLOCKING_KEEP_ALIVE: Duration = Duration::from_millis(250);
-
 /// As it shows in `/proc` and in debuggers.
 const THREAD_NAME: &str = "git-push-daemon";
 
@@ -236,7 +232,6 @@ impl Host {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .thread_name(THREAD_NAME)
-                .thread_keep_alive(BLOCKING_KEEP_ALIVE)
                 .build()?;
             let ended = runtime.block_on(async {
                 tracing::info!(remote = %redact(&route.remote), branch = target.refname, "started");
