@@ -34,7 +34,7 @@ const LIMIT_MS = 60_000;
  * @property {string} fault
  * @property {string} phase when it strikes
  * @property {string} transport
- * @property {string} kind the expected kind; `none` where no error is expected
+ * @property {string} kind the expected kind; `none` where no error is expected; `a or b` where the server decides
  * @property {keyof OUTCOMES} outcome the expected one
  * @property {boolean} [big] whether the push is of megabytes
  * @property {boolean} [hangs] whether a limit is what ends the attempts
@@ -50,6 +50,12 @@ const LIMIT_MS = 60_000;
 /** The name of the cell's test. */
 export const nameOf = ({ transport, fault, phase }) =>
   `${transport} · ${fault}${phase ? ` ${phase}` : ''}`;
+
+/** Whether all of the kinds that came are expected of the cell. */
+export const isExpected = (cell, kinds) => {
+  const expected = cell.kind.split(' or ');
+  return kinds.split(' + ').every((kind) => expected.includes(kind));
+};
 
 /**
  * Runs a cell.

@@ -129,8 +129,8 @@ const settings = [
   }),
   ...across(SOME, {
     fault: 'receive.maxInputSize is too small',
-    // git's HTTP backend says no more than 500 where receive-pack does not read on.
-    kind: { https: 'remote-error', others: 'rejected' },
+    // receive-pack does not read on, and git's HTTP backend says no more than 500 unless its report is through by then.
+    kind: { https: 'remote-error or rejected', others: 'rejected' },
     big: true,
     strike: ({ remote }) => remote.git('config', 'receive.maxInputSize', '100k'),
     heal: ({ remote }) => remote.git('config', '--unset', 'receive.maxInputSize'),

@@ -3,14 +3,15 @@
 import { fileURLToPath } from 'node:url';
 
 import { readBetween, writeBetween } from '../../scripts/markdown.mjs';
-import { nameOf, OUTCOMES } from './cell.mjs';
+import { isExpected, nameOf, OUTCOMES } from './cell.mjs';
 import { CELLS } from './cells.mjs';
 
 const FILE = fileURLToPath(new URL('../../RELIABILITY.md', import.meta.url));
 const MARKS = ['<!-- faults: begin; written by `npm run faults` -->', '<!-- faults: end -->'];
 
-/** The line of a cell, from what came. */
-export function rowOf(cell, { kind, retried, outcome }) {
+/** The line of a cell, from what came. Where the server decides between kinds, all that it may choose are told. */
+export function rowOf(cell, { kind: came, retried, outcome }) {
+  const kind = isExpected(cell, came) ? cell.kind : came;
   const columns = [cell.fault, cell.phase || 'any', cell.transport, kind, retried];
   return `| ${[...columns, OUTCOMES[outcome], `\`${nameOf(cell)}\``].join(' | ')} |`;
 }
