@@ -9,6 +9,7 @@ pub(crate) mod libgit2;
 mod open;
 mod owner;
 mod refs;
+mod shallow;
 #[cfg(test)]
 mod testing;
 
@@ -19,6 +20,7 @@ use std::time::SystemTime;
 pub(crate) use self::commit::CommitHeader;
 pub use self::open::OpenError;
 pub use self::refs::{Head, is_valid_branch_refname};
+pub(crate) use self::shallow::shallow_commits;
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 

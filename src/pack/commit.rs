@@ -1,9 +1,5 @@
 //! Reads commits by their headers alone: an author without a date, which libgit2 refuses, is no reason not to send one.
 
-use std::collections::HashSet;
-use std::fs;
-use std::path::Path;
-
 use git2::ObjectType;
 
 use super::objects::Objects;
@@ -19,22 +15,6 @@ pub(super) struct Commit {
     pub(super) parents: Box<[Oid]>,
     /// When it was committed, in seconds.
     pub(super) time: i64,
-}
-
-/// The commits whose parents are not in a shallow clone.
-pub(super) struct ShallowBoundary(HashSet<Oid>);
-
-impl ShallowBoundary {
-    /// Reads that of a repository; few have one.
-    pub(super) fn read(common_dir: &Path) -> Self {
-        let lines = fs::read(common_dir.join("shallow")).unwrap_or_default();
-        Self(
-            lines
-                .split(|&byte| byte == b'\n')
-                .filter_map(Oid::from_hex)
-                .collect(),
-        )
-    }
 }
 
 impl Objects<'_> {
@@ -54,7 +34,7 @@ impl Objects<'_> {
                     format!("object {oid} of the local repository is not a valid commit"),
                 )
             })?;
-        let is_last = self.shallow.0.contains(&oid);
+        let is_last = self.shallow.contains(&oid);
         let parents = if is_last { Box::default() } else { parents.into() };
         Ok(Commit {
             oid,

@@ -61,7 +61,7 @@ pub fn write_pack(
     recent: &RecentTrees,
     out: &mut dyn Write,
 ) -> Result<PackStats, Failure> {
-    let mut objects = objects::Objects::new(repository, recent);
+    let mut objects = objects::Objects::new(repository, recent)?;
     let commits = history::missing_commits(&mut objects, request.tip, &request.remote_has)?;
     let mut enumeration = enumerate::Enumeration::default();
     let mut encoder = encode::Encoder::default();

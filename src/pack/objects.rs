@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use sha1::{Digest, Sha1};
 
-use super::commit::ShallowBoundary;
 use super::enumerate::Listed;
 use super::loose::LooseObjects;
 use super::recent::{self, RecentTrees};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
-use crate::repository::{libgit2, to_git2};
+use crate::repository::{libgit2, shallow_commits, to_git2};
 
 /// Bytes of objects that are kept, however many they are.
 const BUDGET: usize = 1024 * 1024;
@@ -68,7 +67,8 @@ pub(super) struct Objects<'r> {
     loose: LooseObjects,
     loose_misses: Misses,
     recent: &'r RecentTrees,
-    pub(super) shallow: ShallowBoundary,
+    /// Where the history of a shallow clone ends.
+    pub(super) shallow: HashSet<Oid>,
     sent_large_trees: Vec<Listed>,
     kept: HashMap<Oid, Arc<Object>>,
     oldest_first: VecDeque<Oid>,
@@ -76,21 +76,25 @@ pub(super) struct Objects<'r> {
 }
 
 impl<'r> Objects<'r> {
-    pub(super) fn new(repository: &'r git2::Repository, recent: &'r RecentTrees) -> Self {
+    /// # Errors
+    ///
+    /// When the boundary of a shallow clone cannot be read.
+    pub(super) fn new(repository: &'r git2::Repository, recent: &'r RecentTrees) -> Result<Self, Failure> {
         libgit2::set_up();
-        Self {
+        let shallow = shallow_commits(repository.commondir())?;
+        Ok(Self {
             repository,
             odb: None,
             read_bytes: 0,
             loose: LooseObjects::new(repository.commondir()),
             loose_misses: Misses::default(),
             recent,
-            shallow: ShallowBoundary::read(repository.commondir()),
+            shallow: shallow.into_iter().collect(),
             sent_large_trees: Vec::new(),
             kept: HashMap::new(),
             oldest_first: VecDeque::new(),
             kept_bytes: 0,
-        }
+        })
     }
 
     pub(super) fn read(&mut self, oid: Oid) -> Result<Arc<Object>, Failure> {

@@ -6,8 +6,6 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap, HashSet};
-use std::fs;
-use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::commit::CommitHeader;
@@ -127,28 +125,6 @@ impl Repository {
             return Ok(None);
         }
         self.ahead(remote, &[local]).map(|ahead| Some(ahead.commits))
-    }
-
-    /// The commits whose parents a shallow clone does not have: the `shallow` file of the common directory.
-    ///
-    /// # Errors
-    ///
-    /// Fails where the file is there and cannot be read or understood.
-    pub fn shallow_commits(&self) -> Result<Vec<Oid>, Failure> {
-        let path = self.common_dir().join("shallow");
-        let unreadable =
-            |problem: &str| Failure::new(Kind::Local, format!("reading {}: {problem}", path.display()));
-        let content = match fs::read(&path) {
-            Ok(content) => content,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(unreadable(&error.to_string())),
-        };
-        content
-            .split(|&byte| byte == b'\n')
-            .map(<[u8]>::trim_ascii)
-            .filter(|line| !line.is_empty())
-            .map(|line| Oid::from_hex(line).ok_or_else(|| unreadable("a line is not an object id")))
-            .collect()
     }
 }
 
@@ -319,6 +295,7 @@ fn read_commit(odb: &git2::Odb<'_>, oid: Oid) -> Result<Option<Painted>, Failure
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::Path;
 
     use super::super::testing::Sandbox;
