@@ -7,12 +7,17 @@
 //! What was connected after the last push is used first, for a fast-forward from the tip that was confirmed then and
 //! for nothing else. Whatever else comes of it is silently decided from a fresh connection, which there is once in
 //! any case: a kept one is neither waited for nor believed twice.
+//!
+//! While a fresh connection is made, so is the pack of a fast-forward from that tip. It is used if that is what the
+//! advertisement asks for, and made again if not.
 
 mod conflict;
+mod guess;
 mod packing;
 mod route;
 mod steps;
 
+use std::cell::Cell;
 use std::future::{Future, ready};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -31,6 +36,7 @@ use crate::send_pack::{Command, Report};
 use crate::state::{Outcome, RemoteTip, Survey, Unconfirmed};
 use crate::transport::{Background, Kept, PushFailure, Session, Settings, SharedClient};
 use conflict::{CONFLICTS, conflict_ref};
+use guess::Guess;
 use packing::{EMPTY, PACK_PIECES};
 use route::Way;
 
@@ -49,13 +55,15 @@ pub struct RemotePusher {
     background: Background,
     http: SharedClient,
     kept: Kept<Arc<Way>>,
+    /// The tip that the last attempt left the remote at: good for one guess.
+    confirmed: Cell<Option<Oid>>,
     /// The last tip that was to be preserved, and the name chosen for it. Each try for a tip uses the same one, so that a
     /// try whose outcome is unknown, and which arrives late, makes no second branch.
     conflict: Mutex<Option<(Oid, String)>>,
 }
 
 /// How far an attempt has come, so that one that is cut off can still be told about.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Progress {
     remote: Option<RemoteTip>,
     tip: Option<Oid>,
@@ -69,7 +77,43 @@ struct Progress {
     unconfirmed: Option<Unconfirmed>,
     /// What a hook said to one of these over a kept connection: the tip and the remote's at that time.
     declined: Option<(Oid, Option<Oid>, Failure)>,
+    /// The pack that is made while the connection is.
+    guess: Option<Guess>,
+    /// The tip that the remote has confirmed, to be remembered.
+    confirmed: Option<Oid>,
+    /// What to keep ready for the next push, once this one was told.
+    next: Option<Next>,
     steps: Steps,
+}
+
+/// One push of a branch.
+#[derive(Debug)]
+struct Push<'a> {
+    refname: &'a str,
+    tip: Oid,
+    /// Where the remote is to be, so that it is moved from there and from nowhere else.
+    previous: Option<Oid>,
+    /// The boundary of the local repository, if it is a shallow clone.
+    shallow: Vec<Oid>,
+}
+
+impl Push<'_> {
+    fn unconfirmed(&self, stats: PackStats) -> Unconfirmed {
+        Unconfirmed {
+            commit: self.tip,
+            previous: self.previous,
+            commits: stats.commits as u64,
+            bytes: stats.bytes,
+        }
+    }
+}
+
+/// What the next push may be made over.
+struct Next {
+    way: Arc<Way>,
+    tip: Oid,
+    /// `None` where there has to be a connection first.
+    session: Option<Box<dyn Session>>,
 }
 
 impl Progress {
@@ -96,6 +140,7 @@ enum Look {
     Work {
         tip: Oid,
         previous: Option<Oid>,
+        shallow: Vec<Oid>,
     },
     Diverged {
         tip: Oid,
@@ -117,6 +162,7 @@ impl RemotePusher {
             http: SharedClient::new(route.keep_connection),
             kept,
             route,
+            confirmed: Cell::default(),
             conflict: Mutex::default(),
         }
     }
@@ -133,14 +179,15 @@ impl RemotePusher {
                 }
                 progress.look_again();
             }
+            progress.guess = self.guess(&way, &progress.steps);
             let mut session = self.connect_by(&way).await?;
             let look = self.look(&*session, progress).await?;
             if let Some(push) = progress.arrived(&look) {
-                self.remember(push.commit).await;
+                progress.confirmed = Some(push.commit);
                 self.keep_ready(&way, session);
                 return Ok(pushed(push));
             }
-            let (tip, previous) = match look {
+            let (tip, previous, shallow) = match look {
                 Look::NoBranch => {
                     session.finish();
                     return Ok(Outcome::UpToDate { tip: None });
@@ -156,7 +203,7 @@ impl RemotePusher {
                 } => {
                     let (failure, comparable) = self.divergence(tip, remote, relation);
                     progress.diverged = Some((failure.clone(), comparable));
-                    let preserved = self.end_diverged(session, tip, preserve).await;
+                    let preserved = self.end_diverged(session, &way, tip, preserve).await;
                     return Ok(Outcome::Diverged {
                         tip,
                         failure,
@@ -164,7 +211,11 @@ impl RemotePusher {
                         preserved,
                     });
                 }
-                Look::Work { tip, previous } => (tip, previous),
+                Look::Work {
+                    tip,
+                    previous,
+                    shallow,
+                } => (tip, previous, shallow),
             };
             progress.had_work = true;
             if let Some((declined, at, failure)) = progress.declined.take()
@@ -174,13 +225,13 @@ impl RemotePusher {
                 session.finish();
                 return Err(failure);
             }
-            let refname = &self.side.target().refname;
-            let (report, stats) = self.send(&mut *session, refname, tip, previous, progress).await?;
+            let push = self.push(tip, previous, shallow);
+            let (report, stats) = self.send(&mut *session, &way, &push, progress).await?;
             if report.is_success() {
-                return Ok(self.succeed(session, &way, tip, previous, stats, progress).await);
+                return Ok(self.succeed(session, &way, &push, stats, progress));
             }
             session.finish();
-            let failure = refusal(refname, &report);
+            let failure = refusal(push.refname, &report);
             if report.unpack.is_err()
                 || !report
                     .reference
@@ -217,10 +268,11 @@ impl RemotePusher {
     ) -> Option<Outcome> {
         let compared = self.side.ask(move |side| {
             let Some(tip) = side.tip()? else { return Ok(None) };
+            let shallow = side.repository().shallow_commits()?;
             let relation = side.relation(tip, Some(confirmed))?;
-            Ok(Some(tip).filter(|_| relation == Relation::Ahead))
+            Ok(Some((tip, shallow)).filter(|_| relation == Relation::Ahead))
         });
-        let Ok(Some(tip)) = compared.await else {
+        let Ok(Some((tip, shallow))) = compared.await else {
             session.finish();
             return None;
         };
@@ -228,18 +280,17 @@ impl RemotePusher {
         progress.tip = Some(tip);
         progress.had_work = true;
         progress.remote = Some(RemoteTip::At(confirmed));
-        let previous = Some(confirmed);
-        let refname = &self.side.target().refname;
-        match self.send(&mut *session, refname, tip, previous, progress).await {
+        let push = self.push(tip, Some(confirmed), shallow);
+        match self.send(&mut *session, way, &push, progress).await {
             Ok((report, stats)) if report.is_success() => {
-                Some(self.succeed(session, way, tip, previous, stats, progress).await)
+                Some(self.succeed(session, way, &push, stats, progress))
             }
             Ok((report, _)) => {
                 session.finish();
-                let failure = refusal(refname, &report);
+                let failure = refusal(push.refname, &report);
                 tracing::debug!(%failure, "refused over the kept connection: looking again");
                 if failure.kind() == Kind::Rejected {
-                    progress.declined = Some((tip, previous, failure));
+                    progress.declined = Some((tip, push.previous, failure));
                 }
                 None
             }
@@ -250,34 +301,58 @@ impl RemotePusher {
         }
     }
 
-    /// Notes a confirmed push, and makes the next one ready: not before this one has succeeded, but before the
-    /// remote has run its hooks.
-    async fn succeed(
+    /// Notes a confirmed push, and what the next one may be made over. The remote is still running its hooks.
+    fn succeed(
         &self,
         session: Box<dyn Session>,
         way: &Arc<Way>,
-        tip: Oid,
-        previous: Option<Oid>,
+        push: &Push<'_>,
         stats: PackStats,
         progress: &mut Progress,
     ) -> Outcome {
+        let tip = push.tip;
         progress.remote = Some(RemoteTip::At(tip));
-        if !self.is_kept_ready(way) {
-            session.finish();
-        } else if let Some(session) = session.finish_for_next(&self.side.target().refname, tip) {
-            self.kept.keep(Arc::clone(way), tip, ready(Ok(session)));
+        progress.confirmed = Some(tip);
+        if self.is_kept_ready(way) {
+            progress.next = Some(Next {
+                way: Arc::clone(way),
+                tip,
+                session: session.finish_for_next(push.refname, tip),
+            });
         } else {
-            let (connecting, limit) = (Arc::clone(way), self.route.timeouts.connect);
-            let connecting = async move { connecting.connect(limit).await };
-            self.kept.keep(Arc::clone(way), tip, connecting);
+            session.finish();
         }
-        self.remember(tip).await;
-        pushed(Unconfirmed {
-            commit: tip,
+        pushed(push.unconfirmed(stats))
+    }
+
+    /// Makes the next push ready. Connecting takes time on this thread, so whoever waits for this push is told first:
+    /// it begins when the attempt has ended.
+    fn make_ready(&self, next: Next) {
+        let Next { way, tip, session } = next;
+        if let Some(session) = session {
+            self.kept.keep(way, tip, ready(Ok(session)));
+        } else {
+            let (connecting, limit) = (Arc::clone(&way), self.route.timeouts.connect);
+            self.kept
+                .keep(way, tip, async move { connecting.connect(limit).await });
+        }
+    }
+
+    /// Begins to make the pack that will be wanted if neither side has done anything but what is expected.
+    fn guess(&self, way: &Way, steps: &Steps) -> Option<Guess> {
+        let confirmed = self.confirmed.take()?;
+        way.transport
+            .takes_pack()
+            .then(|| Guess::begin(&self.side, confirmed, steps))
+    }
+
+    fn push(&self, tip: Oid, previous: Option<Oid>, shallow: Vec<Oid>) -> Push<'_> {
+        Push {
+            refname: &self.side.target().refname,
+            tip,
             previous,
-            commits: stats.commits as u64,
-            bytes: stats.bytes,
-        })
+            shallow,
+        }
     }
 
     fn is_kept_ready(&self, way: &Way) -> bool {
@@ -293,11 +368,6 @@ impl RemotePusher {
             }
             _ => session.finish(),
         }
-    }
-
-    async fn connect(&self) -> Result<Box<dyn Session>, Failure> {
-        let way = self.find_way().await?;
-        self.connect_by(&way).await
     }
 
     /// The way to the remote as the configuration of this moment has it.
@@ -343,6 +413,7 @@ impl RemotePusher {
             .side
             .ask(move |side| {
                 let Some(tip) = side.tip()? else { return Ok(None) };
+                let shallow = side.repository().shallow_commits()?;
                 let relation = side.relation(tip, remote)?;
                 // Kept for the next start, which may find a tip there that is not here.
                 if matches!(relation, Relation::Same | Relation::Ahead | Relation::Behind)
@@ -350,10 +421,10 @@ impl RemotePusher {
                 {
                     side.remember_remote(remote);
                 }
-                Ok(Some((tip, relation)))
+                Ok(Some((tip, relation, shallow)))
             })
             .await?;
-        let Some((tip, relation)) = compared else {
+        let Some((tip, relation, shallow)) = compared else {
             return Ok(Look::NoBranch);
         };
         progress.tip = Some(tip);
@@ -366,39 +437,50 @@ impl RemotePusher {
                     relation,
                 }
             }
-            (_, previous) => Look::Work { tip, previous },
+            (_, previous) => Look::Work {
+                tip,
+                previous,
+                shallow,
+            },
         })
     }
 
-    /// Sends `tip` to `refname` on the remote.
+    /// Sends the command and the pack, which is the one that was guessed if that guess was right.
     async fn send(
         &self,
         session: &mut dyn Session,
-        refname: &str,
-        tip: Oid,
-        previous: Option<Oid>,
+        way: &Way,
+        push: &Push<'_>,
         progress: &mut Progress,
     ) -> Result<(Report, PackStats), Failure> {
         progress.steps.looked = Some(progress.steps.now());
-        let command = Command::new(refname, previous, tip)
+        let command = Command::new(push.refname, push.previous, push.tip)
             .map_err(|error| Failure::new(Kind::Local, error.to_string()))?;
-        let remote_has = session.advertisement().tips().collect();
-        let shallow = self.side.ask(|side| side.repository().shallow_commits()).await?;
-        let (sender, pack) = mpsc::channel(PACK_PIECES);
-        let request = PackRequest { tip, remote_has };
-        let packed = if session.takes_pack() {
-            packing::pack(&self.side, request, sender, progress.steps.on_packed())
-        } else {
-            drop(sender);
-            packing::count(&self.side, request)
+        let guessed = match progress.guess.take() {
+            Some(guess) => {
+                let began = guess.began;
+                let guessed = guess.for_push(push, session.advertisement().tips()).await;
+                progress.steps.guessed = guessed.is_some().then_some(began);
+                guessed
+            }
+            None => None,
         };
-        progress.sending = Some(Unconfirmed {
-            commit: tip,
-            previous,
-            commits: 0,
-            bytes: 0,
+        let (pack, packed) = guessed.unwrap_or_else(|| {
+            let request = PackRequest {
+                tip: push.tip,
+                remote_has: session.advertisement().tips().collect(),
+            };
+            let (sender, pack) = mpsc::channel(PACK_PIECES);
+            let packed = if way.transport.takes_pack() {
+                packing::pack(&self.side, request, sender, progress.steps.on_packed())
+            } else {
+                drop(sender);
+                packing::count(&self.side, request)
+            };
+            (pack, packed)
         });
-        let sent = session.push(&command, &shallow, pack).await;
+        progress.sending = Some(push.unconfirmed(EMPTY));
+        let sent = session.push(&command, &push.shallow, pack).await;
         progress.steps.reported = Some(progress.steps.now());
         match sent {
             Ok(report) => {
@@ -417,31 +499,12 @@ impl RemotePusher {
             Err(PushFailure { failure, sent }) => {
                 progress.sending = if sent {
                     let stats = packed.await.ok().and_then(Result::ok).unwrap_or(EMPTY);
-                    let (commits, bytes) = (stats.commits as u64, stats.bytes);
-                    Some(Unconfirmed {
-                        commit: tip,
-                        previous,
-                        commits,
-                        bytes,
-                    })
+                    Some(push.unconfirmed(stats))
                 } else {
                     None
                 };
                 Err(failure)
             }
-        }
-    }
-
-    async fn remember(&self, tip: Oid) {
-        let remembered = self
-            .side
-            .ask(move |side| {
-                side.remember_remote(tip);
-                Ok(())
-            })
-            .await;
-        if let Err(failure) = remembered {
-            tracing::warn!(%failure, "the remote-tracking ref could not be updated");
         }
     }
 
@@ -464,6 +527,7 @@ impl RemotePusher {
     async fn end_diverged(
         &self,
         mut session: Box<dyn Session>,
+        way: &Way,
         tip: Oid,
         preserve: bool,
     ) -> Option<Result<String, Failure>> {
@@ -471,7 +535,7 @@ impl RemotePusher {
             session.finish();
             return None;
         }
-        let preserved = self.preserve(&mut *session, tip).await;
+        let preserved = self.preserve(&mut *session, way, tip).await;
         if preserved.is_ok() {
             session.finish();
         }
@@ -480,7 +544,7 @@ impl RemotePusher {
 
     /// Puts the local tip on the remote under a name of its own, over the connection that found the
     /// divergence. A tip that is kept there already (a restart forgets that) stays where it is.
-    async fn preserve(&self, session: &mut dyn Session, tip: Oid) -> Result<String, Failure> {
+    async fn preserve(&self, session: &mut dyn Session, way: &Way, tip: Oid) -> Result<String, Failure> {
         let refs = session.advertisement().refs();
         if let Some((_, kept)) = refs
             .iter()
@@ -489,8 +553,12 @@ impl RemotePusher {
             return Ok(kept.clone());
         }
         let refname = self.conflict_ref(tip, refs);
-        let mut progress = Progress::default();
-        let (report, _) = self.send(session, &refname, tip, None, &mut progress).await?;
+        let shallow = self.side.ask(|side| side.repository().shallow_commits()).await?;
+        let push = Push {
+            refname: &refname,
+            ..self.push(tip, None, shallow)
+        };
+        let (report, _) = self.send(session, way, &push, &mut Progress::default()).await?;
         if report.is_success() {
             Ok(refname)
         } else {
@@ -515,11 +583,15 @@ impl RemotePusher {
         }
     }
 
-    /// The branch as it stands after an attempt that saw `remote`.
-    async fn survey_after(&self, remote: RemoteTip) -> Option<Survey> {
+    /// The branch as it stands after an attempt that saw `remote`. What was confirmed is remembered first: that it cannot
+    /// be is no failure of the push.
+    async fn survey_after(&self, remote: RemoteTip, confirmed: Option<Oid>) -> Option<Survey> {
         let surveyed = self
             .side
             .ask(move |side| {
+                if let Some(tip) = confirmed {
+                    side.remember_remote(tip);
+                }
                 let remote = match remote {
                     RemoteTip::Unseen => side.last_known_remote()?,
                     RemoteTip::Absent => None,
@@ -565,7 +637,14 @@ impl Pusher for RemotePusher {
         let run = self.run(preserve, &mut progress);
         let result = self.within_limit(run).await;
         let remote = progress.remote.unwrap_or(RemoteTip::Unseen);
-        let survey = self.survey_after(remote).await;
+        let survey = self.survey_after(remote, progress.confirmed).await;
+        if let Some(next) = progress.next {
+            self.make_ready(next);
+        }
+        if let (Ok(Outcome::Pushed { .. } | Outcome::UpToDate { .. }), RemoteTip::At(tip)) = (&result, remote)
+        {
+            self.confirmed.set(Some(tip));
+        }
         progress.steps.log();
         let outcome = match (result, progress.tip, progress.diverged, remote) {
             (Ok(outcome), ..) => outcome,
@@ -602,10 +681,11 @@ impl Pusher for RemotePusher {
     async fn probe(&self, preserve: bool) -> Probed {
         let mut progress = Progress::default();
         let look = async {
-            let session = self.connect().await?;
+            let way = self.find_way().await?;
+            let session = self.connect_by(&way).await?;
             let look = self.look(&*session, &mut progress).await;
             let preserved = if let Ok(Look::Diverged { tip, .. }) = look {
-                let preserved = self.end_diverged(session, tip, preserve).await;
+                let preserved = self.end_diverged(session, &way, tip, preserve).await;
                 preserved.map(|preserved| (tip, preserved))
             } else {
                 session.finish();
@@ -625,7 +705,7 @@ impl Pusher for RemotePusher {
             reconciled,
             preserved,
             remote,
-            survey: self.survey_after(remote).await,
+            survey: self.survey_after(remote, None).await,
         }
     }
 

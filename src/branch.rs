@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
+use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
@@ -34,14 +35,24 @@ pub struct Target {
     pub remote_name: Option<String>,
 }
 
+/// The commits that the remote lacked when they were last counted.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    /// What the remote had; `None` is nothing.
+    basis: Option<Oid>,
+    tip: Oid,
+    ahead: Ahead,
+    /// Whether the tip is known to contain the basis, so that nothing on top of the tip is in the basis.
+    contains_basis: bool,
+}
+
 /// A repository with one of its branches, to be asked from a blocking thread.
 #[derive(Debug)]
 pub struct LocalSide {
     repository: Repository,
     target: Target,
-    /// The last answer to [`LocalSide::survey`] and what it was counted against, so that each commit of a
-    /// long outage costs the counting of one commit, not of all.
-    counted: Option<(Option<Oid>, Oid, Ahead)>,
+    /// So that each commit of a long outage costs the counting of one commit, not of all.
+    counted: Option<Counted>,
     /// The remote's tip as last confirmed, where there is no remote-tracking ref to keep it.
     confirmed: Option<Oid>,
     /// When packs had last come or gone before the repository was opened.
@@ -143,8 +154,13 @@ impl LocalSide {
                 .last_known_remote()?
                 .filter(|known| self.repository.has_commit(*known)),
         };
-        let ahead = self.count_ahead(tip, basis)?;
+        let Counted {
+            ahead,
+            contains_basis,
+            ..
+        } = self.count_ahead(tip, basis)?;
         let behind = match remote {
+            Some(remote) if basis == Some(remote) && contains_basis => Some(0),
             Some(remote) => self.repository.behind(tip, remote)?,
             None => Some(0),
         };
@@ -156,25 +172,57 @@ impl LocalSide {
         })
     }
 
-    fn count_ahead(&mut self, tip: Oid, basis: Option<Oid>) -> Result<Ahead, Failure> {
-        let ahead = match self.counted {
-            Some((counted_basis, counted_tip, ahead)) if counted_basis == basis && counted_tip == tip => {
-                ahead
-            }
-            Some((counted_basis, counted_tip, counted))
-                if counted_basis == basis && self.repository.is_ancestor_or_same(counted_tip, tip)? =>
-            {
-                let known: Vec<Oid> = basis.into_iter().chain([counted_tip]).collect();
-                let new = self.repository.ahead(tip, &known)?;
-                Ahead {
-                    commits: counted.commits + new.commits,
-                    oldest: [counted.oldest, new.oldest].into_iter().flatten().min(),
-                }
-            }
-            _ => self.repository.ahead(tip, basis.as_slice())?,
+    fn count_ahead(&mut self, tip: Oid, basis: Option<Oid>) -> Result<Counted, Failure> {
+        let counted = match self.counted.filter(|counted| counted.basis == basis) {
+            Some(counted) if counted.tip == tip => counted,
+            Some(counted) => self.count_on(counted, tip)?,
+            None => self.count(tip, basis)?,
         };
-        self.counted = Some((basis, tip, ahead));
-        Ok(ahead)
+        self.counted = Some(counted);
+        Ok(counted)
+    }
+
+    fn count(&self, tip: Oid, basis: Option<Oid>) -> Result<Counted, Failure> {
+        let chain = match basis {
+            Some(basis) => self.repository.chain(tip, basis)?,
+            None => None,
+        };
+        Ok(Counted {
+            basis,
+            tip,
+            contains_basis: chain.is_some() || basis.is_none(),
+            ahead: match chain {
+                Some(chain) => chain,
+                None => self.repository.ahead(tip, basis.as_slice())?,
+            },
+        })
+    }
+
+    /// Counts only what has come since, if nothing was taken back.
+    fn count_on(&self, counted: Counted, tip: Oid) -> Result<Counted, Failure> {
+        let chain = if counted.contains_basis {
+            self.repository.chain(tip, counted.tip)?
+        } else {
+            None
+        };
+        let new = match chain {
+            Some(chain) => chain,
+            None if self.repository.is_ancestor_or_same(counted.tip, tip)? => {
+                let known: Vec<Oid> = counted.basis.into_iter().chain([counted.tip]).collect();
+                self.repository.ahead(tip, &known)?
+            }
+            None => return self.count(tip, counted.basis),
+        };
+        let Ahead { commits, oldest } = counted.ahead;
+        let ahead = Ahead {
+            commits: commits + new.commits,
+            oldest: [oldest, new.oldest].into_iter().flatten().min(),
+        };
+        Ok(Counted {
+            tip,
+            ahead,
+            ..counted
+        })
     }
 }
 
@@ -253,6 +301,29 @@ impl SharedSide {
                 Err(failure)
             }
         }
+    }
+
+    /// Makes the pack of the branch's tip of this moment for a remote that is at `confirmed`, if a few commits in a row lead
+    /// from there to it; names them first, the tip last. Otherwise it is `None`, and nothing is named or sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`SharedSide::stream_pack`], and when the branch cannot be read.
+    pub fn stream_pack_from(
+        &self,
+        confirmed: Oid,
+        commits: oneshot::Sender<Vec<Oid>>,
+        sender: Sender<Result<Bytes, Failure>>,
+    ) -> Result<Option<PackStats>, Failure> {
+        let side = LocalSide::open(self.target.clone())?;
+        let Some(tip) = side.tip()? else { return Ok(None) };
+        pack::stream_chain(
+            side.repository().raw(),
+            (confirmed, tip),
+            &self.recent,
+            sender,
+            |chain| commits.send(chain).is_ok(),
+        )
     }
 
     fn close(&self) {

@@ -3,6 +3,7 @@
 //! With `pack` the only user of git2. Everything blocks, so it is called from blocking threads. It never
 //! writes a local branch, an object or the configuration; the one thing it writes is a remote-tracking ref.
 
+mod chain;
 mod commit;
 mod history;
 pub(crate) mod libgit2;

@@ -69,13 +69,14 @@ export class DaemonPeer {
     this.steps.push({
       notice,
       connect: connected,
-      // From the advertisement to the whole pack: what `client` is the sum of.
+      // From the advertisement to the whole pack. What was done while the connection was made takes no time here.
       look: done.looked_ms - connected,
       pack: packed - done.looked_ms,
       server: Math.max(0, done.reported_ms - packed),
       settle: done.ended_ms - done.reported_ms,
       tell: Math.max(0, pushedAt - movedAt - notice - done.ended_ms),
-      client: packed - connected,
+      // From where that work began, be it before the connection was there.
+      client: packed - (done.guessed_ms ?? connected),
     });
   }
 

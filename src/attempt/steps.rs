@@ -11,6 +11,8 @@ pub(super) struct Steps {
     start: Instant,
     /// The advertisement was read; none over a connection that was kept ready.
     pub(super) connected: Option<Duration>,
+    /// The pack was begun before that, as the guess that turned out right.
+    pub(super) guessed: Option<Duration>,
     /// The local tip and what the remote has were compared.
     pub(super) looked: Option<Duration>,
     packed: Arc<OnceLock<Duration>>,
@@ -23,6 +25,7 @@ impl Default for Steps {
         Self {
             start: Instant::now(),
             connected: None,
+            guessed: None,
             looked: None,
             packed: Arc::default(),
             reported: None,
@@ -52,6 +55,7 @@ impl Steps {
         let ms = |duration: Option<Duration>| duration.map(|duration| duration.as_secs_f64() * 1e3);
         tracing::debug!(
             connected_ms = ms(self.connected),
+            guessed_ms = ms(self.guessed),
             looked_ms = ms(self.looked),
             packed_ms = ms(self.packed.get().copied()),
             reported_ms = ms(self.reported),

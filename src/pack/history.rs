@@ -24,7 +24,7 @@ pub(super) fn missing_commits(
     remote_has: &[Oid],
 ) -> Result<Vec<Commit>, Failure> {
     let has: HashSet<Oid> = remote_has.iter().copied().collect();
-    if let Some(chain) = short_chain(objects, tip, &has)? {
+    if let Some(chain) = short_chain(objects, tip, |oid| has.contains(&oid))? {
         return Ok(chain);
     }
     let mut walk = Walk {
@@ -45,14 +45,14 @@ pub(super) fn missing_commits(
 }
 
 /// The common case, a few commits on top of what the remote has, without a look at its other tips.
-fn short_chain(
+pub(super) fn short_chain(
     objects: &mut Objects<'_>,
     tip: Oid,
-    has: &HashSet<Oid>,
+    has: impl Fn(Oid) -> bool,
 ) -> Result<Option<Vec<Commit>>, Failure> {
     let mut chain = Vec::new();
     let mut oid = tip;
-    while !has.contains(&oid) {
+    while !has(oid) {
         let commit = objects.commit(oid)?;
         let [parent] = *commit.parents else {
             return Ok(None);

@@ -22,11 +22,13 @@ mod tree;
 
 use std::io::Write;
 
-pub use channel::{ChannelWriter, stream_pack};
+pub use channel::{ChannelWriter, stream_chain, stream_pack};
 pub use recent::RecentTrees;
 
 use crate::failure::Failure;
 use crate::oid::Oid;
+use commit::Commit;
+use objects::Objects;
 
 /// What to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,19 +63,27 @@ pub fn write_pack(
     recent: &RecentTrees,
     out: &mut dyn Write,
 ) -> Result<PackStats, Failure> {
-    let mut objects = objects::Objects::new(repository, recent)?;
+    let mut objects = Objects::new(repository, recent)?;
     let commits = history::missing_commits(&mut objects, request.tip, &request.remote_has)?;
+    write_commits(&mut objects, &commits, out)
+}
+
+fn write_commits(
+    objects: &mut Objects<'_>,
+    commits: &[Commit],
+    out: &mut dyn Write,
+) -> Result<PackStats, Failure> {
     let mut enumeration = enumerate::Enumeration::default();
     let mut encoder = encode::Encoder::default();
     let mut early = encode::Early::default();
     let mut late = Vec::new();
-    for commit in &commits {
+    for commit in commits {
         out.flush().map_err(|error| stream::not_written(&error))?;
-        for &listed in enumeration.list_commit(&mut objects, commit)? {
+        for &listed in enumeration.list_commit(objects, commit)? {
             if listed.is_blob || early.is_full() {
                 late.push(listed);
             } else {
-                early.add(|out| encoder.encode(&mut objects, listed, out))?;
+                early.add(|out| encoder.encode(objects, listed, out))?;
                 objects.note_sent(listed);
             }
         }
@@ -85,7 +95,7 @@ pub fn write_pack(
         .write_to(&mut pack)
         .map_err(|error| stream::not_written(&error))?;
     for &listed in &late {
-        encoder.encode(&mut objects, listed, &mut pack)?;
+        encoder.encode(objects, listed, &mut pack)?;
         objects.note_sent(listed);
     }
     let bytes = pack.finish()?;

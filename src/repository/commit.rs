@@ -3,7 +3,55 @@
 //! libgit2 refuses a commit whose author or date it cannot make sense of. git and its servers take such commits, which
 //! old importers have written by the thousand, so they are read here without those lines.
 
+use std::collections::HashSet;
+
+use super::{Repository, failure, shallow_commits, to_git2};
+use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
+
+/// The commits of a repository, each with the parents that are there to be read: none behind the boundary of a shallow
+/// clone.
+pub(super) struct Commits<'repo> {
+    odb: git2::Odb<'repo>,
+    shallow: HashSet<Oid>,
+}
+
+impl<'repo> Commits<'repo> {
+    /// # Errors
+    ///
+    /// When that boundary cannot be read.
+    pub(super) fn of(repository: &'repo Repository) -> Result<Self, Failure> {
+        let odb = repository
+            .raw()
+            .odb()
+            .map_err(|error| failure("opening the object database", &error))?;
+        let shallow = shallow_commits(repository.common_dir())?.into_iter().collect();
+        Ok(Self { odb, shallow })
+    }
+
+    /// Reads one; `None` where it is not there.
+    ///
+    /// # Errors
+    ///
+    /// When it is corrupt, or no commit.
+    pub(super) fn read(&self, oid: Oid) -> Result<Option<CommitHeader>, Failure> {
+        let object = match self.odb.read(to_git2(oid)) {
+            Ok(object) => object,
+            Err(error) if error.code() == git2::ErrorCode::NotFound => return Ok(None),
+            Err(error) => return Err(failure(format_args!("reading commit {oid}"), &error)),
+        };
+        let unusable = |what: &str| Failure::new(Kind::Local, format!("reading commit {oid}: {what}"));
+        if object.kind() != git2::ObjectType::Commit {
+            return Err(unusable("it is not a commit"));
+        }
+        let mut header =
+            CommitHeader::parse(object.data()).ok_or_else(|| unusable("its header is malformed"))?;
+        if self.shallow.contains(&oid) {
+            header.parents.clear();
+        }
+        Ok(Some(header))
+    }
+}
 
 /// The lines of a commit's header that matter here.
 #[derive(Debug, PartialEq, Eq)]

@@ -5,11 +5,11 @@
 //! (libgit2's own walks look for that boundary in the wrong place in a linked worktree, and only once.)
 
 use std::collections::hash_map::Entry;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BinaryHeap, HashMap};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::commit::CommitHeader;
-use super::{Ahead, Relation, Repository, failure, to_git2};
+use super::commit::Commits;
+use super::{Ahead, Relation, Repository, to_git2};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 
@@ -47,6 +47,9 @@ impl Repository {
         if remote == local {
             return Ok(Relation::Same);
         }
+        if self.chain(local, remote)?.is_some() {
+            return Ok(Relation::Ahead);
+        }
         if self.has_commit(remote) {
             return Walk::new(self)?.relation(local, remote);
         }
@@ -67,7 +70,7 @@ impl Repository {
     ///
     /// Fails where `descendant` or a commit in its history is missing or corrupt.
     pub fn is_ancestor_or_same(&self, ancestor: Oid, descendant: Oid) -> Result<bool, Failure> {
-        if ancestor == descendant {
+        if self.chain(descendant, ancestor)?.is_some() {
             return Ok(true);
         }
         if !self.has_commit(ancestor) {
@@ -129,7 +132,7 @@ impl Repository {
 }
 
 /// Seconds since 1970, as git stores them.
-fn system_time(seconds: i64) -> Option<SystemTime> {
+pub(super) fn system_time(seconds: i64) -> Option<SystemTime> {
     let distance = Duration::from_secs(seconds.unsigned_abs());
     if seconds >= 0 {
         UNIX_EPOCH.checked_add(distance)
@@ -149,8 +152,7 @@ enum Missing {
 
 /// A walk from tips to their ancestors, youngest first, that paints each commit with the sides it is reached from.
 struct Walk<'repo> {
-    odb: git2::Odb<'repo>,
-    shallow: HashSet<Oid>,
+    stored: Commits<'repo>,
     commits: HashMap<Oid, Painted>,
     queue: BinaryHeap<(i64, Oid)>,
     /// How many commits in the queue have each paint.
@@ -166,13 +168,8 @@ struct Painted {
 
 impl<'repo> Walk<'repo> {
     fn new(repository: &'repo Repository) -> Result<Self, Failure> {
-        let odb = repository
-            .raw()
-            .odb()
-            .map_err(|error| failure("opening the object database", &error))?;
         Ok(Self {
-            odb,
-            shallow: repository.shallow_commits()?.into_iter().collect(),
+            stored: Commits::of(repository)?,
             commits: HashMap::new(),
             queue: BinaryHeap::new(),
             waiting: [0; _],
@@ -233,13 +230,13 @@ impl<'repo> Walk<'repo> {
     fn paint(&mut self, oid: Oid, paint: Paint, missing: Missing) -> Result<(), Failure> {
         let commit = match self.commits.entry(oid) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => match read_commit(&self.odb, oid)? {
-                Some(mut commit) => {
-                    if self.shallow.contains(&oid) {
-                        commit.parents.clear();
-                    }
-                    entry.insert(commit)
-                }
+            Entry::Vacant(entry) => match self.stored.read(oid)? {
+                Some(header) => entry.insert(Painted {
+                    paint: 0,
+                    is_queued: false,
+                    time: header.time,
+                    parents: header.parents,
+                }),
                 None if is_optional(paint, missing) => return Ok(()),
                 None => {
                     return Err(Failure::new(
@@ -271,26 +268,6 @@ fn is_optional(paint: Paint, missing: Missing) -> bool {
         REMOTE => missing == Missing::Ends,
         _ => true,
     }
-}
-
-fn read_commit(odb: &git2::Odb<'_>, oid: Oid) -> Result<Option<Painted>, Failure> {
-    let object = match odb.read(to_git2(oid)) {
-        Ok(object) => object,
-        Err(error) if error.code() == git2::ErrorCode::NotFound => return Ok(None),
-        Err(error) => return Err(failure(format_args!("reading commit {oid}"), &error)),
-    };
-    let unusable = |what: &str| Failure::new(Kind::Local, format!("reading commit {oid}: {what}"));
-    if object.kind() != git2::ObjectType::Commit {
-        return Err(unusable("it is not a commit"));
-    }
-    let CommitHeader { parents, time, .. } =
-        CommitHeader::parse(object.data()).ok_or_else(|| unusable("its header is malformed"))?;
-    Ok(Some(Painted {
-        paint: 0,
-        is_queued: false,
-        time,
-        parents,
-    }))
 }
 
 #[cfg(test)]

@@ -66,6 +66,12 @@ pub trait Transport: Send + Sync {
         false
     }
 
+    /// Whether its sessions send the pack that they are given. Where they do not, they make their own, and drop what they
+    /// are given.
+    fn takes_pack(&self) -> bool {
+        true
+    }
+
     /// Connects and reads what the remote advertises. Dropping the future leaves nothing behind.
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>>;
 }
@@ -74,11 +80,6 @@ pub trait Transport: Send + Sync {
 pub trait Session: Send {
     /// What the remote advertises.
     fn advertisement(&self) -> &Advertisement;
-
-    /// Whether it sends the pack that it is given. One that does not makes its own, and drops what it is given.
-    fn takes_pack(&self) -> bool {
-        true
-    }
 
     /// Sends the command and the pack and reads the report; at most once. Dropping the future cancels the
     /// push.

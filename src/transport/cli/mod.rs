@@ -93,6 +93,10 @@ impl Transport for CliTransport {
         Some(&self.reason)
     }
 
+    fn takes_pack(&self) -> bool {
+        false
+    }
+
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
         Box::pin(async move {
             let refs = self.inner.read_refs().await?;
@@ -246,10 +250,6 @@ struct CliSession {
 impl Session for CliSession {
     fn advertisement(&self) -> &Advertisement {
         &self.advertisement
-    }
-
-    fn takes_pack(&self) -> bool {
-        false
     }
 
     fn push<'a>(
