@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -44,6 +43,20 @@ struct Counted {
     ahead: Ahead,
     /// Whether the tip is known to contain the basis, so that nothing on top of the tip is in the basis.
     contains_basis: bool,
+}
+
+impl Counted {
+    const fn in_sync(tip: Oid) -> Self {
+        Self {
+            basis: Some(tip),
+            tip,
+            ahead: Ahead {
+                commits: 0,
+                oldest: None,
+            },
+            contains_basis: true,
+        }
+    }
 }
 
 /// A repository with one of its branches, to be asked from a blocking thread.
@@ -147,6 +160,15 @@ impl LocalSide {
         let Some(tip) = self.tip()? else {
             return Ok(Survey::default());
         };
+        if remote == Some(tip) {
+            // As nearly each time that an idle daemon looks; without reading an object.
+            self.counted = Some(Counted::in_sync(tip));
+            return Ok(Survey {
+                tip: remote,
+                behind: Some(0),
+                ..Survey::default()
+            });
+        }
         // What the remote has and this repository lacks cannot be counted from; the last known tip can.
         let basis = match remote {
             Some(remote) if self.repository.has_commit(remote) => Some(remote),
@@ -335,9 +357,8 @@ impl SharedSide {
 #[derive(Debug)]
 pub struct WatchedBranch {
     side: SharedSide,
-    changed: Arc<Notify>,
-    /// `None` where the caller turned watching off.
-    watcher: Option<Arc<Mutex<Option<RefWatcher>>>>,
+    /// `None` where the caller turned watching off, and at the end.
+    watcher: RefCell<Option<Arc<RefWatcher>>>,
     next_poll: Cell<Instant>,
     /// Why only polling sees changes, once that was logged.
     polling_only: RefCell<Option<String>>,
@@ -347,19 +368,13 @@ impl WatchedBranch {
     /// Begins to follow the branch.
     #[must_use]
     pub fn start(side: SharedSide, common_dir: &Path, watch: bool) -> Self {
-        let changed = Arc::new(Notify::new());
         let watcher = watch.then(|| {
-            let wake = Arc::clone(&changed);
-            let target = side.target();
-            let watcher = RefWatcher::start(common_dir, &target.git_dir, &target.refname, move || {
-                wake.notify_one();
-            });
-            Arc::new(Mutex::new(Some(watcher)))
+            let Target { git_dir, refname, .. } = side.target();
+            Arc::new(RefWatcher::start(common_dir, git_dir, refname))
         });
         Self {
             side,
-            changed,
-            watcher,
+            watcher: RefCell::new(watcher),
             next_poll: Cell::new(Instant::now()),
             polling_only: RefCell::default(),
         }
@@ -391,17 +406,14 @@ impl WatchedBranch {
 
 impl Branch for WatchedBranch {
     async fn survey(&self, remote: Option<Oid>) -> Result<Survey, Failure> {
-        let watcher = self.watcher.clone();
+        let watcher = self.watcher.borrow().clone();
         let (reason, survey) = self
             .side
             .ask(move |side| {
                 // Armed before the ref is read: what changes later wakes us.
                 let reason = watcher.and_then(|watcher| {
-                    let mut watcher = watcher.lock().unwrap_or_else(PoisonError::into_inner);
-                    watcher.as_mut().and_then(|watcher| {
-                        watcher.rearm();
-                        watcher.is_polling_only()
-                    })
+                    watcher.rearm();
+                    watcher.is_polling_only()
                 });
                 Ok((reason, side.survey(remote)?))
             })
@@ -440,11 +452,12 @@ impl Branch for WatchedBranch {
     }
 
     async fn changed(&self) {
-        if self.watcher.is_none() {
+        let watcher = self.watcher.borrow().clone();
+        let Some(watcher) = watcher else {
             return std::future::pending().await;
-        }
+        };
         tokio::select! {
-            () = self.changed.notified() => {}
+            () = watcher.changed() => {}
             () = sleep_until(self.next_poll.get()) => {
                 // Until the look that follows says otherwise: a repository that cannot be read must not be
                 // asked in a spin.
@@ -454,15 +467,11 @@ impl Branch for WatchedBranch {
     }
 
     async fn close(&self) {
-        if let Some(watcher) = self.watcher.clone() {
-            let closed = spawn_blocking(move || {
-                let watcher = watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
-                if let Some(watcher) = watcher {
-                    watcher.close();
-                }
-            });
-            let _ = closed.await;
-        }
+        // When this returns, no look at the branch is under way that would hold the watcher.
         self.side.close();
+        if let Some(watcher) = self.watcher.take() {
+            // The kernel may take a while.
+            let _ = spawn_blocking(move || drop(watcher)).await;
+        }
     }
 }

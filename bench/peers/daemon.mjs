@@ -4,13 +4,15 @@ import { startPushDaemon, untilState, within } from '../../__test__/support/daem
 import { setTip } from '../repositories.mjs';
 
 const PUSH_LIMIT_MS = 300_000;
+/** The zero of this process's clock, on the one that processes share. */
+const ORIGIN_MS = Number(process.hrtime.bigint()) / 1e6 - performance.now();
 const ignore = () => {};
 
 /** A daemon that has found the remote to have everything. */
 export class DaemonPeer {
   #daemon;
   #repo;
-  #log = [];
+  #steps;
   #fail = ignore;
   /** What each push was divided into, in milliseconds. */
   steps = [];
@@ -22,8 +24,9 @@ export class DaemonPeer {
       remote: 'origin',
       repoPath: place.repo,
       logger: {
-        debug: (fields, message) =>
-          peer.#log.push({ at: performance.now(), fields: fields ?? {}, message }),
+        debug: (fields, message) => {
+          if (message === 'the steps of an attempt') peer.#steps = fields;
+        },
         info: ignore,
         warn: ignore,
         error: ignore,
@@ -41,7 +44,7 @@ export class DaemonPeer {
 
   /** Moves the branch and waits for the event; the milliseconds between. */
   async push(commit) {
-    this.#log.length = 0;
+    this.#steps = undefined;
     let listener;
     const pushed = new Promise((resolve, reject) => {
       listener = (event) => {
@@ -59,13 +62,12 @@ export class DaemonPeer {
   }
 
   #note(movedAt, pushedAt) {
-    const of = (message) => this.#log.findLast((line) => line.message === message);
-    const start = of('an attempt starts');
-    const done = of('the steps of an attempt')?.fields;
-    if (start === undefined || done === undefined) return;
+    const done = this.#steps;
+    if (done === undefined) return;
     const connected = done.connected_ms ?? 0;
     const packed = Math.max(done.packed_ms, done.looked_ms);
-    const notice = start.at - movedAt;
+    // By the daemon's own clock: the log line itself comes only when this thread is woken.
+    const notice = done.started_ms - ORIGIN_MS - movedAt;
     this.steps.push({
       notice,
       connect: connected,

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 #[derive(Debug, Clone)]
 pub(super) struct Steps {
     start: Instant,
+    /// The same on the clock that other programs can read.
+    started: Option<Duration>,
     /// The advertisement was read; none over a connection that was kept ready.
     pub(super) connected: Option<Duration>,
     /// The pack was begun before that, as the guess that turned out right.
@@ -24,6 +26,7 @@ impl Default for Steps {
     fn default() -> Self {
         Self {
             start: Instant::now(),
+            started: monotonic(),
             connected: None,
             guessed: None,
             looked: None,
@@ -54,6 +57,7 @@ impl Steps {
         }
         let ms = |duration: Option<Duration>| duration.map(|duration| duration.as_secs_f64() * 1e3);
         tracing::debug!(
+            started_ms = ms(self.started),
             connected_ms = ms(self.connected),
             guessed_ms = ms(self.guessed),
             looked_ms = ms(self.looked),
@@ -63,4 +67,16 @@ impl Steps {
             "the steps of an attempt"
         );
     }
+}
+
+/// The clock of `process.hrtime()`; without it nobody could tell how long a change of the ref went unnoticed.
+#[cfg(target_os = "linux")]
+fn monotonic() -> Option<Duration> {
+    use rustix::time::{ClockId, clock_gettime};
+    clock_gettime(ClockId::Monotonic).try_into().ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn monotonic() -> Option<Duration> {
+    None
 }

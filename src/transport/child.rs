@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::Background;
 #[cfg(unix)]
 use super::watchdog::Watchdog;
+use crate::tail::Tail;
 
 /// How long a child may take to clean up (git removes its lock files on SIGTERM) before it is killed.
 pub(super) const KILL_GRACE: Duration = Duration::from_millis(100);
@@ -27,9 +28,6 @@ const GROUP_POLL: Duration = Duration::from_millis(5);
 
 /// How long the last words of a child that has hung up are waited for.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// How much of a child's standard error is kept: its end tells what went wrong.
-const STDERR_TAIL: usize = 8 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exit {
@@ -50,7 +48,8 @@ impl Exit {
 pub(super) struct Child {
     /// Its process id, which is that of its group; another process may have it once the child was reaped.
     group: Option<u32>,
-    stderr: Arc<Mutex<Vec<u8>>>,
+    /// Its end tells what went wrong.
+    stderr: Arc<Mutex<Tail>>,
     stderr_ended: watch::Receiver<bool>,
     exit: watch::Receiver<Exit>,
     /// Dropping it tells the supervising task to end the group.
@@ -70,7 +69,7 @@ impl Child {
         let stdout = started.child.stdout.take().ok_or_else(missing)?;
         let stderr_pipe = started.child.stderr.take().ok_or_else(missing)?;
 
-        let stderr = Arc::new(Mutex::new(Vec::new()));
+        let stderr = Arc::new(Mutex::new(Tail::default()));
         let (alive, released) = oneshot::channel();
         let (reaped, exit) = watch::channel(Exit::NotYet);
         let (stderr_end, stderr_ended) = watch::channel(false);
@@ -129,7 +128,7 @@ impl Child {
     pub(super) async fn last_words(&mut self) -> String {
         let _ = timeout(LAST_WORDS, self.stderr_ended.wait_for(|&ended| ended)).await;
         let tail = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&tail).trim().to_owned()
+        String::from_utf8_lossy(tail.bytes()).trim().to_owned()
     }
 
     /// Returns when the child has exited and was reaped, with its status unless that could not be had.
@@ -141,13 +140,11 @@ impl Child {
     }
 }
 
-async fn keep_tail(mut pipe: ChildStderr, tail: &Mutex<Vec<u8>>) {
+async fn keep_tail(mut pipe: ChildStderr, tail: &Mutex<Tail>) {
     let mut chunk = [0; 4096];
     while let Ok(length @ 1..) = pipe.read(&mut chunk).await {
         let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-        tail.extend_from_slice(&chunk[..length]);
-        let excess = tail.len().saturating_sub(STDERR_TAIL);
-        tail.drain(..excess);
+        tail.push(&chunk[..length]);
     }
 }
 
@@ -285,7 +282,7 @@ mod tests {
         child.exited().await;
         let words = child.last_words().await;
         assert!(
-            words.ends_with("the reason") && words.len() <= STDERR_TAIL,
+            words.ends_with("the reason") && words.len() <= crate::tail::LIMIT,
             "{words}"
         );
     }

@@ -1,5 +1,7 @@
 //! Which files and directories tell of a ref, in git's "files" ref storage (gitrepository-layout).
 
+#[cfg(target_os = "linux")]
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +12,7 @@ const SYMBOLIC_DEPTH: usize = 5;
 const PER_WORKTREE: [&str; 3] = ["refs/bisect/", "refs/worktree/", "refs/rewritten/"];
 
 /// The places that can change the value of a ref.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct RefPaths {
     /// Parents before children, whether they exist or not.
     directories: Vec<PathBuf>,
@@ -59,10 +61,21 @@ impl RefPaths {
         &self.directories
     }
 
+    /// The names in a directory that lead to the files.
+    #[cfg(target_os = "linux")]
+    pub(super) fn names_in<'a>(&'a self, directory: &'a Path) -> impl Iterator<Item = &'a OsStr> {
+        let paths = self.directories.iter().chain(&self.files);
+        paths
+            .filter(move |path| path.parent() == Some(directory))
+            .filter_map(|path| path.file_name())
+    }
+
+    #[cfg(any(not(target_os = "linux"), test))]
     pub(super) fn is_directory(&self, path: &Path) -> bool {
         self.directories.iter().any(|directory| directory == path)
     }
 
+    #[cfg(any(not(target_os = "linux"), test))]
     pub(super) fn is_file(&self, path: &Path) -> bool {
         self.files.iter().any(|file| file == path)
     }
@@ -78,6 +91,7 @@ fn symbolic_target(file: &Path) -> Option<String> {
 
 /// Tells a directory from a later one at the same path. A number may be given again, so that this finds what
 /// events did not report, and does not replace them.
+#[cfg(any(not(target_os = "linux"), test))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DirectoryId {
     #[cfg(unix)]
@@ -88,6 +102,7 @@ pub(super) struct DirectoryId {
     created: Option<std::time::SystemTime>,
 }
 
+#[cfg(any(not(target_os = "linux"), test))]
 impl DirectoryId {
     /// `None` where there is no directory.
     pub(super) fn of(path: &Path) -> Option<Self> {

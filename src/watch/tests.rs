@@ -3,11 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc;
+
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
 use super::*;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// For how long nothing may come where nothing is to come.
+const QUIET: Duration = Duration::from_millis(200);
 
 struct Sandbox {
     directory: tempfile::TempDir,
@@ -59,66 +65,101 @@ impl Sandbox {
             .to_owned()
     }
 
-    fn watch(&self, refname: &str) -> Watched {
-        let (sender, woken) = mpsc::channel();
-        let watcher = RefWatcher::start(&self.git_dir(), &self.git_dir(), refname, move || {
-            // Nobody listens any more when a test has ended.
-            let _: Result<(), mpsc::SendError<()>> = sender.send(());
-        });
-        Watched { watcher, woken }
+    fn watch<E: Events>(&self, refname: &str) -> Watched<E> {
+        Watched::start(&self.git_dir(), refname)
     }
 }
 
-struct Watched {
-    watcher: RefWatcher,
-    woken: mpsc::Receiver<()>,
+struct Watched<E> {
+    watcher: Watcher<E>,
+    runtime: Runtime,
 }
 
-impl Watched {
+impl<E: Events> Watched<E> {
+    fn start(git_dir: &Path, refname: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let watcher = {
+            let _within = runtime.enter();
+            Watcher::start(git_dir, git_dir, refname)
+        };
+        Self { watcher, runtime }
+    }
+
+    fn wakes_within(&self, limit: Duration) -> bool {
+        let changed = async { timeout(limit, self.watcher.changed()).await };
+        self.runtime.block_on(changed).is_ok()
+    }
+
     /// Does what an owner does, until it sees what it waits for.
-    fn wait_until(&mut self, mut is_seen: impl FnMut() -> bool) {
+    fn wait_until(&self, mut is_seen: impl FnMut() -> bool) {
         loop {
             self.watcher.rearm();
             if is_seen() {
                 return;
             }
-            self.woken
-                .recv_timeout(TIMEOUT)
-                .expect("a change wakes whoever waits for it");
+            assert!(self.wakes_within(TIMEOUT), "a change wakes whoever waits for it");
         }
     }
 
     /// Waits without looking, for a change that was made before.
-    fn wait(&mut self) {
-        self.woken.recv_timeout(TIMEOUT).expect("the change wakes");
-        self.watcher.rearm();
-        while self.woken.try_recv().is_ok() {}
+    fn wait(&self) {
+        assert!(self.wakes_within(TIMEOUT), "the change wakes");
     }
 }
 
-#[test]
-fn a_commit_wakes() {
+/// Each test, with each kind of events that this system has.
+macro_rules! with_all_events {
+    ($($(#[$meta:meta])* $name:ident)*) => {
+        mod by_notify {
+            $($(#[$meta])* #[test] fn $name() { super::$name::<crate::watch::anywhere::Notify>(); })*
+        }
+        #[cfg(target_os = "linux")]
+        mod by_inotify {
+            $($(#[$meta])* #[test] fn $name() { super::$name::<crate::watch::linux::Inotify>(); })*
+        }
+    };
+}
+
+with_all_events! {
+    a_commit_wakes
+    packing_refs_and_committing_after_it_wake
+    a_value_that_only_packed_refs_has_wakes
+    a_branch_wakes_whose_directories_do_not_exist_yet
+    a_branch_in_the_place_of_a_directory_and_back_wakes
+    a_symbolic_branch_wakes_with_its_target
+    a_repository_that_is_put_in_the_place_of_another_wakes
+    #[cfg(target_os = "linux")]
+    other_branches_objects_and_head_do_not_wake
+    #[cfg(target_os = "linux")]
+    reading_does_not_wake
+    #[cfg(target_os = "linux")]
+    dropping_releases_the_descriptor
+    a_repository_that_is_not_there_is_no_error
+}
+
+fn a_commit_wakes<E: Events>() {
     let sandbox = Sandbox::new();
-    let mut watched = sandbox.watch("refs/heads/main");
+    let watched = sandbox.watch::<E>("refs/heads/main");
     sandbox.git(&["update-ref", "refs/heads/main", "refs/tags/two"]);
     watched.wait();
 }
 
-#[test]
-fn packing_refs_and_committing_after_it_wake() {
+fn packing_refs_and_committing_after_it_wake<E: Events>() {
     let sandbox = Sandbox::new();
-    let mut watched = sandbox.watch("refs/heads/main");
+    let watched = sandbox.watch::<E>("refs/heads/main");
     sandbox.git(&["pack-refs", "--all"]);
     watched.wait_until(|| !sandbox.git_dir().join("refs/heads/main").exists());
     sandbox.git(&["update-ref", "refs/heads/main", "refs/tags/two"]);
     watched.wait_until(|| sandbox.git_dir().join("refs/heads/main").exists());
 }
 
-#[test]
-fn a_value_that_only_packed_refs_has_wakes() {
+fn a_value_that_only_packed_refs_has_wakes<E: Events>() {
     let sandbox = Sandbox::new();
     sandbox.git(&["pack-refs", "--all"]);
-    let mut watched = sandbox.watch("refs/heads/main");
+    let watched = sandbox.watch::<E>("refs/heads/main");
     let packed = sandbox.git_dir().join("packed-refs");
     let content = fs::read_to_string(&packed).expect("packed");
     let two = sandbox.git(&["rev-parse", "two"]);
@@ -129,13 +170,11 @@ fn a_value_that_only_packed_refs_has_wakes() {
     watched.wait();
 }
 
-#[test]
-fn a_branch_wakes_whose_directories_do_not_exist_yet() {
+fn a_branch_wakes_whose_directories_do_not_exist_yet<E: Events>() {
     let sandbox = Sandbox::new();
-    let mut watched = sandbox.watch("refs/heads/a/b/c");
+    let watched = sandbox.watch::<E>("refs/heads/a/b/c");
     sandbox.git(&["update-ref", "refs/heads/a/b/c", "refs/tags/one"]);
     watched.wait_until(|| sandbox.git_dir().join("refs/heads/a/b/c").exists());
-    while watched.woken.try_recv().is_ok() {}
     watched.watcher.rearm();
     sandbox.git(&["update-ref", "refs/heads/a/b/c", "refs/tags/two"]);
     let two = sandbox.git(&["rev-parse", "two"]);
@@ -143,11 +182,10 @@ fn a_branch_wakes_whose_directories_do_not_exist_yet() {
     watched.wait_until(|| fs::read_to_string(&tip).is_ok_and(|content| content.trim() == two));
 }
 
-#[test]
-fn a_branch_in_the_place_of_a_directory_and_back_wakes() {
+fn a_branch_in_the_place_of_a_directory_and_back_wakes<E: Events>() {
     let sandbox = Sandbox::new();
     sandbox.git(&["update-ref", "refs/heads/a/b", "refs/tags/one"]);
-    let mut watched = sandbox.watch("refs/heads/a/b");
+    let watched = sandbox.watch::<E>("refs/heads/a/b");
     let heads = sandbox.git_dir().join("refs/heads");
     sandbox.git(&["update-ref", "-d", "refs/heads/a/b"]);
     watched.wait_until(|| !heads.join("a/b").exists());
@@ -160,9 +198,15 @@ fn a_branch_in_the_place_of_a_directory_and_back_wakes() {
 
 #[test]
 fn nothing_is_lost_while_directories_come_and_go() {
+    nothing_is_lost::<anywhere::Notify>();
+    #[cfg(target_os = "linux")]
+    nothing_is_lost::<linux::Inotify>();
+}
+
+fn nothing_is_lost<E: Events>() {
     let sandbox = Sandbox::new();
     let heads = sandbox.git_dir().join("refs/heads");
-    let mut watched = sandbox.watch("refs/heads/a/b/c");
+    let watched = sandbox.watch::<E>("refs/heads/a/b/c");
     let (next_round, rounds) = mpsc::channel::<u32>();
     let writer = {
         let heads = heads.clone();
@@ -191,44 +235,31 @@ fn nothing_is_lost_while_directories_come_and_go() {
     writer.join().expect("the writer ends well");
 }
 
-#[test]
-fn a_symbolic_branch_wakes_with_its_target() {
+fn a_symbolic_branch_wakes_with_its_target<E: Events>() {
     let sandbox = Sandbox::new();
     sandbox.git(&["symbolic-ref", "refs/heads/alias", "refs/heads/deep/real"]);
-    let mut watched = sandbox.watch("refs/heads/alias");
+    let watched = sandbox.watch::<E>("refs/heads/alias");
     sandbox.git(&["update-ref", "refs/heads/alias", "refs/tags/one"]);
     watched.wait_until(|| sandbox.git_dir().join("refs/heads/deep/real").exists());
 }
 
-/// Counts the wakes of what `act` does, by letting one change follow that gives exactly one event.
+/// Whether what `act` does wakes. What does not is told from what is late by another change, which does.
 #[cfg(target_os = "linux")]
-fn wakes_of(sandbox: &Sandbox, act: impl FnOnce(&Path)) -> usize {
-    let packed = sandbox.git_dir().join("packed-refs");
+fn wakes<E: Events>(sandbox: &Sandbox, act: impl FnOnce(&Path)) -> bool {
     sandbox.git(&["pack-refs", "--all"]);
     sandbox.git(&["update-ref", "refs/heads/main", "refs/tags/two"]);
-    let wakes = Arc::new(AtomicUsize::new(0));
-    let (sender, last) = mpsc::channel();
-    let watcher = RefWatcher::start(&sandbox.git_dir(), &sandbox.git_dir(), "refs/heads/main", {
-        let (wakes, packed) = (Arc::clone(&wakes), packed.clone());
-        move || {
-            wakes.fetch_add(1, Ordering::SeqCst);
-            if !packed.exists() {
-                let _: Result<(), mpsc::SendError<()>> = sender.send(());
-            }
-        }
-    });
+    let watched = sandbox.watch::<E>("refs/heads/main");
     act(&sandbox.git_dir());
-    fs::remove_file(&packed).expect("removes");
-    last.recv_timeout(TIMEOUT).expect("the last change wakes");
-    watcher.close();
-    wakes.load(Ordering::SeqCst) - 1
+    let wakes = watched.wakes_within(QUIET);
+    fs::remove_file(sandbox.git_dir().join("packed-refs")).expect("removes");
+    watched.wait();
+    wakes
 }
 
 #[cfg(target_os = "linux")]
-#[test]
-fn other_branches_objects_and_head_do_not_wake() {
+fn other_branches_objects_and_head_do_not_wake<E: Events>() {
     let sandbox = Sandbox::new();
-    let wakes = wakes_of(&sandbox, |_| {
+    let wakes = wakes::<E>(&sandbox, |_| {
         sandbox.git(&["update-ref", "refs/heads/other", "refs/tags/one"]);
         sandbox.git(&["update-ref", "refs/heads/deep/er", "refs/tags/one"]);
         sandbox.git(&["update-ref", "refs/remotes/origin/main", "refs/tags/one"]);
@@ -236,14 +267,13 @@ fn other_branches_objects_and_head_do_not_wake() {
         let tree = sandbox.git(&["mktree"]);
         sandbox.git(&["commit-tree", "-m", "unreferenced", &tree]);
     });
-    assert_eq!(wakes, 0);
+    assert!(!wakes);
 }
 
 #[cfg(target_os = "linux")]
-#[test]
-fn reading_does_not_wake() {
+fn reading_does_not_wake<E: Events>() {
     let sandbox = Sandbox::new();
-    let wakes = wakes_of(&sandbox, |git_dir| {
+    let wakes = wakes::<E>(&sandbox, |git_dir| {
         sandbox.git(&["rev-parse", "main"]);
         sandbox.git(&["for-each-ref"]);
         fs::read(git_dir.join("refs/heads/main")).expect("readable");
@@ -252,7 +282,7 @@ fn reading_does_not_wake() {
             .expect("readable")
             .for_each(drop);
     });
-    assert_eq!(wakes, 0);
+    assert!(!wakes);
 }
 
 /// The inotify descriptors of this process that watch a directory, told by its inode so that other tests' do not count.
@@ -273,50 +303,49 @@ fn descriptors_watching(directory: &Path) -> usize {
 }
 
 #[cfg(target_os = "linux")]
-#[test]
-fn closing_releases_the_descriptor_and_the_waker() {
+fn dropping_releases_the_descriptor<E: Events>() {
     let sandbox = Sandbox::new();
     let heads = sandbox.git_dir().join("refs/heads");
-    let waker = Arc::new(());
-    let held = Arc::clone(&waker);
-    let watcher = RefWatcher::start(
-        &sandbox.git_dir(),
-        &sandbox.git_dir(),
-        "refs/heads/main",
-        move || {
-            assert!(Arc::strong_count(&held) > 0);
-        },
-    );
-    assert_eq!(watcher.is_polling_only(), None);
+    let watched = sandbox.watch::<E>("refs/heads/main");
+    assert_eq!(watched.watcher.is_polling_only(), None);
     assert_eq!(descriptors_watching(&heads), 1);
-    watcher.close();
+    drop(watched);
     assert_eq!(descriptors_watching(&heads), 0);
-    assert_eq!(Arc::strong_count(&waker), 1);
 }
 
-#[test]
-fn a_repository_that_is_not_there_is_no_error() {
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let gone = directory.path().join("gone");
-    let mut watcher = RefWatcher::start(&gone, &gone, "refs/heads/main", || {});
-    watcher.rearm();
-    watcher.close();
+fn a_repository_that_is_put_in_the_place_of_another_wakes<E: Events>() {
+    let sandbox = Sandbox::new();
+    let watched = sandbox.watch::<E>("refs/heads/main");
+    let heads = sandbox.git_dir().join("refs/heads");
+    let away = sandbox.git_dir().join("refs/away");
+    fs::rename(&heads, &away).expect("renames");
+    fs::create_dir(&heads).expect("creates");
+    watched.wait_until(|| heads.exists());
+    while watched.wakes_within(QUIET) {}
+    fs::write(heads.join("main"), "later").expect("writes");
+    watched.wait();
+    while watched.wakes_within(QUIET) {}
+    fs::write(away.join("main"), "elsewhere").expect("writes");
+    assert!(!watched.wakes_within(QUIET), "what was moved away is not watched");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
-fn errors_and_overflows_wake_and_rearm() {
-    let shared = Shared {
-        paths: RwLock::new(RefPaths::find(
-            Path::new("/r"),
-            Path::new("/r"),
-            "refs/heads/main",
-        )),
-        directories_changed: AtomicBool::new(false),
-    };
-    let overflow = Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
-    for event in [Ok(overflow), Err(notify::Error::generic("lost"))] {
-        shared.directories_changed.store(false, Ordering::SeqCst);
-        assert!(shared.is_concerned_by(&event));
-        assert!(shared.directories_changed.load(Ordering::SeqCst));
+fn more_events_than_the_kernel_keeps_wake() {
+    let sandbox = Sandbox::new();
+    let watched = sandbox.watch::<linux::Inotify>("refs/heads/main");
+    let heads = sandbox.git_dir().join("refs/heads");
+    let kept = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").expect("readable");
+    let kept: usize = kept.trim().parse().expect("a number");
+    // Each is at least one event, of a name that does not matter.
+    for number in 0..=kept {
+        fs::write(heads.join(number.to_string()), "").expect("writes");
     }
+    watched.wait();
+}
+
+fn a_repository_that_is_not_there_is_no_error<E: Events>() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let watched = Watched::<E>::start(&directory.path().join("gone"), "refs/heads/main");
+    watched.watcher.rearm();
 }

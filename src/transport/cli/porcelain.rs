@@ -5,9 +5,7 @@
 //! so that any other line may stand between those.
 
 use crate::oid::Oid;
-
-/// How much is kept of what hooks printed: the end, where the reason is.
-const SAID_TAIL: usize = 8 * 1024;
+use crate::tail::Tail;
 
 /// No line that is looked for is longer: two names of refs and a reason.
 const MAX_LINE: usize = 16 * 1024;
@@ -45,7 +43,8 @@ pub struct Porcelain<'a> {
     refname: &'a str,
     lines: Lines,
     verdicts: Vec<Verdict>,
-    said: String,
+    /// What hooks printed.
+    said: Tail,
 }
 
 impl<'a> Porcelain<'a> {
@@ -57,7 +56,7 @@ impl<'a> Porcelain<'a> {
             refname,
             lines: Lines::default(),
             verdicts: Vec::new(),
-            said: String::new(),
+            said: Tail::default(),
         }
     }
 
@@ -74,13 +73,8 @@ impl<'a> Porcelain<'a> {
             if let Some(verdict) = verdict_of(line, pair, refname) {
                 verdicts.push(verdict);
             } else if line != "Done" && !line.starts_with("To ") {
-                said.push_str(line);
-                said.push('\n');
-                let mut excess = said.len().saturating_sub(SAID_TAIL);
-                while !said.is_char_boundary(excess) {
-                    excess += 1;
-                }
-                said.drain(..excess);
+                said.push(line.as_bytes());
+                said.push(b"\n");
             }
         });
     }
@@ -89,7 +83,8 @@ impl<'a> Porcelain<'a> {
     #[must_use]
     pub fn finish(mut self) -> (Vec<Verdict>, String) {
         self.read(b"\n");
-        (self.verdicts, self.said.trim().to_owned())
+        let said = String::from_utf8_lossy(self.said.bytes());
+        (self.verdicts, said.trim().to_owned())
     }
 }
 
@@ -194,7 +189,12 @@ impl Lines {
             let room = MAX_LINE.saturating_sub(self.unfinished.len());
             self.unfinished.extend_from_slice(&piece[..piece.len().min(room)]);
             if is_end {
-                let line = self.unfinished.strip_suffix(b"\r").unwrap_or(&self.unfinished);
+                let mut line = self.unfinished.strip_suffix(b"\r").unwrap_or(&self.unfinished);
+                if self.unfinished.len() == MAX_LINE {
+                    // Half a word could be half a URL, whose password nobody would know for one.
+                    let last_word = line.iter().rposition(u8::is_ascii_whitespace);
+                    line = &line[..last_word.unwrap_or(0)];
+                }
                 each(&String::from_utf8_lossy(line));
                 self.unfinished.clear();
             }
@@ -299,12 +299,24 @@ mod tests {
         let mut porcelain = Porcelain::new(oid(), MAIN);
         for _ in 0..100_000 {
             porcelain.read("nöise nöise nöise\n".as_bytes());
-            assert!(porcelain.said.len() <= SAID_TAIL);
         }
         porcelain.read(&vec![b'x'; 1024 * 1024]);
         assert!(porcelain.lines.unfinished.len() <= MAX_LINE);
         porcelain.read(format!("\n \t{OID}:{MAIN}\ta..b\n").as_bytes());
-        assert_eq!(porcelain.finish().0, [Verdict::Updated]);
+        let (verdicts, said) = porcelain.finish();
+        assert_eq!(verdicts, [Verdict::Updated]);
+        assert!(said.len() <= crate::tail::LIMIT);
+    }
+
+    #[test]
+    fn half_a_url_at_the_end_of_a_line_that_is_too_long_is_not_kept() {
+        let mut porcelain = Porcelain::new(oid(), MAIN);
+        let mut line = "noise ".repeat(MAX_LINE);
+        line.truncate(MAX_LINE - " https://user:sec".len());
+        line.push_str(" https://user:secret@host");
+        porcelain.read(line.as_bytes());
+        let (_, said) = porcelain.finish();
+        assert!(said.contains("noise") && !said.contains("sec"), "{said}");
     }
 
     #[test]

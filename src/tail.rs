@@ -1,0 +1,91 @@
+//! The end of what somebody says, where the reason is, in bounded memory.
+
+/// Bytes that are kept.
+pub(crate) const LIMIT: usize = 8 * 1024;
+
+/// Keeps the end of a stream. What was cut off it ends between two words: of half a URL nobody could tell that it is one,
+/// and that what stands in it is a password.
+#[derive(Debug, Default)]
+pub(crate) struct Tail {
+    bytes: Vec<u8>,
+    is_cut: bool,
+}
+
+impl Tail {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.bytes
+            .extend_from_slice(&bytes[bytes.len().saturating_sub(2 * LIMIT)..]);
+        self.is_cut |= bytes.len() > 2 * LIMIT;
+        // Dropping the front only now and then keeps this linear in what comes.
+        if self.bytes.len() > 2 * LIMIT {
+            self.bytes.drain(..self.bytes.len() - LIMIT);
+            self.is_cut = true;
+        }
+    }
+
+    /// The last [`LIMIT`] bytes at most, from the first whole word on.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        let start = self.bytes.len().saturating_sub(LIMIT);
+        let end = &self.bytes[start..];
+        if !self.is_cut && start == 0 {
+            return end;
+        }
+        let word = end.iter().position(u8::is_ascii_whitespace);
+        word.map_or(&[], |space| &end[space..])
+    }
+}
+
+impl From<&[u8]> for Tail {
+    fn from(bytes: &[u8]) -> Self {
+        let mut tail = Self::default();
+        tail.push(bytes);
+        tail
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_short_is_kept_whole() {
+        assert_eq!(Tail::default().bytes(), b"");
+        assert_eq!(Tail::from(b" a b".as_slice()).bytes(), b" a b");
+        let all = [b'x'; LIMIT];
+        assert_eq!(Tail::from(all.as_slice()).bytes(), all);
+    }
+
+    #[test]
+    fn only_the_end_of_much_is_kept() {
+        let mut tail = Tail::default();
+        for line in 0..100_000 {
+            tail.push(format!("line {line}\n").as_bytes());
+            assert!(tail.bytes.len() <= 2 * LIMIT);
+        }
+        assert!(tail.bytes().len() <= LIMIT);
+        assert!(tail.bytes().ends_with(b"line 99998\nline 99999\n"));
+        tail.push(&vec![b'x'; 3 * LIMIT]);
+        tail.push(b" last");
+        assert_eq!(tail.bytes(), b" last");
+    }
+
+    #[test]
+    fn half_a_word_is_not_kept_however_it_came() {
+        let said = format!("https://user:secret@host/{} refused", "x".repeat(LIMIT - 40));
+        for surplus in (0..=said.len()).step_by(61) {
+            for piece in [7, 100, LIMIT, 5 * LIMIT] {
+                let before = "y".repeat(LIMIT + 1 - surplus.min(LIMIT));
+                let all = format!("{before} {said}{}", "z".repeat(surplus));
+                let mut tail = Tail::default();
+                for piece in all.as_bytes().chunks(piece) {
+                    tail.push(piece);
+                }
+                let kept = String::from_utf8_lossy(tail.bytes());
+                assert!(
+                    !kept.contains("secret") || kept.contains("https://user:secret"),
+                    "{surplus}, {piece}"
+                );
+            }
+        }
+    }
+}
