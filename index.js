@@ -147,8 +147,11 @@ function pushError(failure, attempt) {
  * are no strings come from such copies alone.
  */
 function environment() {
-  const variables = Object.entries(process.env).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(variables.map(([name, value]) => [name, String(value)]));
+  const variables = { __proto__: null };
+  for (const [name, value] of Object.entries(process.env)) {
+    if (value !== undefined) variables[name] = String(value);
+  }
+  return variables;
 }
 
 /**
@@ -235,8 +238,9 @@ class PushDaemon extends EventEmitter {
     this.#logger = logger;
     this.#native = startNative(rest, logger !== null, (message) => this.#receive(message));
     running.add(this.#entry);
-    this.#updateHold();
+    // This holds the process as well, until it is known for how long it is to be held.
     setImmediate(() => {
+      this.#updateHold();
       const early = this.#early;
       this.#early = null;
       for (const message of early) {
