@@ -209,3 +209,17 @@ test('a repository for a measurement agrees with its remote, and has its next co
   assert.equal(git(place.repo, 'diff', '--name-only', 'main~1', 'main').split('\n').length, 1);
   assert.equal(tipOf(shape.local), shape.base, 'a copy is moved alone');
 });
+
+test('what the README says of the speed was measured', () => {
+  const read = (name) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');
+  const [, ...said] = /in ([\d.]+) to ([\d.]+) of the time of `git push`/.exec(read('README.md'));
+  const ratios = JSON.parse(read('bench/results/results.json'))
+    .cases.filter(({ name }) => name.startsWith('ssh-kept-'))
+    .map(({ checks }) => checks.find(({ what }) => what === 'of git push').measured);
+  assert.ok(ratios.length >= 4);
+  const measured = [Math.min(...ratios), Math.max(...ratios)];
+  assert.deepEqual(
+    said,
+    measured.map((ratio) => ratio.toFixed(2)),
+  );
+});

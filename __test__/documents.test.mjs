@@ -28,6 +28,10 @@ const RUNNERS = [
   ...PROSE.map((name) => ({ name, runs: [] })),
 ];
 
+/** What the package has, in the words of package.json and of npm, which adds two files by itself. */
+const { files } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
+const SHIPPED = [...files, 'README.md', 'LICENSE'];
+
 /** The only places elsewhere that a document may lead to. */
 const HOSTS = ['keepachangelog.com', 'semver.org', 'www.npmjs.com'];
 
@@ -56,6 +60,9 @@ for (const { name, runs } of RUNNERS) {
   });
 }
 
+const isShipped = (file) =>
+  SHIPPED.some((shipped) => file === shipped || file.startsWith(`${shipped}/`));
+
 describe('links', () => {
   for (const [name, document] of documents) {
     test(`of ${name} lead to files and headings that are there`, () => {
@@ -67,6 +74,8 @@ describe('links', () => {
         const [file, anchor] = link.split('#');
         const target = file === '' ? name : path.join(path.dirname(name), file);
         assert.ok(existsSync(path.join(ROOT, target)), `${link} is there`);
+        if (isShipped(name))
+          assert.ok(isShipped(target), `${link} is in the package, as ${name} is`);
         if (anchor === undefined) continue;
         assert.ok(documents.get(target)?.anchors.includes(anchor), `${link} has its heading`);
       }

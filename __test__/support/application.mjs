@@ -7,6 +7,7 @@ import path from 'node:path';
 
 import { ROOT } from './child.mjs';
 import { makeDirectory, makePair } from './git.mjs';
+import { STRICT } from './strict.mjs';
 
 const COMPILE_LIMIT_MS = 180_000;
 
@@ -40,15 +41,7 @@ const SOURCES = {
 };
 
 const TSCONFIG = {
-  compilerOptions: {
-    target: 'es2022',
-    module: 'nodenext',
-    moduleDetection: 'force',
-    types: ['node'],
-    strict: true,
-    exactOptionalPropertyTypes: true,
-    outDir: 'dist',
-  },
+  compilerOptions: { ...STRICT, outDir: 'dist' },
   include: ['*.ts', '*.cts'],
 };
 

@@ -8,6 +8,7 @@ import { pathToFileURL } from 'node:url';
 
 import { ROOT, startScript } from './child.mjs';
 import { makeDirectory } from './git.mjs';
+import { STRICT } from './strict.mjs';
 
 const COMPILE_LIMIT_MS = 180_000;
 
@@ -32,12 +33,7 @@ export class Service {
     }
     for (const [file, content] of Object.entries(files)) this.write(file, content);
     const compilerOptions = {
-      target: 'es2022',
-      module: 'nodenext',
-      moduleDetection: 'force',
-      types: ['node'],
-      strict: true,
-      exactOptionalPropertyTypes: true,
+      ...STRICT,
       noUncheckedIndexedAccess: true,
       // Those of Node take longer than everything else, and are not the question.
       skipLibCheck: true,

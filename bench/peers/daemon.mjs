@@ -77,8 +77,11 @@ export class DaemonPeer {
       server: Math.max(0, done.reported_ms - packed),
       settle: done.ended_ms - done.reported_ms,
       tell: Math.max(0, pushedAt - movedAt - notice - done.ended_ms),
-      // From where that work began, be it before the connection was there.
-      client: packed - (done.guessed_ms ?? connected),
+      // All of that work, also what was done while the connection was made.
+      client:
+        done.guessed_ms === undefined
+          ? packed - connected
+          : done.looked_ms - connected + done.packed_ms - done.guessed_ms,
     });
   }
 

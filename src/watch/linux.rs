@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::future::pending;
 use std::io;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 
 use futures_util::{FutureExt as _, StreamExt as _};
 use inotify::{EventMask, EventOwned, EventStream, WatchDescriptor, WatchMask, Watches};
@@ -37,6 +37,8 @@ pub(super) struct Inotify {
     armed: RwLock<Armed>,
     /// One at a time.
     arming: Mutex<()>,
+    /// Why no more events come.
+    broken: OnceLock<String>,
 }
 
 impl Events for Inotify {
@@ -54,6 +56,7 @@ impl Events for Inotify {
             stream: tokio::sync::Mutex::new(stream),
             armed: RwLock::default(),
             arming: Mutex::default(),
+            broken: OnceLock::new(),
         })
     }
 
@@ -61,7 +64,7 @@ impl Events for Inotify {
         let _one_at_a_time = self.arming.lock().unwrap_or_else(PoisonError::into_inner);
         let mut watches = self.watches.clone();
         let mut armed = Armed::new();
-        let mut unarmed = None;
+        let mut unarmed = self.broken.get().cloned();
         for directory in paths.directories() {
             // A directory that is watched already has the same descriptor again.
             match watches.add(directory, CHANGES) {
@@ -98,12 +101,22 @@ impl Events for Inotify {
 
     async fn changed(&self) {
         let mut stream = self.stream.lock().await;
+        if self.broken.get().is_some() {
+            // Not again and again: the owner polls, and was woken once to learn that it has to.
+            return pending().await;
+        }
         loop {
             match stream.next().await {
                 Some(Ok(event)) if !self.is_concerned_by(&event) => {}
-                // What cannot be read may have been what is waited for; the owner polls as well.
-                Some(_) => break,
-                None => pending().await,
+                Some(Ok(_)) => break,
+                other => {
+                    let error = other.and_then(Result::err);
+                    let reason =
+                        error.map_or_else(|| "they have ended".to_owned(), |error| error.to_string());
+                    // It was empty.
+                    let _ = self.broken.set(format!("file events cannot be read: {reason}"));
+                    return;
+                }
             }
         }
         // One look is enough for all that has happened until now.
