@@ -4,7 +4,7 @@
  */
 
 import { spawn } from 'node:child_process';
-import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
@@ -13,6 +13,9 @@ import { descendants } from '../../__test__/support/proc.mjs';
 const LASTS_MS = [500, 12_000];
 const PAUSE_MS = [500, 6_000];
 const RECORD_BYTES = 4_000;
+
+/** How old the lock of a transaction is that has ended without removing it. */
+const STALE_MS = 3_000;
 
 const between = (random, [from, to]) => from + random() * (to - from);
 
@@ -23,6 +26,21 @@ function git(repo, ...args) {
     child.once('error', reject);
     child.once('close', resolve);
   });
+}
+
+/**
+ * What the operator does after a server was killed, or its repository taken away, in the middle of a transaction: nobody
+ * else removes the locks (of the branch, or of HEAD) that it left. A lock that is in use is gone long before it is that old.
+ */
+async function removeStaleLocks(repo) {
+  for (const name of ['refs/heads/main.lock', 'HEAD.lock', 'packed-refs.lock']) {
+    const lock = path.join(repo.path, name);
+    const madeAt = () => statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Number.NaN;
+    while (Date.now() - madeAt() < STALE_MS) await pause(100);
+    if (Number.isNaN(madeAt())) continue;
+    console.log(`a push was in ${repo.path} when it was cut off: its ${name} is removed`);
+    rmSync(lock, { force: true });
+  }
 }
 
 /** What can be wrong with a repository that somebody pushes to. */
@@ -49,13 +67,9 @@ function remoteFaults({ repo }) {
     },
     'repository away': () => {
       renameSync(repo.path, away);
-      return () => {
-        // A push that held the lock when the repository went does not find it again: that is for the operator.
-        const left = path.join(away, 'refs/heads/main.lock');
-        if (existsSync(left))
-          console.log(`a push was in ${repo.path} when it went away: its lock is removed`);
-        rmSync(left, { force: true });
+      return async () => {
         renameSync(away, repo.path);
+        await removeStaleLocks(repo);
       };
     },
     'read-only': () => {
@@ -71,7 +85,7 @@ function remoteFaults({ repo }) {
 }
 
 /** What can be wrong with a server and the way to it. */
-function serverFaults({ server, proxy }, random) {
+function serverFaults({ server, proxy, repo }, random) {
   const bytes = () => Math.floor(random() * RECORD_BYTES);
   const from = () => (random() < 0.5 ? 'client' : 'server');
   const network = (fault) => async () => {
@@ -81,7 +95,10 @@ function serverFaults({ server, proxy }, random) {
   return {
     'server killed': async () => {
       await server.kill();
-      return () => server.restart();
+      return async () => {
+        await removeStaleLocks(repo);
+        await server.restart();
+      };
     },
     'server stopped': () => {
       const pids = [server.pid, ...descendants(server.pid)];
