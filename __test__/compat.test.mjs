@@ -285,6 +285,7 @@ describe('the start', () => {
     const { options } = makeUnreachable(t);
     const daemon = start(t, { ...options, backoff: FAST_BACKOFF, maxRetries: 0 });
     const { names } = collect(daemon);
+    await once(daemon, 'error');
     await untilState(daemon, 'gave-up');
     assert.deepEqual(names(), ['error']);
     assert.equal(daemon.status().running, true);
