@@ -86,15 +86,17 @@ impl Events for Inotify {
                 }
             }
         }
-        let previous = {
+        let ended: Vec<WatchDescriptor> = {
             let mut current = self.armed.write().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *current, armed.clone())
+            let previous = std::mem::replace(&mut *current, armed);
+            previous
+                .into_keys()
+                .filter(|descriptor| !current.contains_key(descriptor))
+                .collect()
         };
-        for (descriptor, _) in previous {
-            if !armed.contains_key(&descriptor) {
-                // The kernel has ended the watch by itself where the directory was deleted.
-                let _: io::Result<()> = watches.remove(descriptor);
-            }
+        for descriptor in ended {
+            // The kernel has ended the watch by itself where the directory was deleted.
+            let _: io::Result<()> = watches.remove(descriptor);
         }
         unarmed
     }
