@@ -58,9 +58,9 @@ declare namespace pushDaemon {
 
     /**
      * How long closing the application goes on pushing what is pending, in milliseconds. Fastify's
-     * `pluginTimeout` does not end it. A container's grace period must be longer.
+     * `pluginTimeout` does not end it. A container's grace period must be longer; Kubernetes' default is 30 s.
      *
-     * @default 30000
+     * @default 20000
      */
     readonly stopTimeoutMs?: number | undefined;
 

@@ -17,7 +17,7 @@ async function pushDaemon(fastify, options) {
     name = 'pushDaemon',
     dependencies = [],
     routes,
-    stopTimeoutMs = 30_000,
+    stopTimeoutMs = 20_000,
     ...daemonOptions
   } = options;
   checkDependencies(fastify, dependencies);

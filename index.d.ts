@@ -140,6 +140,17 @@ export interface PushDaemonOptions {
   readonly transport?: 'auto' | 'native' | 'git' | undefined;
 
   /**
+   * How long the end of the process may wait, blocking, for what is pending to reach the remote if {@link PushDaemon.stop} was
+   * not called, in milliseconds; 0 for not at all. It applies to `process.exit()` by anybody, an uncaught exception and
+   * `worker.terminate()`, but not to a signal that kills the process. The branch is looked at once more, all daemons of the
+   * thread push at the same time, and the exit code stays. What is left behind is told in one line on standard error. A
+   * `stop()` under way keeps its deadline if that is earlier.
+   *
+   * @default 5000
+   */
+  readonly exitDrainMs?: number | undefined;
+
+  /**
    * Receives the daemon's own log lines. Pino's and Fastify's loggers fit as they are.
    *
    * @default none

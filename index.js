@@ -31,7 +31,7 @@ function runningInThread() {
         entry.beforeExit();
       }
     };
-    // Leaves no child process behind, also after `process.exit()`. All of them end at the same time.
+    // Blocks, bounded: what is pending is pushed, and no child process stays behind. All of them end at the same time.
     const exit = () => {
       const begun = [...entries].map((entry) => entry.exit());
       for (const finish of begun) {

@@ -24,6 +24,9 @@ import { overSsh } from './support/ssh-program.mjs';
 
 const INDEX = path.join(ROOT, 'index.js');
 
+/** Ends at once, so that a test is about what is cut off; exit.test.mjs is about what is still pushed. */
+const CUT_OFF = { exitDrainMs: 0 };
+
 /** How much more memory fifty workers may leave in the process, freed but not given back. */
 const MEGABYTES = 32;
 
@@ -150,7 +153,9 @@ describe('a worker that is terminated', () => {
       const { repo, remote, options } = pair;
       const gate = prepare(t, pair);
       repo.commit();
-      const script = startScript(HOST, { input: { source, options: { ...options, ...more } } });
+      const script = startScript(HOST, {
+        input: { source, options: { ...options, ...CUT_OFF, ...more } },
+      });
       if (gate.entered) await gate.entered();
       else await script.untilTold(({ ready }) => ready);
       script.kill('SIGUSR2');
@@ -253,7 +258,7 @@ describe('a worker that ends by itself', () => {
          process.once('SIGURG', () => worker.postMessage('end'));`,
         {
           input: {
-            options: pair.options,
+            options: { ...pair.options, ...CUT_OFF },
             source: `${RUN} parentPort.on('message', () => ${end});`,
           },
         },

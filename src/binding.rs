@@ -3,10 +3,11 @@
 //! A thin adapter: it checks what needs the repository while the caller can still be thrown at, starts the
 //! daemon's thread, and turns events, replies and the status into plain objects. `index.js` makes an
 //! `EventEmitter` of them. Nothing here blocks the JavaScript thread but opening the repository at the start
-//! and the bounded wait when the environment goes away.
+//! and the bounded [exit](exit).
 
 #![expect(clippy::needless_pass_by_value, reason = "napi hands values over")]
 
+mod exit;
 mod host;
 mod misuse;
 mod raw;
@@ -14,7 +15,6 @@ mod shapes;
 
 use std::collections::HashMap;
 use std::sync::mpsc as std_mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -26,12 +26,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::config::Environment;
 use crate::daemon::{Request, SharedStatus, now};
 use crate::oid::Oid;
+use exit::Exit;
 use host::{Facts, Host};
 use misuse::Misuse;
 use shapes::{NativeMessage, NativeStatus};
-
-/// How long the end of the JavaScript environment waits for children to be ended and the thread to go.
-const EXIT_GRACE: Duration = Duration::from_millis(500);
 
 /// A running daemon, as `index.js` holds it.
 #[napi]
@@ -43,26 +41,6 @@ pub struct NativeDaemon {
     thread: Option<JoinHandle<()>>,
     exit: Exit,
     cleanup: Option<CleanupEnvHook<Exit>>,
-}
-
-/// What the end of the process or of the environment needs.
-#[derive(Clone)]
-struct Exit {
-    requests: UnboundedSender<Request>,
-    /// Hangs up when the thread has nothing left to do.
-    ended: Arc<Mutex<std_mpsc::Receiver<()>>>,
-}
-
-impl Exit {
-    fn begin(&self) {
-        // The receiver is gone when the daemon has ended already.
-        let _ = self.requests.send(Request::Abort);
-    }
-
-    fn finish(&self) {
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = ended.recv_timeout(EXIT_GRACE);
-    }
 }
 
 #[napi]
@@ -87,16 +65,15 @@ impl NativeDaemon {
         let deliver = host::Deliver::new(&deliver)?;
         let (host, facts) = Host::prepare(&options, environment, has_logger, deliver)?;
         let status = host.status();
+        let drain = host.exit_drain();
         let (requests, receiver) = tokio::sync::mpsc::unbounded_channel();
         let (end, ended) = std_mpsc::channel();
         let thread = host.spawn(receiver, end)?;
-        let exit = Exit {
-            requests: requests.clone(),
-            ended: Arc::new(Mutex::new(ended)),
-        };
+        let exit = Exit::new(requests.clone(), ended, drain, status.clone(), &facts);
+        // It runs where `index.js` no longer can: at `worker.terminate()`.
         let cleanup = env
             .add_env_cleanup_hook(exit.clone(), |exit| {
-                exit.begin();
+                exit::begin_all_of_thread();
                 exit.finish();
             })
             .map_err(misuse::from_napi)?;
@@ -158,14 +135,14 @@ impl NativeDaemon {
         self.request(Request::Stop { timeout });
     }
 
-    /// Begins to end everything at once, children included, since the process is about to exit: `process.exit()`
-    /// runs no clean-up hook of the main thread's environment.
+    /// Begins the end of a process that did not call `stop()`: the daemon looks at the branch once more and pushes what is
+    /// pending, for `exitDrainMs` at most.
     #[napi]
     pub fn begin_exit(&self) {
         self.exit.begin();
     }
 
-    /// Waits, for a bounded time, until that is done.
+    /// Waits, for a bounded time, until nothing of the daemon is left, and tells standard error what was not pushed.
     #[napi]
     pub fn finish_exit(&self) {
         self.exit.finish();
@@ -181,6 +158,7 @@ impl NativeDaemon {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+        self.exit.forget();
         match self.cleanup.take() {
             Some(cleanup) => env.remove_env_cleanup_hook(cleanup),
             None => Ok(()),

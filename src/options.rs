@@ -121,12 +121,14 @@ pub struct Config {
     pub watch: bool,
     /// Which transport to use.
     pub transport: TransportChoice,
+    /// How long the end of a process that did not call `stop()` waits for what is pending; zero is not at all.
+    pub exit_drain: Duration,
 }
 
 const BRANCH_PREFIX: &str = "refs/heads/";
 
 /// The option names, for the message about an unknown one. `logger` is taken by the JavaScript side.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "remote",
     "branch",
     "repoPath",
@@ -141,6 +143,7 @@ const NAMES: [&str; 15] = [
     "onDivergence",
     "watch",
     "transport",
+    "exitDrainMs",
     "logger",
 ];
 
@@ -209,6 +212,7 @@ impl Config {
                     ("git", TransportChoice::Git),
                 ],
             )?,
+            exit_drain: options.milliseconds("exitDrainMs", 5_000)?,
         })
     }
 }
@@ -424,6 +428,7 @@ mod tests {
                 on_divergence: OnDivergence::Report,
                 watch: true,
                 transport: TransportChoice::Auto,
+                exit_drain: Duration::from_secs(5),
             }
         );
     }

@@ -10,6 +10,7 @@ import { Service } from '../support/service.mjs';
 
 const BLOCKS = [
   'diff in The boot file',
+  'ts in The deployment',
   'ts in Events',
   'ts in Status',
   'diff in Metrics',
@@ -77,6 +78,15 @@ const LOG = `
   export const log = { info: write('info'), warn: write('warn'), error: write('error') };
 `;
 
+/** The service's own guard of its admin routes. */
+const SESSION = `
+  import type { FastifyRequest } from 'fastify';
+  export async function requireAdmin(request: FastifyRequest): Promise<void> {
+    if (request.headers.cookie === 'session=admin') return;
+    throw Object.assign(new Error('Sign in as an administrator'), { statusCode: 401 });
+  }
+`;
+
 /** A service with the page's files, as they are after the migration (or before it). */
 function makeService(t, blocks, isMigrated = true) {
   const module = JSON.stringify({ name: 'gitsheets', type: 'module', exports: './index.js' });
@@ -85,6 +95,7 @@ function makeService(t, blocks, isMigrated = true) {
     'node_modules/gitsheets/index.d.ts': GITSHEETS_TYPES,
     'node_modules/gitsheets/index.js': GITSHEETS,
     'log.ts': LOG,
+    'session.ts': SESSION,
   };
   for (const { language, body, id } of blocks) {
     const name = body.match(/^ ?\/\/ ([\w.]+)$/m)?.[1];
@@ -94,7 +105,7 @@ function makeService(t, blocks, isMigrated = true) {
       files[name] = side(body, isMigrated ? '-' : '+');
     } else if (isMigrated) files[name] = body;
   }
-  return new Service(t, { files, packages: ['prom-client'] });
+  return new Service(t, { files, packages: ['fastify', 'fastify-plugin', 'prom-client'] });
 }
 
 async function run(parent, ...blocks) {
@@ -156,6 +167,31 @@ async function run(parent, ...blocks) {
     });
     await script.ended;
   });
+
+  await parent.test(
+    'its status route is behind its own session, with its own errors',
+    async (t) => {
+      const { repo } = makePair(t);
+      const script = start(
+        `const { addPushDaemon } = await load('admin.js');
+       const app = require('fastify')();
+       app.setErrorHandler((error, _request, reply) =>
+         reply.code(error.statusCode).send({ success: false, error: error.message }));
+       await addPushDaemon(app);
+       for (const cookie of ['', 'session=admin']) {
+         const answer = await app.inject({ url: '/admin/push-daemon', headers: { cookie } });
+         tell({ code: answer.statusCode, body: answer.json() });
+       }
+       await app.close();`,
+        repo,
+      );
+      const { code, told, stderr } = await script.ended;
+      assert.equal(code, 0, stderr);
+      const refused = { success: false, error: 'Sign in as an administrator' };
+      assert.deepEqual(told[0], { code: 401, body: refused });
+      assert.deepEqual([told[1].code, told[1].body.branch], [200, 'main']);
+    },
+  );
 
   await parent.test(
     'its listeners, its health check, its metrics and its write do what they say',

@@ -195,24 +195,29 @@ impl Host {
         self.status.clone()
     }
 
-    /// Starts the thread. `end` hangs up when nothing of the daemon is left but the thread's last instructions.
+    pub(super) fn exit_drain(&self) -> Duration {
+        self.config.exit_drain
+    }
+
+    /// Starts the thread. `end` is told when nothing of the daemon is left but the thread's last instructions.
     pub(super) fn spawn(
         self,
         requests: UnboundedReceiver<Request>,
-        end: std_mpsc::Sender<()>,
+        end: std_mpsc::Sender<Ended>,
     ) -> Result<JoinHandle<()>, Error<Misuse>> {
         thread::Builder::new()
             .name(THREAD_NAME.to_owned())
             .spawn(move || {
-                self.run(requests);
-                drop(end);
+                let ended = self.run(requests);
+                // Nobody waits unless the process or the worker is ending.
+                let _ = end.send(ended);
             })
             .map_err(|error| {
                 Misuse::System.error(format!("the daemon's thread could not be started: {error}"))
             })
     }
 
-    fn run(self, requests: UnboundedReceiver<Request>) {
+    fn run(self, requests: UnboundedReceiver<Request>) -> Ended {
         let Self {
             config,
             target,
@@ -277,6 +282,7 @@ impl Host {
         if !ended.aborted {
             deliver.send(ended);
         }
+        ended
     }
 }
 
