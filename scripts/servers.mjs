@@ -5,8 +5,13 @@
  */
 
 import { existsSync } from 'node:fs';
+import path from 'node:path';
 
 import { capture, run } from './process.mjs';
+
+/** Where a program may be: anywhere in PATH. */
+const pathsOf = (name) =>
+  process.env.PATH.split(path.delimiter).map((place) => path.join(place, name));
 
 /** What is looked for, the Debian packages that bring it, and the tests that need it. */
 const SERVERS = [
@@ -17,6 +22,7 @@ const SERVERS = [
   [['/usr/bin/tinyproxy'], ['tinyproxy'], 'tests/https'],
   [['/usr/bin/openssl'], ['openssl'], 'tests/https'],
   [['/usr/sbin/ip', '/usr/bin/ip'], ['iproute2'], 'unreachable.test.mjs'],
+  [pathsOf('python3'), ['python3'], 'children.test.mjs, tests/cli.rs'],
   [['/usr/bin/promtool', '/usr/local/bin/promtool'], ['prometheus'], 'metrics.test.mjs'],
   [
     [

@@ -34,7 +34,15 @@ struct Sandbox {
 
 impl Sandbox {
     fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
+        let sandbox = Self::empty(tempfile::tempdir().expect("a temporary directory"));
+        sandbox.git_in(".", &["init", "-q", "--bare", "-b", "main", "remote.git"]);
+        sandbox.git_in(".", &["init", "-q", "-b", "main", "work"]);
+        sandbox.git(&["remote", "add", "origin", "../remote.git"]);
+        sandbox.commit("first");
+        sandbox
+    }
+
+    fn empty(directory: tempfile::TempDir) -> Self {
         let path = std::env::var_os("PATH").expect("there is a git in it");
         let environment = Environment::default()
             .with("PATH", path)
@@ -49,15 +57,10 @@ impl Sandbox {
                     .with(format!("GIT_{role}_EMAIL"), "x@example.com")
             },
         );
-        let sandbox = Self {
+        Self {
             directory,
             environment,
-        };
-        sandbox.git_in(".", &["init", "-q", "--bare", "-b", "main", "remote.git"]);
-        sandbox.git_in(".", &["init", "-q", "-b", "main", "work"]);
-        sandbox.git(&["remote", "add", "origin", "../remote.git"]);
-        sandbox.commit("first");
-        sandbox
+        }
     }
 
     fn with(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
@@ -657,4 +660,75 @@ fn running_in(directory: &Path) -> Vec<String> {
         })
         .map(|process| process.file_name().to_string_lossy().into_owned())
         .collect()
+}
+
+/// The directory of the sandbox whose commit a process that ignores SIGCHLD is to push, and which way.
+const PUSH_FROM: &str = "TEST_PUSH_FROM";
+const PUSH_BY: &str = "TEST_PUSH_BY";
+
+/// A part of the next test, in a process of its own, where the system reaps the children and their status is lost.
+#[tokio::test]
+async fn one_attempt_from_a_service_that_ignores_sigchld() {
+    let Some(from) = std::env::var_os(PUSH_FROM) else {
+        return;
+    };
+    let sandbox = Sandbox::empty(tempfile::tempdir_in(&from).expect("made"));
+    let transport = match std::env::var(PUSH_BY).as_deref() {
+        Ok("git") => TransportChoice::Git,
+        _ => TransportChoice::Auto,
+    };
+    let pusher = sandbox.pusher_from("../work", "../work/.git", "origin", transport);
+    let outcome = timeout(PATIENCE, pusher.attempt(false))
+        .await
+        .expect("in time")
+        .outcome;
+    pusher.close(Instant::now() + PATIENCE).await;
+    fs::write(Path::new(&from).join("outcome"), format!("{outcome:?}")).expect("written");
+}
+
+#[test]
+fn a_service_that_ignores_sigchld_pushes_and_tells_success_from_failure() {
+    const IGNORE: &str = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])";
+    let sandbox = Sandbox::new();
+    let attempt = |way: &str| {
+        let output = Command::new("python3")
+            .args(["-c", IGNORE])
+            .arg(std::env::current_exe().expect("this one"))
+            .args(["--exact", "one_attempt_from_a_service_that_ignores_sigchld"])
+            .envs([
+                (PUSH_FROM, sandbox.path(".").as_os_str()),
+                (PUSH_BY, way.as_ref()),
+            ])
+            .output()
+            .expect("python3 is there");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{text}");
+        fs::read_to_string(sandbox.path("outcome")).expect("written")
+    };
+    let tip = sandbox.commit("second");
+    // git's own receive-pack cannot wait for its children there, unless a shell starts it; but nothing hangs.
+    let outcome = attempt("local");
+    assert!(
+        outcome.starts_with("Pushed") || outcome.contains("abnormal exit"),
+        "{outcome}"
+    );
+    let outcome = attempt("git");
+    assert!(
+        outcome.starts_with("Pushed") || outcome.starts_with("UpToDate"),
+        "{outcome}"
+    );
+    assert_eq!(sandbox.remote_tip("remote.git", MAIN), Some(tip));
+    sandbox.commit("declined");
+    sandbox.script("work/.git/hooks/pre-push", "echo no luck today; exit 1");
+    let outcome = attempt("git");
+    assert!(
+        outcome.contains("Rejected") && outcome.contains("no luck today"),
+        "{outcome}"
+    );
+    fs::rename(sandbox.path("remote.git"), sandbox.path("away.git")).expect("renamed");
+    let outcome = attempt("git");
+    assert!(
+        outcome.contains("does not appear to be a git repository"),
+        "{outcome}"
+    );
 }

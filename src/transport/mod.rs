@@ -15,6 +15,7 @@ mod hangup;
 mod http;
 mod kept;
 mod local;
+mod process;
 mod program;
 mod protocol;
 mod session;

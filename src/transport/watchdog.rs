@@ -8,11 +8,12 @@
 //! be set by the child between `fork` and `exec`.
 
 use std::ffi::OsStr;
-use std::io;
-use std::process::Stdio;
+use std::io::{self, Write};
+use std::process::{ChildStdin, Command, Stdio};
 
-use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::Notify;
+
+use super::process::Process;
 
 /// A line dismisses it. The end of the pipe without one means that this process is gone. What can end by itself gets a
 /// second for that, as git's receive-pack leaves its half-received objects behind when a signal ends it. Then the
@@ -22,54 +23,53 @@ const SCRIPT: &str = "read -r line && exit; trap '' TERM; sleep 1; kill -TERM 0;
 /// The shell that waits for the end of this process.
 #[derive(Debug)]
 pub(super) struct Watchdog {
-    shell: Child,
+    shell: Process,
     pipe: ChildStdin,
 }
 
 impl Watchdog {
-    /// Starts one in the group that `leader` leads; `search_path` is where `sleep` is.
-    pub(super) fn over(leader: &Child, search_path: Option<&OsStr>) -> io::Result<Self> {
+    /// Starts one in the group that `leader` leads, whose process id it is; `search_path` is where `sleep` is.
+    pub(super) fn over(leader: Option<u32>, search_path: Option<&OsStr>) -> io::Result<Self> {
         let group = leader
-            .id()
             .and_then(|id| i32::try_from(id).ok())
             .ok_or_else(|| io::Error::other("the child was reaped already"))?;
-        let mut command = std::process::Command::new("/bin/sh");
+        let mut command = Command::new("/bin/sh");
         std::os::unix::process::CommandExt::process_group(&mut command, group);
-        command
+        let mut shell = command
             .args(["-c", SCRIPT])
             .env_clear()
             .envs(search_path.map(|path| ("PATH", path)))
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let mut shell = Command::from(command).spawn()?;
-        let pipe = shell
-            .stdin
-            .take()
-            .ok_or_else(|| io::Error::other("the watchdog has no standard input"))?;
+            .stderr(Stdio::null())
+            .spawn()?;
+        let pipe = shell.stdin.take();
+        let shell = Process::new(shell);
+        let pipe = pipe.ok_or_else(|| io::Error::other("the watchdog has no standard input"))?;
         Ok(Self { shell, pipe })
     }
 
-    /// Reaps it once it has ended with its group.
-    pub(super) async fn ended(&mut self) {
-        let _ = self.shell.wait().await;
+    /// Whether it has ended with its group; reaps it.
+    pub(super) fn has_exited(&mut self) -> bool {
+        self.shell.has_exited()
     }
 
     /// Ends it alone: what else is in the group stays.
     pub(super) async fn dismiss(mut self) {
-        // It may have ended with its group.
-        let _ = self.pipe.write_all(b"\n").await;
+        // The pipe is empty, so that this does not wait. The shell may have ended with its group.
+        let _ = self.pipe.write_all(b"\n");
         drop(self.pipe);
-        let _ = self.shell.wait().await;
+        self.shell.exited(&Notify::new()).await;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::ChildStdout;
     use std::time::Duration;
 
-    use tokio::io::{AsyncBufReadExt, BufReader};
     use tokio::time::timeout;
 
     use super::*;
@@ -77,8 +77,8 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(30);
 
     /// A group of two, of which the second is deaf to SIGTERM and holds the first's standard output.
-    async fn group() -> (Child, BufReader<tokio::process::ChildStdout>) {
-        let mut command = std::process::Command::new("/bin/sh");
+    fn group() -> (Process, BufReader<ChildStdout>) {
+        let mut command = Command::new("/bin/sh");
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         command
             .args([
@@ -86,36 +86,36 @@ mod tests {
                 "sh -c 'trap \"\" TERM; echo ready; while sleep 1; do :; done' & wait",
             ])
             .stdout(Stdio::piped());
-        let mut child = Command::from(command).spawn().expect("sh exists");
+        let mut child = command.spawn().expect("sh exists");
         let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut line = String::new();
-        output.read_line(&mut line).await.expect("read");
-        (child, output)
+        output.read_line(&mut line).expect("read");
+        (Process::new(child), output)
     }
 
     #[tokio::test]
     async fn the_group_ends_when_nobody_holds_the_pipe() {
-        let (mut leader, mut output) = group().await;
+        let (mut leader, mut output) = group();
         let path = std::env::var_os("PATH");
         // What a process that was killed leaves behind: a closed pipe.
-        drop(Watchdog::over(&leader, path.as_deref()).expect("there is a shell"));
-        timeout(LIMIT, leader.wait())
+        drop(Watchdog::over(leader.id(), path.as_deref()).expect("there is a shell"));
+        timeout(LIMIT, leader.exited(&Notify::new()))
             .await
-            .expect("in time")
-            .expect("it ends");
+            .expect("in time");
         let mut rest = String::new();
-        let read = output.read_line(&mut rest);
-        assert_eq!(timeout(LIMIT, read).await.expect("in time").expect("read"), 0);
+        assert_eq!(output.read_line(&mut rest).expect("read"), 0);
     }
 
     #[tokio::test]
     async fn a_dismissed_watchdog_leaves_the_group_alone() {
-        let (mut leader, _output) = group().await;
+        let (mut leader, _output) = group();
         let path = std::env::var_os("PATH");
-        let watchdog = Watchdog::over(&leader, path.as_deref()).expect("there is a shell");
+        let watchdog = Watchdog::over(leader.id(), path.as_deref()).expect("there is a shell");
         timeout(LIMIT, watchdog.dismiss()).await.expect("in time");
-        assert!(leader.try_wait().expect("it can be asked").is_none());
-        drop(Watchdog::over(&leader, path.as_deref()).expect("there is a shell"));
-        leader.wait().await.expect("it ends");
+        assert!(!leader.has_exited());
+        drop(Watchdog::over(leader.id(), path.as_deref()).expect("there is a shell"));
+        timeout(LIMIT, leader.exited(&Notify::new()))
+            .await
+            .expect("in time");
     }
 }

@@ -12,19 +12,17 @@ mod porcelain;
 mod pulse;
 
 use std::path::PathBuf;
-use std::pin::pin;
 use std::process::ExitStatus;
 
 use futures_util::future::BoxFuture;
-use tokio::io::AsyncReadExt;
 use tokio::process::ChildStdout;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use self::command::{Destination, Git};
 use self::porcelain::is_non_fast_forward;
 pub use self::porcelain::{Porcelain, RefList, Verdict};
 use super::activity::Activity;
-use super::child::{Child, LAST_WORDS};
+use super::child::Child;
 use super::hangup::{ADVERTISING, PUSHING, silence};
 use super::{LocalFuture, PushFailure, Session, Settings, Source, Transport};
 use crate::failure::{Failure, Kind};
@@ -111,15 +109,21 @@ impl Transport for CliTransport {
 
 /// How a git command ended.
 struct Ended {
-    /// `None` where it was killed, or its status could not be had.
+    /// `None` where another part of the process has reaped it.
     status: Option<ExitStatus>,
     /// What it said on its standard error; empty after a success.
     said: String,
 }
 
 impl Ended {
+    /// Where the status is lost, git's words tell: it does not fail without them.
     fn is_success(&self) -> bool {
-        self.status.is_some_and(|status| status.success())
+        self.status
+            .map_or_else(|| !self.is_fatal(), |status| status.success())
+    }
+
+    fn is_fatal(&self) -> bool {
+        self.said.lines().any(|line| line.starts_with("fatal: "))
     }
 }
 
@@ -196,23 +200,8 @@ impl Inner {
 }
 
 /// Reads what a child prints, until it has exited.
-async fn until_ended(child: &mut Child, mut stdout: ChildStdout, mut take: impl FnMut(&[u8])) -> Ended {
-    {
-        let mut reading = pin!(async {
-            let mut chunk = vec![0; 8192];
-            while let Ok(length @ 1..) = stdout.read(&mut chunk).await {
-                take(&chunk[..length]);
-            }
-        });
-        tokio::select! {
-            () = &mut reading => {}
-            // A hook may leave a process behind that keeps the pipe open.
-            _ = child.exited() => {
-                let _ = timeout(LAST_WORDS, reading).await;
-            }
-        }
-    }
-    let status = child.exited().await;
+async fn until_ended(child: &mut Child, stdout: ChildStdout, take: impl FnMut(&[u8])) -> Ended {
+    let status = child.read_to_exit(stdout, take).await;
     let is_success = status.is_some_and(|status| status.success());
     let said = if is_success {
         String::new()
@@ -326,16 +315,17 @@ impl CliSession {
     /// Tells a push that got no verdict by how git ended and what was said.
     fn unreported(&self, ended: &Ended, printed: &str) -> PushFailure {
         let said = &ended.said;
-        let Some(code) = ended.status.and_then(|status| status.code()) else {
+        let code = ended.status.map(|status| status.code());
+        if code == Some(None) {
             return PushFailure {
                 failure: Failure::new(Kind::Local, format!("git push was killed\n{said}")),
                 sent: true,
             };
-        };
+        }
         // git says nothing of its own when the hook declines, and ends with 1. It does so as well where it finds
         // nothing to push by the given name.
         if let Some(hook) = &self.inner.pre_push_hook
-            && code == 1
+            && (code == Some(Some(1)) || code.is_none() && !ended.is_fatal())
             && !said.contains("src refspec")
         {
             let declined = format!("the pre-push hook {} declined the push", hook.display());

@@ -134,16 +134,12 @@ impl SshTransport {
             .into_iter()
             .chain(options)
             .chain([self.destination.as_str()]);
-        let (mut child, stdin, mut stdout) = self.spawn(arguments, &self.environment_for(Variant::Ssh))?;
+        let (mut child, stdin, stdout) = self.spawn(arguments, &self.environment_for(Variant::Ssh))?;
         drop(stdin);
         let probing = async {
-            tokio::select! {
-                status = child.exited() => status.is_some_and(|status| status.success()),
-                () = async {
-                    let _ = tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await;
-                    std::future::pending::<()>().await;
-                } => false,
-            }
+            let mut has_printed = false;
+            let status = child.read_to_exit(stdout, |_| has_printed = true).await;
+            status.map_or(has_printed, |status| status.success())
         };
         match self.settings.idle_timeout {
             None => Ok(probing.await),
