@@ -1,13 +1,17 @@
 //! User names and passwords for HTTP, from whatever git's configuration names: `git credential` runs the helpers and
 //! the askpass program, in git's order (gitcredentials(7)).
 //!
-//! Nothing is kept between two attempts, so that a rotated token is found; and nobody is prompted on a terminal.
-//! Secrets travel through pipes, never in arguments, and no `Debug` shows one.
+//! git decides which helpers apply: it is asked wherever it is installed. Nothing is kept between two attempts, so that a
+//! rotated token is found; and nobody is prompted on a terminal. Secrets travel through pipes, never in arguments, and no
+//! `Debug` shows one. Values are bytes: git and its helpers pass on what is not UTF-8.
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 
 use crate::config::{Config, Environment};
 use crate::failure::redact;
@@ -20,19 +24,22 @@ pub struct Request {
     pub protocol: &'static str,
     /// Host and port, as in the URL.
     pub host: String,
-    /// Without slashes at its ends. git drops it unless `credential.useHttpPath` is set.
-    pub path: String,
+    /// Decoded, without slashes at its ends. git drops it unless `credential.useHttpPath` is set.
+    pub path: Vec<u8>,
     /// The user name in the URL.
-    pub username: Option<String>,
+    pub username: Option<Vec<u8>>,
     /// The server's `WWW-Authenticate` headers.
-    pub challenges: Vec<String>,
+    pub challenges: Vec<Vec<u8>>,
 }
+
+/// The lines of `git credential`: a name and what follows the `=`.
+type Fields = Vec<(String, Vec<u8>)>;
 
 /// A user name with a password, or what a helper gave in their place.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     /// As `git credential` wrote it, so that it gets all of it back.
-    fields: Vec<(String, String)>,
+    fields: Fields,
     source: Source,
 }
 
@@ -49,15 +56,15 @@ pub enum Source {
 #[derive(Clone, PartialEq, Eq)]
 pub enum Authorization<'a> {
     /// User name and password.
-    Basic(&'a str, &'a str),
+    Basic(&'a [u8], &'a [u8]),
     /// The scheme and what follows it, such as `Bearer` and a token.
-    Other(&'a str, &'a str),
+    Other(&'a [u8], &'a [u8]),
 }
 
 impl Credential {
     /// The user name and password of a URL.
     #[must_use]
-    pub fn from_url(request: &Request, username: &str, password: &str) -> Self {
+    pub fn from_url(request: &Request, username: &[u8], password: &[u8]) -> Self {
         let mut fields = request.location();
         fields.push(("username".to_owned(), username.to_owned()));
         fields.push(("password".to_owned(), password.to_owned()));
@@ -86,6 +93,13 @@ impl Credential {
         ))
     }
 
+    /// Whether it is one step of several: the server is expected to answer it with another challenge, to which the helper
+    /// has the next answer.
+    #[must_use]
+    pub fn continues(&self) -> bool {
+        self.field("continue") == Some(b"1")
+    }
+
     /// Removes it from a text, for servers that repeat what they were sent.
     #[must_use]
     pub fn redact(&self, text: &str) -> String {
@@ -93,23 +107,35 @@ impl Credential {
         let secrets = secrets.into_iter().filter_map(|name| self.field(name));
         secrets
             .filter(|secret| !secret.is_empty())
-            .fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+            .map(String::from_utf8_lossy)
+            .fold(text.to_owned(), |text, secret| text.replace(&*secret, "***"))
     }
 
-    fn field(&self, name: &str) -> Option<&str> {
+    /// What the helpers are told of it when it was accepted or refused: all that git said, or all that git would say of a
+    /// user name and password of the URL.
+    fn verdict(&self, request: &Request) -> Vec<u8> {
+        let mut fields = self.fields.clone();
+        if self.source == Source::Url {
+            fields.extend(request.challenges());
+        }
+        encode(&fields)
+    }
+
+    fn field(&self, name: &str) -> Option<&[u8]> {
         let found = self.fields.iter().rev().find(|(key, _)| key == name);
-        found.map(|(_, value)| value.as_str())
+        found.map(|(_, value)| value.as_slice())
     }
 
     fn from_output(output: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(output).ok()?;
         // What stands behind the last line end was cut off.
-        let (whole, _) = text.rsplit_once('\n')?;
-        let pairs = whole.lines().filter_map(|line| line.split_once('='));
+        let end = output.iter().rposition(|&byte| byte == b'\n')?;
+        let pairs = output[..end].split(|&byte| byte == b'\n').filter_map(|line| {
+            let at = line.iter().position(|&byte| byte == b'=')?;
+            let key = std::str::from_utf8(&line[..at]).ok()?;
+            Some((key.to_owned(), line[at + 1..].to_owned()))
+        });
         let credential = Self {
-            fields: pairs
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .collect(),
+            fields: pairs.collect(),
             source: Source::Helper,
         };
         credential.authorization().is_some().then_some(credential)
@@ -125,6 +151,20 @@ impl fmt::Debug for Credential {
     }
 }
 
+impl Authorization<'_> {
+    /// The header's value.
+    #[must_use]
+    pub fn header(&self) -> Vec<u8> {
+        match self {
+            Self::Basic(username, password) => {
+                let pair = [*username, b":", *password].concat();
+                format!("Basic {}", BASE64_STANDARD.encode(pair)).into_bytes()
+            }
+            Self::Other(scheme, credential) => [*scheme, b" ", *credential].concat(),
+        }
+    }
+}
+
 impl fmt::Debug for Authorization<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
@@ -135,10 +175,10 @@ impl fmt::Debug for Authorization<'_> {
 }
 
 impl Request {
-    fn location(&self) -> Vec<(String, String)> {
+    fn location(&self) -> Fields {
         let mut fields = vec![
-            ("protocol".to_owned(), self.protocol.to_owned()),
-            ("host".to_owned(), self.host.clone()),
+            ("protocol".to_owned(), self.protocol.into()),
+            ("host".to_owned(), self.host.clone().into_bytes()),
         ];
         if !self.path.is_empty() {
             fields.push(("path".to_owned(), self.path.clone()));
@@ -146,33 +186,41 @@ impl Request {
         fields
     }
 
-    fn question(&self) -> Vec<u8> {
-        // Helpers may then answer with something other than a password.
-        let mut fields = vec![("capability[]".to_owned(), "authtype".to_owned())];
+    /// The question to the helpers. After the first of several steps they get back what they gave with it, its secret
+    /// excepted.
+    fn question(&self, step: Option<&Credential>) -> Vec<u8> {
+        // Helpers may then answer with something other than a password, and in several steps.
+        let mut fields: Fields = ["authtype", "state"]
+            .map(|capability| ("capability[]".to_owned(), capability.into()))
+            .into();
         fields.extend(self.location());
         fields.extend(self.username.clone().map(|name| ("username".to_owned(), name)));
-        let challenges = self.challenges.iter().cloned();
-        fields.extend(challenges.map(|challenge| ("wwwauth[]".to_owned(), challenge)));
+        fields.extend(self.challenges());
+        let given = step.into_iter().flat_map(|step| &step.fields);
+        let is_kept = |key: &str| matches!(key, "authtype" | "ephemeral" | "state[]" | "username");
+        fields.extend(given.filter(|(key, _)| is_kept(key)).cloned());
         encode(&fields)
     }
 
-    fn url(&self) -> String {
-        format!("{}://{}/{}", self.protocol, self.host, self.path)
+    fn challenges(&self) -> impl Iterator<Item = (String, Vec<u8>)> {
+        let challenges = self.challenges.iter().cloned();
+        challenges.map(|challenge| ("wwwauth[]".to_owned(), challenge))
     }
 }
 
 /// One `key=value` a line and an empty line at the end (git-credential(1), INPUT/OUTPUT FORMAT). No value can hold
 /// a line end: what does is left out.
-fn encode(fields: &[(String, String)]) -> Vec<u8> {
-    let mut text = String::new();
-    for (key, value) in fields.iter().filter(|(_, value)| !value.contains(['\n', '\0'])) {
-        text.push_str(key);
-        text.push('=');
-        text.push_str(value);
-        text.push('\n');
+fn encode(fields: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut text = Vec::new();
+    let is_line = |value: &[u8]| !value.iter().any(|byte| matches!(byte, b'\n' | 0));
+    for (key, value) in fields.iter().filter(|(_, value)| is_line(value)) {
+        text.extend_from_slice(key.as_bytes());
+        text.push(b'=');
+        text.extend_from_slice(value);
+        text.push(b'\n');
     }
-    text.push('\n');
-    text.into_bytes()
+    text.push(b'\n');
+    text
 }
 
 /// Why no credential was found, in words that continue a sentence.
@@ -212,23 +260,34 @@ impl Helpers {
         }
     }
 
-    /// Asks the helpers, then the askpass program. Dropping the future ends what they run.
+    /// Asks the helpers, then the askpass program. Dropping the future ends what they run. `step` is the answer before,
+    /// where the helpers need several.
     ///
     /// # Errors
     ///
     /// When none of them knows a credential, or git is not there to run them.
-    pub async fn fill(&self, request: &Request) -> Result<Credential, NoCredential> {
-        if !self.has_helper(request) && !self.has_askpass() {
-            return Err(NoCredential(
+    pub async fn fill(
+        &self,
+        request: &Request,
+        step: Option<&Credential>,
+    ) -> Result<Credential, NoCredential> {
+        let is_configured = self.has_helper() || self.has_askpass();
+        let nothing = || {
+            NoCredential(
                 "neither the URL nor a credential helper nor an askpass program gives any: put a token into the URL, or set credential.helper, http.extraHeader or GIT_ASKPASS".to_owned(),
-            ));
-        }
-        let said = self
-            .ask_git("fill", request.question())
-            .await
-            .map_err(|error| NoCredential(could_not_start(&error)))?;
+            )
+        };
+        // git is asked in any case: it may read a configuration of its own that is not seen here, as Apple's does.
+        let said = match self.ask_git("fill", request.question(step)).await {
+            Ok(said) => said,
+            Err(error) if is_configured => return Err(NoCredential(could_not_start(&error))),
+            Err(_) => return Err(nothing()),
+        };
         Credential::from_output(&said.output).ok_or_else(|| {
             let words = redact(&said.words).into_owned();
+            if !is_configured && (words.is_empty() || words.contains("terminal prompts disabled")) {
+                return nothing();
+            }
             let words = if words.is_empty() {
                 "git credential said nothing of why".to_owned()
             } else {
@@ -242,13 +301,13 @@ impl Helpers {
 
     /// Tells the helpers, in the background, that a credential was accepted, so that they may keep it.
     pub fn approve(&self, request: &Request, credential: &Credential) {
-        if !self.has_helper(request) {
+        if !self.is_of_interest(credential) {
             return;
         }
-        let (helpers, credential) = (self.clone(), credential.clone());
+        let (helpers, verdict) = (self.clone(), credential.verdict(request));
         self.background.spawn(async move {
             tokio::select! {
-                () = helpers.tell("approve", &credential) => {}
+                () = helpers.tell("approve", verdict) => {}
                 // A helper that hangs must not hold the end of the daemon up.
                 () = helpers.background.dismissed() => {}
             }
@@ -257,27 +316,39 @@ impl Helpers {
 
     /// Tells the helpers that a credential was refused, so that they forget it before they are asked again.
     pub async fn reject(&self, request: &Request, credential: &Credential) {
-        if self.has_helper(request) {
-            self.tell("reject", credential).await;
+        if self.is_of_interest(credential) {
+            self.tell("reject", credential.verdict(request)).await;
         }
     }
 
-    async fn tell(&self, verdict: &'static str, credential: &Credential) {
-        if let Err(error) = self.ask_git(verdict, encode(&credential.fields)).await {
-            tracing::debug!(%error, "git credential {verdict} could not be run");
+    async fn tell(&self, action: &'static str, verdict: Vec<u8>) {
+        if let Err(error) = self.ask_git(action, verdict).await {
+            tracing::debug!(%error, "git credential {action} could not be run");
         }
     }
 
-    fn has_helper(&self, request: &Request) -> bool {
-        let helpers = self.config.url_match_all("credential", "helper", &request.url());
-        !helpers.is_empty()
+    /// Whether there can be a helper to tell of it: a child that would find none is saved.
+    fn is_of_interest(&self, credential: &Credential) -> bool {
+        // What no askpass program gave is from a helper, seen here or not.
+        self.has_helper() || (credential.source == Source::Helper && !self.has_askpass())
     }
 
+    /// Whether a helper is configured for any place. Which of them apply is for git to say.
+    fn has_helper(&self) -> bool {
+        self.config.entries().iter().any(|entry| {
+            entry.section() == "credential"
+                && entry.name() == "helper"
+                && entry.value().is_some_and(|helper| !helper.is_empty())
+        })
+    }
+
+    /// The first of these that is set counts for git, even where it is empty.
     fn has_askpass(&self) -> bool {
-        let variables = ["GIT_ASKPASS", "SSH_ASKPASS"].map(|name| self.environment.get(name));
-        let configured = [self.config.get("core.askPass")];
-        let mut programs = variables.into_iter().chain(configured).flatten();
-        programs.any(|program| !program.is_empty())
+        let variable = |name| self.environment.get_os(name).map(OsStr::is_empty);
+        let is_empty = variable("GIT_ASKPASS")
+            .or_else(|| self.config.get("core.askPass").map(str::is_empty))
+            .or_else(|| variable("SSH_ASKPASS"));
+        is_empty == Some(false)
     }
 
     async fn ask_git(&self, action: &str, input: Vec<u8>) -> io::Result<Said> {
@@ -305,9 +376,9 @@ mod tests {
         Request {
             protocol: "https",
             host: "h:8443".to_owned(),
-            path: "o/r.git".to_owned(),
-            username: Some("u".to_owned()),
-            challenges: vec!["Basic realm=\"x\"".to_owned()],
+            path: b"o/r.git".to_vec(),
+            username: Some(b"u".to_vec()),
+            challenges: vec![b"Basic realm=\"x\"".to_vec()],
         }
     }
 
@@ -344,8 +415,8 @@ mod tests {
     #[test]
     fn the_question_names_place_user_and_challenges() {
         assert_eq!(
-            String::from_utf8(request().question()).expect("text"),
-            "capability[]=authtype\nprotocol=https\nhost=h:8443\npath=o/r.git\nusername=u\nwwwauth[]=Basic realm=\"x\"\n\n"
+            String::from_utf8(request().question(None)).expect("text"),
+            "capability[]=authtype\ncapability[]=state\nprotocol=https\nhost=h:8443\npath=o/r.git\nusername=u\nwwwauth[]=Basic realm=\"x\"\n\n"
         );
     }
 
@@ -354,12 +425,12 @@ mod tests {
         assert_eq!(Credential::from_output(b"username=u\npassword=hun"), None);
         assert_eq!(Credential::from_output(b""), None);
         let whole = Credential::from_output(b"username=u\npassword=a=b\n").expect("whole");
-        assert_eq!(whole.authorization(), Some(Authorization::Basic("u", "a=b")));
+        assert_eq!(whole.authorization(), Some(Authorization::Basic(b"u", b"a=b")));
     }
 
     #[test]
     fn no_secret_is_debugged_and_a_server_that_repeats_it_is_not_quoted() {
-        let credential = Credential::from_url(&request(), "u", "hunter2");
+        let credential = Credential::from_url(&request(), b"u", b"hunter2");
         let shown = format!("{credential:?} {:?}", credential.authorization());
         assert!(!shown.contains("hunter2"), "{shown}");
         assert_eq!(credential.redact("bad password hunter2"), "bad password ***");
@@ -377,10 +448,10 @@ mod tests {
             username: None,
             ..request()
         };
-        let credential = helpers.fill(&request).await.expect("one knows");
+        let credential = helpers.fill(&request, None).await.expect("one knows");
         assert_eq!(
             credential.authorization(),
-            Some(Authorization::Basic("first", "second"))
+            Some(Authorization::Basic(b"first", b"second"))
         );
     }
 
@@ -388,20 +459,20 @@ mod tests {
     async fn a_helper_may_give_a_token_with_its_scheme() {
         let helper = "!f() { test \"$1\" = get && printf 'capability[]=authtype\\nauthtype=Bearer\\ncredential=t0k3n\\n'; }; f";
         let helpers = helpers(&[("credential.helper", helper)], Environment::default());
-        let credential = helpers.fill(&request()).await.expect("it knows");
+        let credential = helpers.fill(&request(), None).await.expect("it knows");
         assert_eq!(
             credential.authorization(),
-            Some(Authorization::Other("Bearer", "t0k3n"))
+            Some(Authorization::Other(b"Bearer", b"t0k3n"))
         );
     }
 
     #[tokio::test]
     async fn an_askpass_program_is_asked_and_a_terminal_never() {
         let helpers = helpers(&[("core.askPass", "echo")], Environment::default());
-        let credential = helpers.fill(&request()).await.expect("askpass answers");
+        let credential = helpers.fill(&request(), None).await.expect("askpass answers");
         assert!(matches!(
             credential.authorization(),
-            Some(Authorization::Basic("u", _))
+            Some(Authorization::Basic(b"u", _))
         ));
     }
 
@@ -409,10 +480,13 @@ mod tests {
     async fn a_helper_that_knows_nothing_is_told_about_without_the_user_of_the_url() {
         let helpers = helpers(&[("credential.helper", "!true")], Environment::default());
         let NoCredential(reason) = helpers
-            .fill(&Request {
-                username: Some("ghp_secret".to_owned()),
-                ..request()
-            })
+            .fill(
+                &Request {
+                    username: Some(b"ghp_secret".to_vec()),
+                    ..request()
+                },
+                None,
+            )
             .await
             .expect_err("it knows nothing");
         assert!(
@@ -428,7 +502,7 @@ mod tests {
             environment: none.environment.with("PATH", "/nonexistent"),
             ..none
         };
-        let NoCredential(reason) = none.fill(&request()).await.expect_err("there is nothing");
+        let NoCredential(reason) = none.fill(&request(), None).await.expect_err("there is nothing");
         assert!(reason.contains("credential.helper"), "{reason}");
 
         let some = helpers(&[("credential.helper", "store")], Environment::default());
@@ -436,7 +510,7 @@ mod tests {
             environment: some.environment.with("PATH", "/nonexistent"),
             ..some
         };
-        let NoCredential(reason) = some.fill(&request()).await.expect_err("there is no git");
+        let NoCredential(reason) = some.fill(&request(), None).await.expect_err("there is no git");
         assert!(reason.contains("install git"), "{reason}");
     }
 }

@@ -62,9 +62,9 @@ fn is_safe_to_use(url: &RemoteUrl) {
 }
 
 fn is_http(url: &HttpUrl) {
-    let has_line_break = |text: &str| text.contains(['\n', '\r']);
+    let has_line_break = |text: &[u8]| text.iter().any(|byte| b"\n\r".contains(byte));
     assert!(!url.host().is_empty());
-    for part in [url.host(), url.path()]
+    for part in [url.host().as_bytes(), url.path().as_bytes()]
         .into_iter()
         .chain(url.username())
         .chain(url.password())

@@ -38,7 +38,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Vec<Assignment>, BadLine> {
                 key.extend(name);
                 assignments.push(Assignment {
                     key: text_of(&key),
-                    value: value.map(|value| text_of(&value)),
+                    value: value.map(|value| text_of(&escaped(value))),
                     line,
                 });
             }
@@ -46,6 +46,24 @@ pub(super) fn parse(text: &[u8]) -> Result<Vec<Assignment>, BadLine> {
         }
     }
     Ok(assignments)
+}
+
+/// A URL for HTTP whose bytes are not UTF-8, with the escapes that git would decode to the same bytes: a user name or
+/// password may be in another encoding.
+fn escaped(value: Vec<u8>) -> Vec<u8> {
+    let is_http = value.starts_with(b"https://") || value.starts_with(b"http://");
+    if !is_http || std::str::from_utf8(&value).is_ok() {
+        return value;
+    }
+    let mut url = Vec::with_capacity(value.len());
+    for byte in value {
+        if byte.is_ascii() {
+            url.push(byte);
+        } else {
+            url.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        }
+    }
+    url
 }
 
 fn text_of(bytes: &[u8]) -> String {
@@ -244,6 +262,13 @@ mod tests {
             .into_iter()
             .map(|assignment| (assignment.key, assignment.value))
             .collect()
+    }
+
+    #[test]
+    fn a_url_in_another_encoding_keeps_its_bytes_as_escapes() {
+        let parsed = parse(b"[a]\nb = https://j\xfcrg:\xc3\xa4@h/\nc = \xfc\n").expect("well-formed");
+        assert_eq!(parsed[0].value.as_deref(), Some("https://j%FCrg:%C3%A4@h/"));
+        assert_eq!(parsed[1].value.as_deref(), Some("\u{fffd}"));
     }
 
     #[test]

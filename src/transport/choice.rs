@@ -11,7 +11,7 @@
 use std::path::{Path, PathBuf};
 
 use super::program::is_executable;
-use super::{Source, unsupported_settings};
+use super::{Source, lacks_proxy_password, unsupported_settings};
 use crate::config::{Config, Environment};
 use crate::failure::{Failure, Kind};
 use crate::options::TransportChoice;
@@ -154,6 +154,12 @@ fn need_of_http(
             "there is a {}, which only git's own HTTP client reads",
             file.display()
         ));
+    }
+    if lacks_proxy_password(url, remote, config, environment) {
+        return Some(
+            "the proxy has a user without a password, for which only git asks its credential helpers"
+                .to_owned(),
+        );
     }
     unsupported_settings(config, environment, &remote.url)
         .first()
@@ -355,6 +361,21 @@ mod tests {
             ),
             (
                 Fixture::new(&[("http.extraHeader", "A: b"), ("http.proxy", "p")]),
+                HTTPS,
+                None,
+            ),
+            (
+                Fixture::new(&[("http.proxy", "http://somebody@proxy:8080")]),
+                HTTPS,
+                Some("user without a password"),
+            ),
+            (
+                Fixture::new(&[]).with("https_proxy", "somebody@proxy:8080"),
+                HTTPS,
+                Some("user without a password"),
+            ),
+            (
+                Fixture::new(&[("http.proxy", "http://somebody:hunter2@proxy:8080")]),
                 HTTPS,
                 None,
             ),

@@ -36,7 +36,7 @@ pub use choice::{Choice, ChoiceKind};
 pub use cli::{CliTransport, Porcelain, RefList, Verdict};
 pub(crate) use converse::{Said, converse};
 pub use git::GitTransport;
-pub use http::{HttpTransport, SharedClient, unsupported_settings};
+pub use http::{HttpTransport, SharedClient, lacks_proxy_password, unsupported_settings};
 pub use kept::Kept;
 pub use local::LocalTransport;
 pub(crate) use program::{command, with_english_messages};

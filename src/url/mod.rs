@@ -15,6 +15,14 @@ pub use remote::{Remote, ResolveError};
 
 use crate::failure::redact_url;
 
+/// A URL's path as git names it to credential helpers.
+pub(crate) fn decoded_path(path: &str) -> Vec<u8> {
+    let mut path = parse::decoded_bytes(path.trim_start_matches('/'));
+    let length = path.iter().rposition(|&byte| byte != b'/').map_or(0, |at| at + 1);
+    path.truncate(length);
+    path
+}
+
 /// A URL or path, by the way in which git connects to it.
 #[derive(Clone, PartialEq, Eq)]
 pub enum RemoteUrl {
@@ -161,8 +169,8 @@ pub struct HttpUrl {
     host: String,
     port: Option<u16>,
     path: String,
-    username: Option<String>,
-    password: Option<String>,
+    username: Option<Vec<u8>>,
+    password: Option<Vec<u8>>,
 }
 
 impl HttpUrl {
@@ -190,15 +198,21 @@ impl HttpUrl {
         &self.path
     }
 
-    /// The user name, decoded.
+    /// The path as git names it to credential helpers: decoded, with its query, without slashes at its ends.
     #[must_use]
-    pub fn username(&self) -> Option<&str> {
+    pub fn decoded_path(&self) -> Vec<u8> {
+        decoded_path(&self.path)
+    }
+
+    /// The user name, decoded: bytes, as git and servers take any.
+    #[must_use]
+    pub fn username(&self) -> Option<&[u8]> {
         self.username.as_deref()
     }
 
     /// The password or token, decoded: a secret.
     #[must_use]
-    pub fn password(&self) -> Option<&str> {
+    pub fn password(&self) -> Option<&[u8]> {
         self.password.as_deref()
     }
 

@@ -109,7 +109,7 @@ fn decoded(text: &str) -> Result<String, Problem> {
 }
 
 /// Resolves escapes as git does: wherever two digits follow the `%`, except to a NUL.
-fn decoded_bytes(text: &str) -> Vec<u8> {
+pub(super) fn decoded_bytes(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [byte, after @ ..] = rest {
@@ -242,8 +242,12 @@ fn http(is_https: bool, text: &str) -> Result<RemoteUrl, Problem> {
     let (authority, path) = text.split_at(text.find(['/', '?', '#']).unwrap_or(text.len()));
     let (username, password, authority) = match authority.rsplit_once('@') {
         Some((userinfo, authority)) => match userinfo.split_once(':') {
-            Some((user, password)) => (Some(decoded(user)?), Some(decoded(password)?), authority),
-            None => (Some(decoded(userinfo)?), None, authority),
+            Some((user, password)) => (
+                Some(decoded_bytes(user)),
+                Some(decoded_bytes(password)),
+                authority,
+            ),
+            None => (Some(decoded_bytes(userinfo)), None, authority),
         },
         None => (None, None, authority),
     };
@@ -265,9 +269,9 @@ fn http(is_https: bool, text: &str) -> Result<RemoteUrl, Problem> {
     if host.is_empty() {
         return Err(NO_HOST);
     }
-    let has_line_break = |text: &str| text.contains(['\n', '\r']);
-    if has_line_break(host)
-        || decoded_bytes(path).iter().any(|byte| b"\n\r".contains(byte))
+    let has_line_break = |text: &[u8]| text.iter().any(|byte| b"\n\r".contains(byte));
+    if has_line_break(host.as_bytes())
+        || has_line_break(&decoded_bytes(path))
         || username.as_deref().is_some_and(has_line_break)
         || password.as_deref().is_some_and(has_line_break)
     {
@@ -300,8 +304,8 @@ mod tests {
     fn http_urls_come_apart() {
         let url = parsed_http("https://me%40x:p%3Aw@h.example:8443/o/r%20s.git?a=b");
         assert_eq!(url.scheme(), "https");
-        assert_eq!(url.username(), Some("me@x"));
-        assert_eq!(url.password(), Some("p:w"));
+        assert_eq!(url.username(), Some(&b"me@x"[..]));
+        assert_eq!(url.password(), Some(&b"p:w"[..]));
         assert_eq!(url.authority(), "h.example:8443");
         assert_eq!(url.path(), "/o/r%20s.git?a=b");
         assert_eq!(
@@ -313,7 +317,7 @@ mod tests {
         assert_eq!((bare.host(), bare.port(), bare.path()), ("[::1]", Some(80), ""));
         assert_eq!((bare.username(), bare.password()), (None, None));
         assert_eq!(parsed_http("http://h:/x").port(), None);
-        assert_eq!(parsed_http("http://:token@h/x").password(), Some("token"));
+        assert_eq!(parsed_http("http://:token@h/x").password(), Some(&b"token"[..]));
     }
 
     #[test]

@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use git_push_daemon::daemon::Pusher;
 use git_push_daemon::failure::Kind;
+use git_push_daemon::state::Outcome;
 
 use crate::place::{Place, close, failure_of};
-use crate::server::{BEARER, PASSWORD, USER, set_password};
+use crate::server::{BEARER, PASSWORD, USER, set_login, set_password};
+use crate::side_by_side::{forget, push_by_git};
 
 /// A helper that writes down what it is asked and told, and answers with what is in the file `answer`.
 pub(crate) fn recorder(place: &Place) -> String {
@@ -86,6 +88,96 @@ async fn several_helpers_are_asked_in_turn_and_all_are_told() {
         "{record}"
     );
     assert!(!record.contains("path="), "{record}");
+}
+
+/// Sections of the configuration, and the user in the URL. `{host}` stands for the server's name and port, `{port}` for its
+/// port.
+const SECTIONS: [(&str, &str); 14] = [
+    ("credential", ""),
+    ("credential.https://{host}", ""),
+    ("credential.https://{host}/", ""),
+    ("credential.https://{host}/basic/r.git", ""),
+    ("credential.https://{host}/basic", ""),
+    ("credential.https://{host}/elsewhere", ""),
+    ("credential.https://", ""),
+    ("credential.http://{host}", ""),
+    ("credential.{host}", ""),
+    ("credential.localhost", ""),
+    ("credential.https://*:{port}", ""),
+    ("credential.https://pusher@{host}", "pusher@"),
+    ("credential.pusher@{host}", "pusher@"),
+    ("credential.https://somebody@{host}", "pusher@"),
+];
+
+#[tokio::test]
+async fn a_helper_is_asked_wherever_git_asks_it() {
+    let Some(place) = Place::new() else { return };
+    answer(&place, PASSWORD);
+    let host = format!("localhost:{}", place.apache.port);
+    let mut asked = 0;
+    for (section, user) in SECTIONS {
+        let section = section.replace("{host}", &host);
+        let section = section.replace("{port}", &place.apache.port.to_string());
+        let key = format!("{section}.helper");
+        place.git(&place.local(), &["config", &key, &recorder(&place)]);
+        let url = format!("https://{user}{host}/basic/r.git");
+        let (arrived, said) = push_by_git(&place, &url);
+        forget(&place, arrived);
+        let outcome = place.push(&url).await;
+        let ours_arrived = matches!(outcome, Outcome::Pushed { .. });
+        forget(&place, ours_arrived);
+        assert_eq!(ours_arrived, arrived, "{section}: {outcome:?}\ngit: {said}");
+        asked += usize::from(arrived);
+        place.git(&place.local(), &["config", "--unset", &key]);
+    }
+    assert!(asked > 7, "git asked in {asked} sections only");
+}
+
+#[tokio::test]
+async fn users_and_passwords_need_not_be_utf8() {
+    let Some(mut place) = Place::new() else { return };
+    let (user, password) = (b"p\xfcsher".as_slice(), b"c\xf6rrect:h\xf6rse".as_slice());
+    set_login(place.dir(), user, password);
+    let in_url = place
+        .apache
+        .url_as("p%FCsher:c%F6rrect%3Ah%F6rse", "basic", "r.git");
+    place.push_well(&in_url).await;
+
+    place.set("credential.helper", recorder(&place));
+    let answer = [b"username=", user, b"\npassword=", password, b"\n"].concat();
+    fs::write(place.dir().join("answer"), answer).expect("writable");
+    place.commit("two");
+    place.push_well(&place.apache.url("basic", "r.git")).await;
+    place.commit("three");
+    place
+        .push_well(&place.apache.url_as("p%FCsher", "basic", "r.git"))
+        .await;
+    let record = fs::read(place.dir().join("record")).expect("written");
+    let stored = [b"password=", password].concat();
+    let is_stored = record.windows(stored.len()).any(|part| part == stored);
+    assert!(is_stored, "{}", String::from_utf8_lossy(&record));
+}
+
+#[tokio::test]
+async fn a_helper_that_answers_in_steps_gets_its_state_back() {
+    let Some(place) = Place::new() else { return };
+    let dir = place.dir().display();
+    let helper = format!(
+        "!f() {{ echo \"$1\" >>'{dir}/record'; asked=$(cat); echo \"$asked\" >>'{dir}/record'; test \"$1\" = get || exit 0; \
+         printf 'capability[]=authtype\\ncapability[]=state\\nauthtype=Bearer\\n'; case \"$asked\" in \
+         *state*=t:one*) echo credential={BEARER} ;; \
+         *) printf 'credential=first\\ncontinue=1\\nstate[]=t:one\\n' ;; esac; }}; f"
+    );
+    place.git(&place.local(), &["config", "credential.helper", &helper]);
+    let url = place.apache.url("stepwise", "r.git");
+    let (arrived, said) = push_by_git(&place, &url);
+    assert!(arrived, "{said}");
+    let gits = verbs(&place);
+    forget(&place, true);
+    fs::remove_file(place.dir().join("record")).expect("written");
+    place.push_well(&url).await;
+    assert_eq!(gits, ["get", "get", "store"]);
+    assert_eq!(verbs(&place), gits);
 }
 
 #[tokio::test]
@@ -260,7 +352,7 @@ async fn no_secret_is_in_a_failure_a_log_or_an_argument() {
             let pusher = place.pusher(&url);
             let attempted = pusher.attempt(false).await;
             write!(shown, "{attempted:?} {pusher:?} {:?}", place.env).expect("memory");
-            if let git_push_daemon::state::Outcome::Failed { failure, .. } = attempted.outcome {
+            if let Outcome::Failed { failure, .. } = attempted.outcome {
                 shown.push_str(&failure.to_string());
             }
             close(&pusher).await;

@@ -162,17 +162,21 @@ impl Apache {
 }
 
 pub(crate) fn set_password(dir: &Path, password: &str) {
+    set_login(dir, USER.as_bytes(), password.as_bytes());
+}
+
+/// Lets this user in and no other; the bytes need not be UTF-8.
+pub(crate) fn set_login(dir: &Path, user: &[u8], password: &[u8]) {
     let hash = Command::new("openssl")
         .args(["passwd", "-apr1", "-stdin"])
         .stdin(input(dir, "password", password))
         .output()
         .expect("openssl is installed");
-    let hash = String::from_utf8(hash.stdout).expect("text");
-    fs::write(dir.join("users"), format!("{USER}:{hash}")).expect("writable");
+    fs::write(dir.join("users"), [user, b":", &hash.stdout].concat()).expect("writable");
 }
 
 /// A file as standard input, so that no secret is in an argument.
-fn input(dir: &Path, name: &str, text: &str) -> Stdio {
+fn input(dir: &Path, name: &str, text: &[u8]) -> Stdio {
     let path = dir.join(name);
     fs::write(&path, text).expect("writable");
     fs::File::open(path).expect("readable").into()
@@ -200,26 +204,28 @@ fn make_certificates(dir: &Path) {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
+/// The modules of Apache that are needed.
+const LOADED: [&str; 16] = [
+    "mpm_event",
+    "authn_core",
+    "authn_file",
+    "authz_core",
+    "authz_user",
+    "auth_basic",
+    "alias",
+    "env",
+    "setenvif",
+    "cgi",
+    "ssl",
+    "rewrite",
+    "headers",
+    "filter",
+    "deflate",
+    "http2",
+];
+
 fn configuration(dir: &Path, port: u16) -> String {
-    let modules = [
-        "mpm_event",
-        "authn_core",
-        "authn_file",
-        "authz_core",
-        "authz_user",
-        "auth_basic",
-        "alias",
-        "env",
-        "setenvif",
-        "cgi",
-        "ssl",
-        "rewrite",
-        "headers",
-        "filter",
-        "deflate",
-        "http2",
-    ];
-    let modules = modules.map(|name| format!("LoadModule {name}_module {MODULES}/mod_{name}.so"));
+    let modules = LOADED.map(|name| format!("LoadModule {name}_module {MODULES}/mod_{name}.so"));
     let modules = modules.join("\n");
     let dir = dir.display();
     format!(
@@ -247,7 +253,7 @@ SetEnv GIT_PROJECT_ROOT "{dir}/repositories"
 SetEnv GIT_HTTP_EXPORT_ALL 1
 SetEnv GIT_CONFIG_NOSYSTEM 1
 AddOutputFilterByType DEFLATE application/x-git-receive-pack-advertisement
-ScriptAliasMatch "^/(?:anonymous|basic|push-basic|bearer|limited|certified)/(.*)$" {BACKEND}/$1
+ScriptAliasMatch "^/(?:anonymous|basic|push-basic|bearer|stepwise|limited|certified)/(.*)$" {BACKEND}/$1
 <Directory "/usr/lib/git-core">
     Require all granted
 </Directory>
@@ -268,6 +274,12 @@ ScriptAliasMatch "^/(?:anonymous|basic|push-basic|bearer|limited|certified)/(.*)
     AuthName "private"
     AuthUserFile "{dir}/users"
     Require expr "%{{HTTP:Authorization}} == 'Bearer {BEARER}'"
+</Location>
+<Location "/stepwise">
+    RewriteEngine on
+    RewriteCond "%{{HTTP:Authorization}}" "!=Bearer {BEARER}"
+    RewriteRule .* - [R=401]
+    Header always set WWW-Authenticate Bearer "expr=%{{REQUEST_STATUS}} == 401"
 </Location>
 <Location "/certified">
     Require expr "%{{SSL_CLIENT_VERIFY}} == 'SUCCESS'"

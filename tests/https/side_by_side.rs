@@ -457,7 +457,7 @@ fn answers(seen: &Seen) -> Vec<u16> {
 }
 
 /// Pushes as the real git does, and says whether the branch arrived and what git said.
-fn push_by_git(place: &Place, remote: &str) -> (bool, String) {
+pub(crate) fn push_by_git(place: &Place, remote: &str) -> (bool, String) {
     let output = Command::new("git")
         .args(["push", remote, "main:main"])
         .current_dir(place.local())
@@ -548,7 +548,7 @@ async fn the_server_sees_of_us_what_it_sees_of_git() {
 }
 
 /// Takes the branch away from the server again.
-fn forget(place: &Place, is_there: bool) {
+pub(crate) fn forget(place: &Place, is_there: bool) {
     if is_there {
         place.git(&place.remote(), &["update-ref", "-d", "refs/heads/main"]);
     }

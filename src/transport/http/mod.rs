@@ -16,6 +16,7 @@ use futures_util::future::BoxFuture;
 use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, LOCATION, PRAGMA};
 use reqwest::{Response, Url};
 
+use proxy::ProxyRules;
 use requester::{Login, Requester, shown};
 use session::{HttpSession, reader_of};
 
@@ -25,7 +26,7 @@ pub use settings::unsupported_settings;
 use super::activity::Activity;
 use super::hangup::{ADVERTISING, failure_of, silence};
 use super::{Session, Settings, Source, Transport};
-use crate::config::Config;
+use crate::config::{Config, Environment};
 use crate::credential::Helpers;
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
@@ -39,6 +40,22 @@ const MAX_REDIRECTS: usize = 20;
 /// What git asks for behind the base URL.
 const INFO_REFS: &str = "info/refs";
 const SERVICE: &str = "service=git-receive-pack";
+
+/// Whether the proxy to a remote has a user without a password. Settings that cannot be read are for the attempt to tell of.
+#[must_use]
+pub fn lacks_proxy_password(
+    url: &HttpUrl,
+    remote: &Remote,
+    config: &Config,
+    environment: &Environment,
+) -> bool {
+    let general = || config.url_match("http", "proxy", &remote.url)?.value();
+    let configured = remote.proxy.as_deref().or_else(general);
+    ProxyRules::new(configured, environment)
+        .ok()
+        .zip(Url::parse(&url.without_credentials()).ok())
+        .is_some_and(|(rules, url)| rules.lacks_password(&url))
+}
 
 /// Pushes to an `http://` or `https://` URL.
 #[derive(Debug)]
@@ -153,7 +170,9 @@ impl HttpTransport {
                 return Err(Failure::new(Kind::RemoteError, message));
             }
             tracing::debug!(to = shown(&next), "following a redirect");
-            if next.origin() != url.origin() {
+            if next.origin() == url.origin() {
+                requester.login.move_within(&next);
+            } else {
                 requester.login.move_to(&next);
                 requester.headers = reader.headers_elsewhere(next.as_str())?;
             }

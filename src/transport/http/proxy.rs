@@ -62,6 +62,12 @@ impl ProxyRules {
         (!is_direct).then(|| proxy.clone())
     }
 
+    /// Whether the proxy for a URL has a user without a password, for which git asks its credential helpers.
+    pub(super) fn lacks_password(&self, url: &Url) -> bool {
+        self.proxy_for(url)
+            .is_some_and(|proxy| !proxy.username().is_empty() && proxy.password().is_none())
+    }
+
     /// The proxy as it may be shown.
     pub(super) fn shown_for(&self, url: &Url) -> Option<String> {
         let proxy = self.proxy_for(url)?;

@@ -1,14 +1,18 @@
 //! Sends requests to one server, and answers its 401 with credentials: each once in an attempt.
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 
+use super::INFO_REFS;
 use super::client::SharedClient;
 use super::proxy::ProxyRules;
 use super::status;
 use crate::credential::{Authorization, Credential, Helpers, NoCredential, Request, Source};
 use crate::failure::{Failure, Kind};
-use crate::url::HttpUrl;
+use crate::url::{HttpUrl, decoded_path};
+
+/// git asks its helpers at most this often where their answer takes several steps.
+const MAX_QUESTIONS: usize = 2;
 
 /// The requests of one attempt.
 pub(super) struct Requester {
@@ -27,7 +31,8 @@ pub(super) struct Login {
     request: Request,
     /// What the URL gives and was not tried.
     of_url: Option<Credential>,
-    were_helpers_asked: bool,
+    /// How often the helpers were asked.
+    questions: usize,
     current: Option<Credential>,
     is_approved: bool,
 }
@@ -35,12 +40,11 @@ pub(super) struct Login {
 impl Login {
     /// Nobody, until the server asks.
     pub(super) fn new(url: &HttpUrl, helpers: Helpers) -> Self {
-        let path_end = url.path().find(['?', '#']).unwrap_or(url.path().len());
         let request = Request {
             protocol: url.scheme(),
             host: url.authority(),
-            path: url.path()[..path_end].trim_matches('/').to_owned(),
-            username: url.username().map(str::to_owned),
+            path: url.decoded_path(),
+            username: url.username().map(<[u8]>::to_owned),
             challenges: Vec::new(),
         };
         // A name without a password is a question to the helpers, as for git.
@@ -51,7 +55,7 @@ impl Login {
             helpers,
             request,
             of_url,
-            were_helpers_asked: false,
+            questions: 0,
             current: None,
             is_approved: false,
         }
@@ -63,38 +67,48 @@ impl Login {
         self.request = Request {
             protocol: if url.scheme() == "https" { "https" } else { "http" },
             host: format!("{}{port}", url.host_str().unwrap_or_default()),
-            path: url.path().trim_matches('/').to_owned(),
+            path: Vec::new(),
             username: None,
             challenges: Vec::new(),
         };
         self.of_url = None;
         self.current = None;
-        self.were_helpers_asked = false;
+        self.questions = 0;
         self.is_approved = false;
+        self.move_within(url);
+    }
+
+    /// A redirect led to another repository of the same server, for which helpers may know another credential.
+    pub(super) fn move_within(&mut self, url: &Url) {
+        let path = url.path();
+        self.request.path = decoded_path(path.strip_suffix(INFO_REFS).unwrap_or(path));
     }
 
     fn apply(&self, request: RequestBuilder) -> RequestBuilder {
         match self.current.as_ref().and_then(Credential::authorization) {
             None => request,
-            Some(Authorization::Basic(name, password)) => request.basic_auth(name, Some(password)),
-            Some(Authorization::Other(scheme, credential)) => {
-                let header = format!("{scheme} {credential}");
-                match reqwest::header::HeaderValue::try_from(header) {
-                    Ok(mut value) => {
-                        value.set_sensitive(true);
-                        request.header(AUTHORIZATION, value)
-                    }
-                    // What cannot be a header is not sent, and refused like any wrong credential.
-                    Err(_) => request,
+            Some(authorization) => match HeaderValue::try_from(authorization.header()) {
+                Ok(mut value) => {
+                    value.set_sensitive(true);
+                    request.header(AUTHORIZATION, value)
                 }
-            }
+                // What cannot be a header is not sent, and refused like any wrong credential.
+                Err(_) => request,
+            },
         }
     }
 
     /// Takes the next credential, or tells why there is none. `challenges` are the server's.
-    async fn refused(&mut self, challenges: Vec<String>) -> Result<(), String> {
+    async fn refused(&mut self, challenges: Vec<Vec<u8>>) -> Result<(), String> {
         let tried = self.current.take();
-        if let Some(credential) = &tried {
+        self.is_approved = false;
+        self.request.challenges.clone_from(&challenges);
+        let step = tried
+            .as_ref()
+            .filter(|tried| tried.continues() && self.questions < MAX_QUESTIONS);
+        if step.is_none()
+            && let Some(credential) = &tried
+        {
             self.helpers.reject(&self.request, credential).await;
         }
         if let Some(credential) = self.of_url.take() {
@@ -104,17 +118,17 @@ impl Login {
         }
         let refused = match tried.as_ref().map(Credential::source) {
             Some(Source::Url) => "it refused the user and password of the URL",
+            Some(Source::Helper) if step.is_some() => "it asks for another step",
             Some(Source::Helper) => {
                 return Err("it refused what git's credential helpers or askpass program gave".to_owned());
             }
             None => "it asks for credentials",
         };
-        if self.were_helpers_asked {
+        if self.questions > 0 && step.is_none() {
             return Err(refused.to_owned());
         }
-        self.were_helpers_asked = true;
-        self.request.challenges.clone_from(&challenges);
-        match self.helpers.fill(&self.request).await {
+        self.questions += 1;
+        match self.helpers.fill(&self.request, step).await {
             Ok(credential) => {
                 if let Some(Authorization::Basic(..)) = credential.authorization() {
                     takes_basic(&challenges)?;
@@ -145,7 +159,11 @@ impl Login {
 }
 
 /// Whether a server that asks so would look at a user name and password.
-fn takes_basic(challenges: &[String]) -> Result<(), String> {
+fn takes_basic(challenges: &[Vec<u8>]) -> Result<(), String> {
+    let challenges: Vec<_> = challenges
+        .iter()
+        .map(|challenge| String::from_utf8_lossy(challenge).into_owned())
+        .collect();
     let scheme = |challenge: &String| challenge.split_whitespace().next().unwrap_or_default().to_owned();
     let schemes: Vec<String> = challenges.iter().map(scheme).collect();
     let is_basic = |challenge: &String| challenge.to_ascii_lowercase().contains("basic");
@@ -222,9 +240,7 @@ impl Requester {
 
     async fn answer_challenge(&mut self, url: &Url, mut response: Response) -> Result<(), Refused> {
         let challenges = response.headers().get_all(WWW_AUTHENTICATE).into_iter();
-        let challenges = challenges
-            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-            .collect();
+        let challenges = challenges.map(|value| value.as_bytes().to_owned()).collect();
         let reason = if self.headers.contains_key(AUTHORIZATION) {
             Err("it refused the Authorization header of http.extraHeader".to_owned())
         } else {
@@ -289,7 +305,7 @@ mod tests {
             (&["Negotiate"], false),
             (&["Digest realm=\"x\"", "NTLM"], false),
         ] {
-            let challenges: Vec<String> = challenges.iter().map(|&c| c.to_owned()).collect();
+            let challenges: Vec<_> = challenges.iter().map(|&c| c.into()).collect();
             assert_eq!(takes_basic(&challenges).is_ok(), is_taken, "{challenges:?}");
         }
     }
