@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::Sender;
@@ -14,12 +14,12 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
+use crate::config::{Config, Environment};
 use crate::daemon::Branch;
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
-use crate::options::short_branch_name;
 use crate::pack::{self, PackRequest, PackStats, RecentTrees};
-use crate::repository::{Ahead, Relation, Repository};
+use crate::repository::{Ahead, Relation, Repository, tracking_ref};
 use crate::state::Survey;
 use crate::watch::{POLL_INTERVAL, POLL_INTERVAL_WITHOUT_EVENTS, RefWatcher};
 
@@ -64,12 +64,11 @@ impl Counted {
 pub struct LocalSide {
     repository: Repository,
     target: Target,
+    environment: Environment,
     /// So that each commit of a long outage costs the counting of one commit, not of all.
     counted: Option<Counted>,
     /// The remote's tip as last confirmed, where there is no remote-tracking ref to keep it.
     confirmed: Option<Oid>,
-    /// When packs had last come or gone before the repository was opened.
-    packs_changed: Option<SystemTime>,
 }
 
 impl LocalSide {
@@ -78,25 +77,21 @@ impl LocalSide {
     /// # Errors
     ///
     /// When it is not there any more.
-    pub fn open(target: Target) -> Result<Self, Failure> {
-        let repository = Repository::open(Some(&target.git_dir))?;
+    pub fn open(target: Target, environment: Environment) -> Result<Self, Failure> {
         Ok(Self {
-            packs_changed: repository.packs_changed(),
-            repository,
+            repository: open(&target, &environment)?,
             target,
+            environment,
             counted: None,
             confirmed: None,
         })
     }
 
-    /// Opens the repository anew if packs came or went. libgit2 lets go of no pack that it has read, and the space of
-    /// one that `git gc` has deleted is free only then.
+    /// Opens the repository anew if packs or alternates came or went. libgit2 lets go of no pack that it has read, and the
+    /// space of one that `git gc` has deleted is free only then.
     fn renew(&mut self) -> Result<(), Failure> {
-        // Before it is opened: what changes meanwhile is seen the next time.
-        let changed = self.repository.packs_changed();
-        if changed != self.packs_changed {
-            self.repository = Repository::open(Some(&self.target.git_dir))?;
-            self.packs_changed = changed;
+        if self.repository.objects_changed() {
+            self.repository = open(&self.target, &self.environment)?;
         }
         Ok(())
     }
@@ -122,22 +117,33 @@ impl LocalSide {
     ///
     /// When the repository cannot be read.
     pub fn last_known_remote(&self) -> Result<Option<Oid>, Failure> {
-        match &self.target.remote_name {
-            Some(name) => self
-                .repository
-                .remote_tracking_tip(name, short_branch_name(&self.target.refname)),
+        match self.tracking_ref(&self.config()?) {
+            Some(refname) => self.repository.branch_tip(&refname),
             None => Ok(self.confirmed),
         }
+    }
+
+    fn config(&self) -> Result<Config, Failure> {
+        Config::load(
+            &self.environment,
+            self.repository.common_dir(),
+            self.repository.git_dir(),
+        )
+    }
+
+    fn tracking_ref(&self, config: &Config) -> Option<String> {
+        let remote = self.target.remote_name.as_deref()?;
+        tracking_ref(config, remote, &self.target.refname)
     }
 
     /// Keeps the remote's tip for the next start. That it cannot be written is no failure of a push.
     pub fn remember_remote(&mut self, tip: Oid) {
         self.confirmed = Some(tip);
-        if let Some(name) = &self.target.remote_name
-            && let Err(failure) =
-                self.repository
-                    .set_remote_tracking_tip(name, short_branch_name(&self.target.refname), tip)
-        {
+        let written = self.config().and_then(|config| match self.tracking_ref(&config) {
+            Some(refname) => self.repository.set_tracking_tip(&refname, tip, &config),
+            None => Ok(()),
+        });
+        if let Err(failure) = written {
             tracing::warn!(%failure, "the remote-tracking ref could not be updated");
         }
     }
@@ -248,20 +254,32 @@ impl LocalSide {
     }
 }
 
+fn open(target: &Target, environment: &Environment) -> Result<Repository, Failure> {
+    Ok(Repository::open(Some(&target.git_dir), environment)?)
+}
+
 /// A [`LocalSide`] that can be asked from the daemon's thread. It is reopened when the repository was replaced.
 #[derive(Debug, Clone)]
 pub struct SharedSide {
     target: Target,
+    environment: Environment,
     side: Arc<Mutex<Option<LocalSide>>>,
     recent: RecentTrees,
 }
 
 impl SharedSide {
-    /// Opens the repository at the first question.
+    /// Opens the repository at the first question, in no particular environment.
     #[must_use]
     pub fn new(target: Target) -> Self {
+        Self::in_environment(target, Environment::default())
+    }
+
+    /// Opens the repository at the first question, as git does in an environment.
+    #[must_use]
+    pub fn in_environment(target: Target, environment: Environment) -> Self {
         Self {
             target,
+            environment,
             side: Arc::new(Mutex::new(None)),
             recent: RecentTrees::default(),
         }
@@ -282,7 +300,8 @@ impl SharedSide {
         &self,
         question: impl FnOnce(&mut LocalSide) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let (target, side) = (self.target.clone(), Arc::clone(&self.side));
+        let side = Arc::clone(&self.side);
+        let (target, environment) = (self.target.clone(), self.environment.clone());
         self.recent.forget_unused();
         let dispatch = tracing::dispatcher::get_default(Clone::clone);
         let asked = spawn_blocking(move || {
@@ -290,7 +309,7 @@ impl SharedSide {
                 let mut side = side.lock().unwrap_or_else(PoisonError::into_inner);
                 let open = match &mut *side {
                     Some(open) => open,
-                    closed => closed.insert(LocalSide::open(target)?),
+                    closed => closed.insert(LocalSide::open(target, environment)?),
                 };
                 let answer = open.renew().and_then(|()| question(open));
                 if answer.is_err() {
@@ -315,8 +334,8 @@ impl SharedSide {
         request: &PackRequest,
         sender: Sender<Result<Bytes, Failure>>,
     ) -> Result<PackStats, Failure> {
-        match LocalSide::open(self.target.clone()) {
-            Ok(side) => pack::stream_pack(side.repository().raw(), request, &self.recent, sender),
+        match open(&self.target, &self.environment) {
+            Ok(repository) => pack::stream_pack(repository.objects(), request, &self.recent, sender),
             Err(failure) => {
                 // Where the receiver is gone nobody wants to know.
                 let _ = sender.blocking_send(Err(failure.clone()));
@@ -337,10 +356,12 @@ impl SharedSide {
         commits: oneshot::Sender<Vec<Oid>>,
         sender: Sender<Result<Bytes, Failure>>,
     ) -> Result<Option<PackStats>, Failure> {
-        let side = LocalSide::open(self.target.clone())?;
-        let Some(tip) = side.tip()? else { return Ok(None) };
+        let repository = open(&self.target, &self.environment)?;
+        let Some(tip) = repository.branch_tip(&self.target.refname)? else {
+            return Ok(None);
+        };
         pack::stream_chain(
-            side.repository().raw(),
+            repository.objects(),
             (confirmed, tip),
             &self.recent,
             sender,

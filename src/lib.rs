@@ -12,6 +12,7 @@ pub mod credential;
 pub mod daemon;
 pub mod event;
 pub mod failure;
+mod loose_ref;
 pub mod oid;
 pub mod options;
 pub mod pack;

@@ -1,36 +1,55 @@
 //! The local repository: where it is, what its branches point to, and how two commits are related.
 //!
-//! With `pack` the only user of git2. Everything blocks, so it is called from blocking threads. It never
-//! writes a local branch, an object or the configuration; the one thing it writes is a remote-tracking ref.
+//! With `pack` the only user of git2, which reads objects. Everything blocks, so it is called from blocking threads. It
+//! never writes a local branch, an object or the configuration; the one thing it writes is a remote-tracking ref, with its
+//! reflog.
 
 mod chain;
 mod commit;
+mod format;
 mod history;
 pub(crate) mod libgit2;
+mod objects;
 mod open;
 mod owner;
+mod packed_refs;
+mod place;
 mod refs;
 mod shallow;
+mod shared;
 #[cfg(test)]
 mod testing;
+mod tracking;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 pub(crate) use self::commit::CommitHeader;
+pub use self::objects::ObjectStore;
 pub use self::open::OpenError;
+use self::packed_refs::PackedRefs;
+use self::place::Found;
+pub(crate) use self::refs::is_shared;
 pub use self::refs::{Head, is_valid_branch_refname};
 pub(crate) use self::shallow::shallow_commits;
+pub use self::tracking::tracking_ref;
+use crate::config::Environment;
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 
 /// An open repository. Other processes may change it at any time: every question is answered from the disk.
 pub struct Repository {
-    repo: git2::Repository,
     git_dir: PathBuf,
     common_dir: PathBuf,
     root: PathBuf,
+    found: Option<Found>,
+    is_bare: bool,
+    environment: Environment,
+    store: ObjectStore,
+    store_state: Vec<(PathBuf, Option<SystemTime>)>,
+    odb: git2::Odb<'static>,
+    packed_refs: PackedRefs,
 }
 
 impl fmt::Debug for Repository {
@@ -78,17 +97,27 @@ impl Repository {
     /// # Errors
     ///
     /// See [`OpenError`].
-    pub fn open(path: Option<&Path>) -> Result<Self, OpenError> {
-        open::open(path).map(Self::from_git2)
-    }
-
-    fn from_git2(repo: git2::Repository) -> Self {
-        Self {
-            git_dir: without_trailing_slash(repo.path()),
-            common_dir: without_trailing_slash(repo.commondir()),
-            root: without_trailing_slash(repo.workdir().unwrap_or_else(|| repo.path())),
-            repo,
-        }
+    pub fn open(path: Option<&Path>, environment: &Environment) -> Result<Self, OpenError> {
+        libgit2::set_up();
+        let (place, format) = open::find(path, environment)?;
+        let root = format.work_tree.unwrap_or_else(|| place.git_dir.clone());
+        let environment = objects::absolute(environment.clone(), &root);
+        let store = ObjectStore::find(&place.common_dir, &root, &environment);
+        // Before it is opened: what changes meanwhile is seen the next time.
+        let store_state = store.state();
+        let odb = store.open("").map_err(OpenError::Other)?;
+        Ok(Self {
+            packed_refs: PackedRefs::new(&place.common_dir),
+            git_dir: place.git_dir,
+            common_dir: place.common_dir,
+            root,
+            found: place.found,
+            is_bare: format.is_bare,
+            environment,
+            store,
+            store_state,
+            odb,
+        })
     }
 
     /// The directory with this worktree's `HEAD`.
@@ -110,21 +139,27 @@ impl Repository {
         &self.root
     }
 
-    /// When a pack last came or went; `None` where that cannot be told.
+    /// The environment that it was opened in, with whole paths to its objects.
     #[must_use]
-    pub fn packs_changed(&self) -> Option<SystemTime> {
-        let packs = self.common_dir.join("objects/pack");
-        packs.metadata().and_then(|packs| packs.modified()).ok()
+    pub const fn environment(&self) -> &Environment {
+        &self.environment
     }
 
-    pub(crate) fn raw(&self) -> &git2::Repository {
-        &self.repo
+    /// Where its objects are.
+    #[must_use]
+    pub const fn objects(&self) -> &ObjectStore {
+        &self.store
     }
-}
 
-/// libgit2 ends the paths of directories with a slash; messages and children's working directories do not.
-fn without_trailing_slash(path: &Path) -> PathBuf {
-    path.components().collect()
+    /// Whether packs or alternates came or went since it was opened.
+    #[must_use]
+    pub fn objects_changed(&self) -> bool {
+        ObjectStore::find(&self.common_dir, &self.root, &self.environment).state() != self.store_state
+    }
+
+    const fn odb(&self) -> &git2::Odb<'static> {
+        &self.odb
+    }
 }
 
 /// The id as git2 takes it.
@@ -133,6 +168,7 @@ pub(crate) fn to_git2(oid: Oid) -> git2::Oid {
 }
 
 /// The id as the rest of the crate takes it.
+#[cfg(test)]
 pub(crate) fn from_git2(oid: git2::Oid) -> Oid {
     let bytes = oid.as_bytes().try_into();
     Oid::from_bytes(bytes.expect("only SHA-1 repositories are opened, and their ids have 20 bytes"))

@@ -128,10 +128,9 @@ impl Host {
             .map(PathBuf::from);
         let config = Config::from_raw(options, default_path, is_valid_branch_refname)
             .map_err(|error| Misuse::InvalidOption.error(error.to_string()))?;
-        let repository = Repository::open(config.repo_path.as_deref()).map_err(|error| misuse_of(&error))?;
-        repository
-            .check_owner(&environment)
+        let repository = Repository::open(config.repo_path.as_deref(), &environment)
             .map_err(|error| misuse_of(&error))?;
+        repository.check_owner().map_err(|error| misuse_of(&error))?;
         let refname = match &config.branch {
             Some(refname) => refname.clone(),
             None => branch_of_head(&repository)?,
@@ -168,7 +167,7 @@ impl Host {
             remote: config.remote.clone(),
             root: absolute(repository.root()),
             common_dir: absolute(repository.common_dir()),
-            environment,
+            environment: repository.environment().clone(),
             transport: config.transport,
             timeouts: config.timeouts,
             keep_connection: config.keep_connection,
@@ -240,7 +239,7 @@ impl Host {
                 .build()?;
             let ended = runtime.block_on(async {
                 tracing::info!(remote = %redact(&route.remote), branch = target.refname, "started");
-                let side = SharedSide::new(target);
+                let side = SharedSide::in_environment(target, route.environment.clone());
                 let branch = WatchedBranch::start(side.clone(), &route.common_dir, config.watch);
                 let pusher = RemotePusher::new(side, route, note);
                 Daemon::run(

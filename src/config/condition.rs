@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::value::Expansion;
 use super::wildmatch::{Case, wildmatch};
+use crate::loose_ref::{self, LooseRef};
 
 /// Where the repository is.
 #[derive(Debug, Clone, Copy)]
@@ -102,16 +103,13 @@ pub(super) fn branch_matches(pattern: &str, directories: Directories<'_>) -> boo
     wildmatch(&pattern, branch.as_bytes(), Case::Sensitive)
 }
 
-/// How many symbolic refs git follows.
-const MAX_SYMREF_DEPTH: usize = 5;
-
 fn checked_out_branch(directories: Directories<'_>) -> Option<String> {
-    let target_of = |path: PathBuf| {
-        let content = fs::read_to_string(path).ok()?;
-        Some(content.strip_prefix("ref:")?.trim().to_owned())
+    let target_of = |path: PathBuf| match loose_ref::read(&path) {
+        Ok(Some(LooseRef::Symbolic(target))) => Some(target),
+        _ => None,
     };
     let mut target = target_of(directories.git_dir.join("HEAD"))?;
-    for _ in 1..MAX_SYMREF_DEPTH {
+    for _ in 1..loose_ref::MAX_DEPTH {
         match target_of(directories.common_dir.join(&target)) {
             Some(next) => target = next,
             None => break,

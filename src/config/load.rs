@@ -17,14 +17,49 @@ use crate::failure::{Failure, Kind};
 const MAX_INCLUDE_DEPTH: usize = 10;
 
 pub(super) fn load(env: &Environment, common_dir: &Path, git_dir: &Path) -> Result<Config, Failure> {
+    run(env, Some(Directories { common_dir, git_dir }))
+}
+
+/// What git reads before it trusts a repository: the places outside of it.
+pub(super) fn load_protected(env: &Environment) -> Result<Config, Failure> {
+    run(env, None)
+}
+
+fn run(env: &Environment, directories: Option<Directories<'_>>) -> Result<Config, Failure> {
     let expansion = Expansion::new(env);
-    let directories = Directories { common_dir, git_dir };
     let mut loader = Loader::new(env, &expansion, directories, Pass::Real);
     loader.run()?;
     Ok(Config {
         entries: loader.entries,
         expansion,
     })
+}
+
+/// One file alone; what it includes is not read.
+pub(super) fn load_file(path: &Path, scope: Scope) -> Result<Config, Failure> {
+    let text = match read(path)? {
+        Reading::Text(text) => text,
+        Reading::Missing => Vec::new(),
+        Reading::Denied(failure) => return Err(failure),
+    };
+    Ok(Config {
+        entries: entries_of(path, &text, scope)?,
+        expansion: Expansion::default(),
+    })
+}
+
+fn entries_of(path: &Path, text: &[u8], scope: Scope) -> Result<Vec<Entry>, Failure> {
+    let assignments = syntax::parse(text).map_err(|bad| bad_line(path, &bad))?;
+    let path: Arc<Path> = path.into();
+    let entry = |assignment: syntax::Assignment| Entry {
+        key: assignment.key,
+        value: assignment.value,
+        origin: Origin {
+            scope,
+            line: Some((Arc::clone(&path), assignment.line)),
+        },
+    };
+    Ok(assignments.into_iter().map(entry).collect())
 }
 
 /// `hasconfig:remote.*.url:` asks for remotes that may stand further down, so git then reads everything once
@@ -39,7 +74,8 @@ enum Pass {
 struct Loader<'a> {
     env: &'a Environment,
     expansion: &'a Expansion,
-    directories: Directories<'a>,
+    /// None while no repository is known: then no condition on one holds.
+    directories: Option<Directories<'a>>,
     pass: Pass,
     entries: Vec<Entry>,
     /// Collected when the first condition asks for them.
@@ -49,7 +85,12 @@ struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    fn new(env: &'a Environment, expansion: &'a Expansion, directories: Directories<'a>, pass: Pass) -> Self {
+    fn new(
+        env: &'a Environment,
+        expansion: &'a Expansion,
+        directories: Option<Directories<'a>>,
+        pass: Pass,
+    ) -> Self {
         Self {
             env,
             expansion,
@@ -73,10 +114,12 @@ impl<'a> Loader<'a> {
         for global in self.global_files() {
             self.file(&global, Scope::Global)?;
         }
-        let local = self.directories.common_dir.join("config");
-        self.file(&local, Scope::Local)?;
-        if has_worktree_config(&local)? {
-            self.file(&self.directories.git_dir.join("config.worktree"), Scope::Worktree)?;
+        if let Some(Directories { common_dir, git_dir }) = self.directories {
+            let local = common_dir.join("config");
+            self.file(&local, Scope::Local)?;
+            if has_worktree_config(&local)? {
+                self.file(&git_dir.join("config.worktree"), Scope::Worktree)?;
+            }
         }
         let pairs = parameters::read(self.env).map_err(|problem| Failure::new(Kind::Local, problem))?;
         for (key, value) in pairs {
@@ -127,20 +170,9 @@ impl<'a> Loader<'a> {
             Reading::Denied(_) if scope == Scope::Global && self.include_depth == 0 => return Ok(()),
             Reading::Denied(failure) => return Err(failure),
         };
-        let assignments = syntax::parse(&text).map_err(|bad| bad_line(path, &bad))?;
-        let path: Arc<Path> = path.into();
-        for assignment in assignments {
-            let origin = Origin {
-                scope,
-                line: Some((Arc::clone(&path), assignment.line)),
-            };
-            self.add(Entry {
-                key: assignment.key,
-                value: assignment.value,
-                origin,
-            })?;
-        }
-        Ok(())
+        entries_of(path, &text, scope)?
+            .into_iter()
+            .try_for_each(|entry| self.add(entry))
     }
 
     /// Adds an entry, then what it includes: the entries of an included file stand behind the directive.
@@ -207,14 +239,12 @@ impl<'a> Loader<'a> {
 
     fn holds(&mut self, condition: &Condition<'_>, origin: &Origin) -> Result<bool, Failure> {
         Ok(match *condition {
-            Condition::GitDir(pattern, case) => git_dir_matches(
-                pattern,
-                case,
-                self.directories.git_dir,
-                origin.file(),
-                self.expansion,
-            ),
-            Condition::OnBranch(pattern) => branch_matches(pattern, self.directories),
+            Condition::GitDir(pattern, case) => self.directories.is_some_and(|directories| {
+                git_dir_matches(pattern, case, directories.git_dir, origin.file(), self.expansion)
+            }),
+            Condition::OnBranch(pattern) => self
+                .directories
+                .is_some_and(|directories| branch_matches(pattern, directories)),
             Condition::HasRemoteUrl(_) if self.pass == Pass::CollectRemoteUrls => true,
             Condition::HasRemoteUrl(pattern) => self
                 .remote_urls()?

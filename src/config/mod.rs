@@ -199,6 +199,26 @@ impl Config {
         load::load(env, common_dir, git_dir)
     }
 
+    /// What git asks before it trusts a repository: the system's files, the user's and the environment, none of which
+    /// a repository can change. Conditions on a repository do not hold.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn load_protected(env: &Environment) -> Result<Self, Failure> {
+        load::load_protected(env)
+    }
+
+    /// A repository's own `config` (or a worktree's) alone, without what it includes: where git looks for the format of
+    /// the repository.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`], and where the file may not be read.
+    pub fn load_file(path: &Path) -> Result<Self, Failure> {
+        load::load_file(path, Scope::Local)
+    }
+
     /// Every entry in order, the `include` directives among them.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {

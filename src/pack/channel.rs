@@ -10,6 +10,7 @@ use super::objects::Objects;
 use super::{PackRequest, PackStats, RecentTrees, history, write_commits, write_pack};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
+use crate::repository::ObjectStore;
 
 /// How much is gathered before it is sent on.
 const PIECE: usize = 64 * 1024;
@@ -114,12 +115,12 @@ impl Drop for ChannelWriter {
 ///
 /// As [`write_pack`]. A dropped receiver cancels.
 pub fn stream_pack(
-    repository: &git2::Repository,
+    store: impl Into<ObjectStore>,
     request: &PackRequest,
     recent: &RecentTrees,
     sender: Sender<Result<Bytes, Failure>>,
 ) -> Result<PackStats, Failure> {
-    send_through(sender, |out| write_pack(repository, request, recent, out))
+    send_through(sender, |out| write_pack(store, request, recent, out))
 }
 
 /// Makes the pack of the few commits in a row that lead from `base` to `tip`, if that is how they stand to each other. For a
@@ -130,13 +131,13 @@ pub fn stream_pack(
 ///
 /// As [`stream_pack`]. Where they were not named, nothing is sent.
 pub fn stream_chain(
-    repository: &git2::Repository,
+    store: impl Into<ObjectStore>,
     (base, tip): (Oid, Oid),
     recent: &RecentTrees,
     sender: Sender<Result<Bytes, Failure>>,
     is_wanted: impl FnOnce(Vec<Oid>) -> bool,
 ) -> Result<Option<PackStats>, Failure> {
-    let mut objects = Objects::new(repository, recent)?;
+    let mut objects = Objects::new(store.into(), recent)?;
     let Some(chain) = history::short_chain(&mut objects, tip, |oid| oid == base)? else {
         return Ok(None);
     };

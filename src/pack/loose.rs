@@ -19,17 +19,17 @@ const MAX_RATIO: usize = 1032;
 /// Room for the longest type, the longest size, and what ends them.
 const MAX_HEADER: usize = 32;
 
-/// The directory of the repository's own objects; those of its alternates are not looked for.
+/// Those of the repository's own directory and of its alternates.
 pub(super) struct LooseObjects {
-    directory: PathBuf,
+    directories: Vec<PathBuf>,
     header: Decompress,
     decompressor: Decompressor,
 }
 
 impl LooseObjects {
-    pub(super) fn new(common_dir: &Path) -> Self {
+    pub(super) fn new(directories: &[PathBuf]) -> Self {
         Self {
-            directory: common_dir.join("objects"),
+            directories: directories.to_vec(),
             header: Decompress::new(true),
             decompressor: Decompressor::new(),
         }
@@ -38,9 +38,17 @@ impl LooseObjects {
     /// An object that is there, is whole, and is what it is called.
     pub(super) fn read(&mut self, oid: Oid) -> Option<Object> {
         let name = oid.to_string();
-        let (directory, file) = name.split_at(2);
-        let compressed = fs::read(self.directory.join(directory).join(file)).ok()?;
-        self.inflate(&compressed).filter(|object| object.has_id(oid))
+        let name = Path::new(&name[..2]).join(&name[2..]);
+        for index in 0..self.directories.len() {
+            let object = fs::read(self.directories[index].join(&name))
+                .ok()
+                .and_then(|compressed| self.inflate(&compressed))
+                .filter(|object| object.has_id(oid));
+            if object.is_some() {
+                return object;
+            }
+        }
+        None
     }
 
     fn inflate(&mut self, compressed: &[u8]) -> Option<Object> {
@@ -105,7 +113,7 @@ mod tests {
     }
 
     fn inflate(compressed: &[u8]) -> Option<Object> {
-        LooseObjects::new(Path::new("/nowhere")).inflate(compressed)
+        LooseObjects::new(&[]).inflate(compressed)
     }
 
     /// A repository with one blob, and the file of that.
@@ -134,7 +142,7 @@ mod tests {
         let target = repository.find_object(commit, None).expect("there");
         let tag = repository.tag("v1", &target, &who, "m", false).expect("a tag");
         let odb = repository.odb().expect("objects");
-        let mut loose = LooseObjects::new(directory.path());
+        let mut loose = LooseObjects::new(&[directory.path().join("objects")]);
         for id in [blob, tree_id, commit, tag] {
             let theirs = odb.read(id).expect("there");
             let ours = loose.read(from_git2(id)).expect("there");
@@ -144,10 +152,22 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_not_whole_in_the_first_place_is_looked_for_in_the_next() {
+        let (first, _, id, file) = with_blob(b"one");
+        let (second, ..) = with_blob(b"one");
+        let places = [first.path().join("objects"), second.path().join("objects")];
+        let mut loose = LooseObjects::new(&places);
+        fs::remove_file(&file).expect("ours");
+        assert_eq!(loose.read(from_git2(id)).expect("there").data(), b"one");
+        fs::write(&file, "damaged").expect("writable");
+        assert_eq!(loose.read(from_git2(id)).expect("there").data(), b"one");
+    }
+
+    #[test]
     fn a_file_cut_short_is_no_object_at_any_length() {
         let (directory, _, id, file) = with_blob(&b"some content ".repeat(20));
         let whole = fs::read(&file).expect("readable");
-        let mut loose = LooseObjects::new(directory.path());
+        let mut loose = LooseObjects::new(&[directory.path().join("objects")]);
         let id = from_git2(id);
         assert!(loose.read(id).is_some());
         fs::remove_file(&file).expect("ours");
@@ -171,7 +191,7 @@ mod tests {
             &file,
         )
         .expect("writable");
-        let mut loose = LooseObjects::new(directory.path());
+        let mut loose = LooseObjects::new(&[directory.path().join("objects")]);
         assert!(loose.read(from_git2(id)).is_none());
     }
 
@@ -225,7 +245,7 @@ mod tests {
             fs::remove_file(&file).expect("ours");
             fs::write(&file, damaged).expect("writable");
             // Some bits of a zlib stream mean nothing.
-            let read = LooseObjects::new(directory.path()).read(from_git2(id));
+            let read = LooseObjects::new(&[directory.path().join("objects")]).read(from_git2(id));
             prop_assert!(read.is_none_or(|object| object.data() == content));
         }
     }

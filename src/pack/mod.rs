@@ -27,6 +27,7 @@ pub use recent::RecentTrees;
 
 use crate::failure::Failure;
 use crate::oid::Oid;
+use crate::repository::ObjectStore;
 use commit::Commit;
 use objects::Objects;
 
@@ -58,12 +59,12 @@ pub struct PackStats {
 /// When an object is missing or damaged in the repository, or `out` does not take the pack. `out` is flushed
 /// before each commit is looked at, so that one that knows can tell that nobody reads any more.
 pub fn write_pack(
-    repository: &git2::Repository,
+    store: impl Into<ObjectStore>,
     request: &PackRequest,
     recent: &RecentTrees,
     out: &mut dyn Write,
 ) -> Result<PackStats, Failure> {
-    let mut objects = Objects::new(repository, recent)?;
+    let mut objects = Objects::new(store.into(), recent)?;
     let commits = history::missing_commits(&mut objects, request.tip, &request.remote_has)?;
     write_commits(&mut objects, &commits, out)
 }

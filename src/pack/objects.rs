@@ -11,7 +11,7 @@ use super::loose::LooseObjects;
 use super::recent::{self, RecentTrees};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
-use crate::repository::{libgit2, shallow_commits, to_git2};
+use crate::repository::{ObjectStore, libgit2, shallow_commits, to_git2};
 
 /// Bytes of objects that are kept, however many they are.
 const BUDGET: usize = 1024 * 1024;
@@ -59,9 +59,9 @@ impl Object {
 
 /// The repository's objects.
 pub(super) struct Objects<'r> {
-    repository: &'r git2::Repository,
+    store: ObjectStore,
     /// Opened when something is not to be found in loose objects.
-    odb: Option<git2::Odb<'r>>,
+    odb: Option<git2::Odb<'static>>,
     /// Bytes read from `odb` since it was opened.
     read_bytes: usize,
     loose: LooseObjects,
@@ -79,14 +79,14 @@ impl<'r> Objects<'r> {
     /// # Errors
     ///
     /// When the boundary of a shallow clone cannot be read.
-    pub(super) fn new(repository: &'r git2::Repository, recent: &'r RecentTrees) -> Result<Self, Failure> {
+    pub(super) fn new(store: ObjectStore, recent: &'r RecentTrees) -> Result<Self, Failure> {
         libgit2::set_up();
-        let shallow = shallow_commits(repository.commondir())?;
+        let shallow = shallow_commits(store.common_dir())?;
         Ok(Self {
-            repository,
             odb: None,
             read_bytes: 0,
-            loose: LooseObjects::new(repository.commondir()),
+            loose: LooseObjects::new(store.directories()),
+            store,
             loose_misses: Misses::default(),
             recent,
             shallow: shallow.into_iter().collect(),
@@ -137,10 +137,11 @@ impl<'r> Objects<'r> {
         }
     }
 
-    fn odb(&mut self) -> Result<&git2::Odb<'r>, Failure> {
+    fn odb(&mut self) -> Result<&git2::Odb<'static>, Failure> {
         Ok(match &mut self.odb {
             Some(odb) => odb,
-            closed => closed.insert(open_odb(self.repository)?),
+            // By a spelling of its own, so that what libgit2 keeps of the packs ends with this one.
+            closed => closed.insert(self.store.open(".")?),
         })
     }
 
@@ -207,23 +208,6 @@ impl<'r> Objects<'r> {
             }
         }
     }
-}
-
-/// An object database of its own. libgit2 shares packs, and their caches, between all that open them by the same path;
-/// by another spelling of it their caches end with this one.
-fn open_odb(repository: &git2::Repository) -> Result<git2::Odb<'_>, Failure> {
-    let directory = repository.commondir().join("objects").join(".");
-    // One that git2 cannot take works all the same, with more memory.
-    let odb = match directory.to_str() {
-        Some(directory) => git2::Odb::new().and_then(|odb| odb.add_disk_alternate(directory).map(|()| odb)),
-        None => repository.odb(),
-    };
-    odb.map_err(|error| {
-        Failure::new(
-            Kind::Local,
-            format!("the local object database cannot be opened: {}", error.message()),
-        )
-    })
 }
 
 /// Where to look first: what was written together is packed together, and each look for a file that is not there

@@ -12,7 +12,7 @@ use crate::oid::Oid;
 /// The commits of a repository, each with the parents that are there to be read: none behind the boundary of a shallow
 /// clone.
 pub(super) struct Commits<'repo> {
-    odb: git2::Odb<'repo>,
+    odb: &'repo git2::Odb<'static>,
     shallow: HashSet<Oid>,
 }
 
@@ -21,10 +21,7 @@ impl<'repo> Commits<'repo> {
     ///
     /// When that boundary cannot be read.
     pub(super) fn of(repository: &'repo Repository) -> Result<Self, Failure> {
-        let odb = repository
-            .raw()
-            .odb()
-            .map_err(|error| failure("opening the object database", &error))?;
+        let odb = repository.odb();
         let shallow = shallow_commits(repository.common_dir())?.into_iter().collect();
         Ok(Self { odb, shallow })
     }

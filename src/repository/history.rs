@@ -22,9 +22,8 @@ impl Repository {
     /// Whether this repository has the commit.
     #[must_use]
     pub fn has_commit(&self, oid: Oid) -> bool {
-        self.raw()
-            .odb()
-            .and_then(|odb| odb.read_header(to_git2(oid)))
+        self.odb()
+            .read_header(to_git2(oid))
             .is_ok_and(|(_, kind)| kind == git2::ObjectType::Commit)
     }
 

@@ -14,7 +14,6 @@ const MAP_LIMIT: usize = 8 * 1024 * 1024;
 /// - It need not check the ids of what it reads: `pack` does that itself, without looking for crafted collisions,
 ///   which took most of the time of a push with large trees and has no use in our own objects.
 /// - It need not keep what it reads, up to 256 MiB: `pack` keeps what is needed again.
-/// - It does not check owners: [`Repository::check_owner`](super::Repository::check_owner) does.
 pub(crate) fn set_up() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -27,8 +26,7 @@ pub(crate) fn set_up() {
         // SAFETY: plain globals of libgit2. Every use of it in this crate comes after this, and `Once` makes other
         // threads wait for the end of it.
         let switched = unsafe {
-            git2::opts::set_verify_owner_validation(false)
-                .and_then(|()| git2::opts::set_mwindow_size(MAP_WINDOW))
+            git2::opts::set_mwindow_size(MAP_WINDOW)
                 .and_then(|()| git2::opts::set_mwindow_mapped_limit(MAP_LIMIT))
         };
         if let Err(error) = switched {

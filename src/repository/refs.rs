@@ -1,24 +1,36 @@
-//! Branches, `HEAD` and remote-tracking refs.
+//! Branches and `HEAD`, as git reads them: a file for each, or a line of `packed-refs`.
 
+use std::fmt::Display;
+use std::io;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use super::{Repository, failure, from_git2, to_git2};
+use super::Repository;
 use crate::failure::{Failure, Kind};
+use crate::loose_ref::{self, LooseRef};
 use crate::oid::Oid;
-
-/// What git writes into the reflog of a remote-tracking ref that a push moved.
-const REFLOG_MESSAGE: &str = "update by push";
-
-/// A ref is locked for the time of one small write, so a lock that stays for longer than all of these waits
-/// was left behind.
-const LOCK_ATTEMPTS: u32 = 20;
-const LOCK_WAIT: Duration = Duration::from_millis(10);
 
 /// git replaces a ref in one step; others (isomorphic-git) empty its file first and then fill it, between which
 /// a busy process may take its time. A ref that stays unreadable for longer than all of these waits is corrupt.
 const FILLING_ATTEMPTS: u32 = 200;
 const FILLING_WAIT: Duration = Duration::from_millis(5);
+
+/// Refs that each worktree has for itself; all others are shared (git-worktree, "REFS").
+const PER_WORKTREE: [&str; 3] = ["refs/bisect/", "refs/worktree/", "refs/rewritten/"];
+
+/// Whether the worktrees of a repository have this ref in common.
+pub(crate) fn is_shared(refname: &str) -> bool {
+    refname.starts_with("refs/") && !PER_WORKTREE.iter().any(|prefix| refname.starts_with(prefix))
+}
+
+/// A ref, itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Raw {
+    Points(Oid),
+    Symbolic(String),
+    Missing,
+}
 
 /// What `HEAD` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +46,13 @@ pub enum Head {
 /// Whether this is the full name of a branch by the rules of `git check-ref-format`.
 #[must_use]
 pub fn is_valid_branch_refname(refname: &str) -> bool {
+    refname.starts_with("refs/heads/") && is_valid_name(refname)
+}
+
+/// Whether git would take this as the name of a ref.
+pub(super) fn is_valid_name(refname: &str) -> bool {
     // git2 cannot pass on a NUL: it panics.
-    refname.starts_with("refs/heads/") && !refname.contains('\0') && git2::Reference::is_valid_name(refname)
+    !refname.contains('\0') && git2::Reference::is_valid_name(refname)
 }
 
 impl Repository {
@@ -43,20 +60,21 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// Fails where `HEAD` cannot be read, or names a branch that is not UTF-8.
+    /// Fails where `HEAD` cannot be read.
     pub fn head_branch(&self) -> Result<Head, Failure> {
-        let doing = || format!("reading HEAD of {}", self.git_dir().display());
-        let head = self
-            .raw()
-            .find_reference("HEAD")
-            .map_err(|error| failure(doing(), &error))?;
-        let target = head.symbolic_target().map_err(|error| failure(doing(), &error))?;
-        let Some(branch) = target.and_then(|target| target.strip_prefix("refs/heads/")) else {
+        let target = match self.read_ref("HEAD")? {
+            Raw::Symbolic(target) => target,
+            Raw::Points(_) => return Ok(Head::Detached),
+            Raw::Missing => {
+                self.ensure_present()?;
+                return Err(self.unreadable("HEAD", "it is not there"));
+            }
+        };
+        let Some(branch) = target.strip_prefix("refs/heads/") else {
             return Ok(Head::Detached);
         };
-        let tip = self.branch_tip(&format!("refs/heads/{branch}"))?;
         let branch = branch.to_owned();
-        Ok(if tip.is_some() {
+        Ok(if self.branch_tip(&target)?.is_some() {
             Head::Branch(branch)
         } else {
             Head::Unborn(branch)
@@ -72,62 +90,56 @@ impl Repository {
     /// Fails where the ref is unreadable or corrupt (after waiting for a writer that is not done yet), and where
     /// the repository is gone.
     pub fn branch_tip(&self, refname: &str) -> Result<Option<Oid>, Failure> {
-        match once_filled(|| self.raw().refname_to_id(refname)) {
-            Ok(oid) => Ok(Some(from_git2(oid))),
-            Err(error) if error.code() == git2::ErrorCode::NotFound => {
-                self.ensure_present()?;
-                Ok(None)
+        let (_, tip) = self.resolve(refname)?;
+        if tip.is_none() {
+            self.ensure_present()?;
+        }
+        Ok(tip)
+    }
+
+    /// Follows symbolic refs: the name of the last one, and what it points to.
+    pub(super) fn resolve(&self, refname: &str) -> Result<(String, Option<Oid>), Failure> {
+        let mut name = refname.to_owned();
+        for _ in 0..loose_ref::MAX_DEPTH {
+            match self.read_ref(&name)? {
+                Raw::Points(oid) => return Ok((name, Some(oid))),
+                Raw::Missing => return Ok((name, None)),
+                Raw::Symbolic(target) => name = target,
             }
-            Err(error) => Err(failure(
-                format_args!("reading {refname} in {}", self.common_dir().display()),
-                &error,
-            )),
+        }
+        Err(self.unreadable(refname, "symbolic refs lead on and on"))
+    }
+
+    /// Reads one ref, without following it. Its file goes before `packed-refs`, and is read before that: what packs a ref
+    /// writes the one before it removes the other.
+    pub(super) fn read_ref(&self, refname: &str) -> Result<Raw, Failure> {
+        let file = self.ref_file(refname);
+        match once_filled(|| loose_ref::read(&file)) {
+            Ok(Some(LooseRef::Points(oid))) => Ok(Raw::Points(oid)),
+            Ok(Some(LooseRef::Symbolic(target))) => Ok(Raw::Symbolic(target)),
+            Ok(Some(LooseRef::Broken)) => {
+                Err(self.unreadable(refname, "its file holds neither an object id nor the name of a ref"))
+            }
+            Ok(None) => match self.packed_refs.get(refname) {
+                Ok(packed) => Ok(packed.map_or(Raw::Missing, Raw::Points)),
+                Err(error) => Err(self.unreadable(refname, format_args!("packed-refs: {error}"))),
+            },
+            Err(error) => Err(self.unreadable(refname, error)),
         }
     }
 
-    /// The last tip of a branch that was known to be on a named remote: `refs/remotes/<remote>/<branch>`.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Repository::branch_tip`].
-    pub fn remote_tracking_tip(&self, remote: &str, branch: &str) -> Result<Option<Oid>, Failure> {
-        self.branch_tip(&tracking_refname(remote, branch))
+    pub(super) fn ref_file(&self, refname: &str) -> PathBuf {
+        let base = if is_shared(refname) {
+            self.common_dir()
+        } else {
+            self.git_dir()
+        };
+        base.join(refname)
     }
 
-    /// Records what a named remote has: creates or moves `refs/remotes/<remote>/<branch>`, with git's own reflog
-    /// message where reflogs are on. Writes nothing where the ref is there already.
-    ///
-    /// # Errors
-    ///
-    /// Fails where this repository lacks the commit, where another process keeps the ref locked, and where it
-    /// cannot be written.
-    pub fn set_remote_tracking_tip(&self, remote: &str, branch: &str, tip: Oid) -> Result<(), Failure> {
-        let refname = tracking_refname(remote, branch);
-        if self.branch_tip(&refname)? == Some(tip) {
-            return Ok(());
-        }
-        if !self.has_commit(tip) {
-            return Err(Failure::new(
-                Kind::Local,
-                format!("cannot point {refname} at {tip}: this repository has no such commit"),
-            ));
-        }
-        let mut attempt = 1;
-        loop {
-            match self.raw().reference(&refname, to_git2(tip), true, REFLOG_MESSAGE) {
-                Ok(_) => return Ok(()),
-                Err(error) if error.code() == git2::ErrorCode::Locked && attempt < LOCK_ATTEMPTS => {
-                    attempt += 1;
-                    thread::sleep(LOCK_WAIT);
-                }
-                Err(error) => {
-                    return Err(failure(
-                        format_args!("writing {refname} in {}", self.common_dir().display()),
-                        &error,
-                    ));
-                }
-            }
-        }
+    fn unreadable(&self, refname: &str, problem: impl Display) -> Failure {
+        let place = self.common_dir().display();
+        Failure::new(Kind::Local, format!("reading {refname} in {place}: {problem}"))
     }
 
     /// Tells a missing ref from a missing repository: an unmounted volume is not a deleted branch.
@@ -143,26 +155,19 @@ impl Repository {
 }
 
 /// Reads a ref whose file may be empty at this moment because somebody writes it.
-fn once_filled<T>(mut read: impl FnMut() -> Result<T, git2::Error>) -> Result<T, git2::Error> {
+fn once_filled(mut read: impl FnMut() -> io::Result<Option<LooseRef>>) -> io::Result<Option<LooseRef>> {
     let mut attempt = 1;
     loop {
-        match read() {
-            // What libgit2 says of a file without an object id in it; it has no code of its own for that.
-            Err(error)
-                if error.class() == git2::ErrorClass::Reference
-                    && error.code() == git2::ErrorCode::GenericError
-                    && attempt < FILLING_ATTEMPTS =>
-            {
-                attempt += 1;
-                thread::sleep(FILLING_WAIT);
-            }
-            result => return result,
+        let content = match read()? {
+            Some(LooseRef::Symbolic(target)) if !is_valid_name(&target) => Some(LooseRef::Broken),
+            content => content,
+        };
+        if content != Some(LooseRef::Broken) || attempt == FILLING_ATTEMPTS {
+            return Ok(content);
         }
+        attempt += 1;
+        thread::sleep(FILLING_WAIT);
     }
-}
-
-fn tracking_refname(remote: &str, branch: &str) -> String {
-    format!("refs/remotes/{remote}/{branch}")
 }
 
 #[cfg(test)]
@@ -329,9 +334,9 @@ mod tests {
             if reads == 3 {
                 fs::write(&file, format!("{tip}\n")).expect("filled");
             }
-            repository.raw().refname_to_id("refs/heads/main")
+            loose_ref::read(&file)
         });
-        assert_eq!((read.map(from_git2), reads), (Ok(tip), 3));
+        assert_eq!((read.expect("readable"), reads), (Some(LooseRef::Points(tip)), 3));
     }
 
     #[test]
@@ -348,72 +353,5 @@ mod tests {
         assert_eq!(gone.kind(), Kind::Local);
         assert!(gone.message().contains("is gone"), "{gone}");
         repository.head_branch().expect_err("gone");
-    }
-
-    #[test]
-    fn a_tracking_ref_is_created_moved_and_left_alone() {
-        let sandbox = Sandbox::new();
-        let work = sandbox.init("work");
-        let one = sandbox.commit(&work, "one");
-        let two = sandbox.commit(&work, "two");
-        let repository = sandbox.open(&work);
-        let tip = || {
-            repository
-                .remote_tracking_tip("origin", "feature/x")
-                .expect("readable")
-        };
-        assert_eq!(tip(), None);
-        for expected in [one, two, two] {
-            repository
-                .set_remote_tracking_tip("origin", "feature/x", expected)
-                .expect("writes");
-            assert_eq!(tip(), Some(expected));
-        }
-        let reflog = sandbox.git(
-            &work,
-            &["reflog", "show", "--format=%gs", "refs/remotes/origin/feature/x"],
-        );
-        assert_eq!(reflog, "update by push\nupdate by push");
-    }
-
-    #[test]
-    fn a_tracking_ref_never_points_at_a_missing_commit() {
-        let sandbox = Sandbox::new();
-        let work = sandbox.init("work");
-        sandbox.commit(&work, "one");
-        let repository = sandbox.open(&work);
-        let missing = Oid::from_bytes([7; 20]);
-        repository
-            .set_remote_tracking_tip("origin", "main", missing)
-            .expect_err("refused");
-        assert_eq!(
-            repository
-                .remote_tracking_tip("origin", "main")
-                .expect("readable"),
-            None
-        );
-    }
-
-    #[test]
-    fn a_lock_is_waited_for_and_one_left_behind_is_a_failure() {
-        let sandbox = Sandbox::new();
-        let work = sandbox.init("work");
-        let one = sandbox.commit(&work, "one");
-        let repository = sandbox.open(&work);
-        let directory = work.join(".git/refs/remotes/origin");
-        let lock = directory.join("main.lock");
-        fs::create_dir_all(&directory).expect("creates");
-        fs::write(&lock, "").expect("locks");
-        let failure = repository
-            .set_remote_tracking_tip("origin", "main", one)
-            .expect_err("locked");
-        assert!(
-            failure.message().contains("refs/remotes/origin/main"),
-            "{failure}"
-        );
-        fs::remove_file(&lock).expect("unlocks");
-        repository
-            .set_remote_tracking_tip("origin", "main", one)
-            .expect("writes");
     }
 }

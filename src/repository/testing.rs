@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::Repository;
+use crate::config::Environment;
 use crate::oid::Oid;
 
 /// A temporary directory with repositories.
@@ -43,7 +44,7 @@ impl Sandbox {
 
     pub(super) fn open(&self, path: &Path) -> Repository {
         assert!(path.starts_with(&self.root));
-        Repository::open(Some(path)).expect("opens")
+        Repository::open(Some(path), &Environment::default()).expect("opens")
     }
 
     pub(super) fn commit(&self, work: &Path, message: &str) -> Oid {

@@ -2,14 +2,12 @@
 
 #[cfg(target_os = "linux")]
 use std::ffi::OsStr;
+#[cfg(any(not(target_os = "linux"), test))]
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How far git follows symbolic refs (`SYMREF_MAXDEPTH`).
-const SYMBOLIC_DEPTH: usize = 5;
-
-/// Refs that each worktree has for itself; all others are shared (git-worktree, "REFS").
-const PER_WORKTREE: [&str; 3] = ["refs/bisect/", "refs/worktree/", "refs/rewritten/"];
+use crate::loose_ref::{self, LooseRef};
+use crate::repository::is_shared;
 
 /// The places that can change the value of a ref.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,9 +27,8 @@ impl RefPaths {
         // packed-refs is there, wherever the ref's own file is.
         paths.add_directory(common_dir.to_owned());
         let mut name = refname.to_owned();
-        for _ in 0..=SYMBOLIC_DEPTH {
-            let is_shared = !PER_WORKTREE.iter().any(|prefix| name.starts_with(prefix));
-            let base = if is_shared { common_dir } else { git_dir };
+        for _ in 0..=loose_ref::MAX_DEPTH {
+            let base = if is_shared(&name) { common_dir } else { git_dir };
             let file = paths.add_ref(base, &name);
             match symbolic_target(&file) {
                 Some(target) => name = target,
@@ -83,10 +80,11 @@ impl RefPaths {
 
 /// The target in `ref: refs/heads/main`.
 fn symbolic_target(file: &Path) -> Option<String> {
-    let content = fs::read_to_string(file).ok()?;
-    let target = content.strip_prefix("ref:")?.trim();
+    let Ok(Some(LooseRef::Symbolic(target))) = loose_ref::read(file) else {
+        return None;
+    };
     let is_inside = target.starts_with("refs/") && !target.split('/').any(|part| part == "..");
-    is_inside.then(|| target.to_owned())
+    is_inside.then_some(target)
 }
 
 /// Tells a directory from a later one at the same path. A number may be given again, so that this finds what

@@ -23,12 +23,10 @@ const PLACEHOLDER: &str = "git-push-daemon/destination";
 const REMOTE_SETTINGS: [&str; 4] = ["vcs", "uploadpack", "proxy", "proxyauthmethod"];
 
 /// Variables that could point git at another repository than the one in `GIT_DIR`.
-const REPOSITORY_VARIABLES: [&str; 7] = [
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+const REPOSITORY_VARIABLES: [&str; 5] = [
     "GIT_COMMON_DIR",
     "GIT_INDEX_FILE",
     "GIT_NAMESPACE",
-    "GIT_OBJECT_DIRECTORY",
     "GIT_PREFIX",
     "GIT_WORK_TREE",
 ];

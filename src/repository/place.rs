@@ -1,0 +1,306 @@
+//! Finds a repository by git's rules (`setup.c` of git 2.47).
+//!
+//! libgit2 opens fewer: it wants a working tree that exists, its own list of extensions, and reads the environment of
+//! the process. So it is not asked; it reads objects alone.
+
+use std::env;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::open::OpenError;
+use crate::config::{Config, Environment};
+use crate::failure::{Failure, Kind};
+use crate::loose_ref::{self, LooseRef};
+use crate::oid::Oid;
+
+/// Where a repository is, and how it was found.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// The directory with `HEAD`; symbolic links are resolved.
+    pub(super) git_dir: PathBuf,
+    /// The directory with objects and branches; another one only in a linked worktree.
+    pub(super) common_dir: PathBuf,
+    /// The directory whose `.git` led here.
+    pub(super) top: Option<PathBuf>,
+    /// The working tree by `GIT_WORK_TREE`, where git itself would look for the repository.
+    pub(super) given_work_tree: Option<PathBuf>,
+    /// What git asks for an owner. `None` where `GIT_DIR` named the repository: then it asks nobody.
+    pub(super) found: Option<Found>,
+}
+
+/// The files by which a repository was found, as they are spelled.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    pub(super) git_file: Option<PathBuf>,
+    pub(super) work_tree: Option<PathBuf>,
+    pub(super) git_dir: PathBuf,
+    /// Where the search started: what `.` in `safe.directory` is.
+    pub(super) start: PathBuf,
+}
+
+impl Place {
+    /// The repository at a path: a git directory, a directory with a `.git`, or such a file. Its parents are not looked at.
+    pub(super) fn at(path: &Path, environment: &Environment) -> Result<Option<Self>, OpenError> {
+        // What cannot be resolved is not there, or not for us.
+        let Ok(start) = path.canonicalize() else {
+            return Ok(None);
+        };
+        if start.is_file() {
+            let top = start.parent().map(Path::to_owned);
+            return match top {
+                Some(top) => Ok(read_git_file(&start, environment)?
+                    .map(|git_dir| Self::new(&git_dir, Some(&start), Some(&top), &top))),
+                None => Ok(None),
+            };
+        }
+        Self::in_directory(&start, &start, environment)
+    }
+
+    /// The repository that git itself would use here: `GIT_DIR`, else upwards from the current directory.
+    pub(super) fn here(environment: &Environment) -> Result<Option<Self>, OpenError> {
+        let current = env::current_dir().map_err(|error| failure("the current directory is gone", &error))?;
+        let place = Self::search(&current, environment)?;
+        let given_work_tree = environment
+            .get_os("GIT_WORK_TREE")
+            .map(|work_tree| current.join(work_tree));
+        Ok(place.map(|place| Self {
+            given_work_tree,
+            ..place
+        }))
+    }
+
+    fn search(current: &Path, environment: &Environment) -> Result<Option<Self>, OpenError> {
+        if let Some(git_dir) = environment.get_os("GIT_DIR") {
+            let git_dir = current.join(git_dir);
+            let git_dir = read_git_file(&git_dir, environment)?.unwrap_or(git_dir);
+            return Ok(is_git_directory(&git_dir, environment).then(|| Self {
+                found: None,
+                ..Self::new(&git_dir, None, None, current)
+            }));
+        }
+        let device = device_of(current);
+        let across = environment
+            .bool("GIT_DISCOVERY_ACROSS_FILESYSTEM")
+            .map_err(OpenError::Other)?
+            .unwrap_or(false);
+        let ceilings = ceilings(environment);
+        for directory in current.ancestors() {
+            let is_start = directory == current;
+            if !is_start
+                && (ceilings.iter().any(|ceiling| ceiling == directory)
+                    || (!across && device_of(directory) != device))
+            {
+                break;
+            }
+            if let Some(place) = Self::in_directory(directory, current, environment)? {
+                place.check_bare(environment)?;
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
+    }
+
+    fn in_directory(
+        directory: &Path,
+        start: &Path,
+        environment: &Environment,
+    ) -> Result<Option<Self>, OpenError> {
+        let dot_git = directory.join(".git");
+        if let Some(git_dir) = read_git_file(&dot_git, environment)? {
+            return Ok(Some(Self::new(&git_dir, Some(&dot_git), Some(directory), start)));
+        }
+        let top = if is_git_directory(&dot_git, environment) {
+            (&*dot_git, Some(directory))
+        } else if is_git_directory(directory, environment) {
+            (directory, None)
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(Self::new(top.0, None, top.1, start)))
+    }
+
+    fn new(git_dir: &Path, git_file: Option<&Path>, top: Option<&Path>, start: &Path) -> Self {
+        let real = git_dir.canonicalize().unwrap_or_else(|_| git_dir.to_owned());
+        Self {
+            common_dir: common_dir_of(&real),
+            top: top.map(Path::to_owned),
+            given_work_tree: None,
+            found: Some(Found {
+                git_file: git_file.map(Path::to_owned),
+                work_tree: top.map(Path::to_owned),
+                // The target of a `.git` file is judged where it really is, a directory as it was found.
+                git_dir: if git_file.is_some() {
+                    real.clone()
+                } else {
+                    git_dir.to_owned()
+                },
+                start: start.to_owned(),
+            }),
+            git_dir: real,
+        }
+    }
+
+    /// `safe.bareRepository=explicit` refuses a bare repository that the search came upon. Those within a working tree's
+    /// own `.git` are not bare to it.
+    fn check_bare(&self, environment: &Environment) -> Result<(), OpenError> {
+        let path = self.git_dir.to_string_lossy();
+        if self.top.is_some()
+            || self.git_dir.file_name().is_some_and(|name| name == ".git")
+            || ["/.git/worktrees/", "/.git/modules/"]
+                .iter()
+                .any(|inside| path.contains(inside))
+        {
+            return Ok(());
+        }
+        let config = Config::load_protected(environment).map_err(OpenError::Other)?;
+        if config.get("safe.bareRepository") != Some("explicit") {
+            return Ok(());
+        }
+        Err(OpenError::Other(Failure::new(
+            Kind::Local,
+            format!(
+                "git uses no bare repository that nobody named, such as {path}, as safe.bareRepository is 'explicit': give its path, or set GIT_DIR"
+            ),
+        )))
+    }
+}
+
+/// The directories above which the search does not go: absolute ones, with their links resolved up to an empty entry.
+fn ceilings(environment: &Environment) -> Vec<PathBuf> {
+    let mut is_resolved = true;
+    let mut ceilings = Vec::new();
+    let given = environment.get_os("GIT_CEILING_DIRECTORIES").unwrap_or_default();
+    for ceiling in env::split_paths(given) {
+        if ceiling.as_os_str().is_empty() {
+            is_resolved = false;
+        } else if ceiling.is_absolute() {
+            let real = if is_resolved {
+                ceiling.canonicalize().ok()
+            } else {
+                Some(ceiling)
+            };
+            ceilings.extend(real);
+        }
+    }
+    ceilings
+}
+
+#[cfg(unix)]
+fn device_of(directory: &Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    directory.metadata().ok().map(|metadata| metadata.dev())
+}
+
+#[cfg(not(unix))]
+fn device_of(_directory: &Path) -> Option<u64> {
+    None
+}
+
+/// `gitdir: <path>` in a file: the git directory that it names. `None` where there is no file.
+fn read_git_file(file: &Path, environment: &Environment) -> Result<Option<PathBuf>, OpenError> {
+    if !file.is_file() {
+        return Ok(None);
+    }
+    let content = fs::read(file).map_err(|error| failure(format_args!("reading {}", file.display()), &error))?;
+    let Some(named) = content
+        .strip_prefix(b"gitdir: ")
+        .map(without_line_end)
+        .filter(|named| !named.is_empty())
+    else {
+        return Err(OpenError::Other(Failure::new(
+            Kind::Local,
+            format!(
+                "{} is a file that does not say 'gitdir: <path>' as git writes it",
+                file.display()
+            ),
+        )));
+    };
+    let named = file.parent().unwrap_or(Path::new("")).join(path_of(named));
+    if is_git_directory(&named, environment) {
+        Ok(Some(named))
+    } else {
+        Err(OpenError::NotFound {
+            message: format!(
+                "{} names {}, where there is no git repository",
+                file.display(),
+                named.display()
+            ),
+        })
+    }
+}
+
+/// What git takes for a git directory: a `HEAD`, objects and refs.
+fn is_git_directory(path: &Path, environment: &Environment) -> bool {
+    if !has_head(path) {
+        return false;
+    }
+    let common_dir = common_dir_of(path);
+    let objects = match environment.get_os("GIT_OBJECT_DIRECTORY") {
+        // A relative one is found from the working tree, which is not known yet.
+        Some(objects) if Path::new(objects).is_relative() => true,
+        Some(objects) => is_accessible(Path::new(objects)),
+        None => is_accessible(&common_dir.join("objects")),
+    };
+    objects && is_accessible(&common_dir.join("refs"))
+}
+
+fn has_head(git_dir: &Path) -> bool {
+    let head = git_dir.join("HEAD");
+    if let Ok(target) = fs::read_link(&head) {
+        return target.starts_with("refs");
+    }
+    match loose_ref::read(&head) {
+        Ok(Some(LooseRef::Symbolic(target))) => target.starts_with("refs/"),
+        Ok(Some(LooseRef::Points(_))) => true,
+        // The id may be one of SHA-256; what is behind it does not matter.
+        Ok(Some(LooseRef::Broken)) => fs::read(&head).is_ok_and(|content| {
+            content
+                .get(..Oid::HEX_LENGTH)
+                .is_some_and(|id| Oid::from_hex(id).is_some())
+        }),
+        Ok(None) | Err(_) => false,
+    }
+}
+
+#[cfg(unix)]
+fn is_accessible(path: &Path) -> bool {
+    rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+#[cfg(not(unix))]
+fn is_accessible(path: &Path) -> bool {
+    path.exists()
+}
+
+/// The `commondir` file of a linked worktree's git directory names the directory that it shares.
+fn common_dir_of(git_dir: &Path) -> PathBuf {
+    match fs::read(git_dir.join("commondir")) {
+        Ok(named) => {
+            let common_dir = git_dir.join(path_of(without_line_end(&named)));
+            common_dir.canonicalize().unwrap_or(common_dir)
+        }
+        Err(_) => git_dir.to_owned(),
+    }
+}
+
+fn without_line_end(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r'));
+    &bytes[..end.map_or(0, |last| last + 1)]
+}
+
+/// A path as a file of git's spells it.
+#[cfg(unix)]
+pub(super) fn path_of(bytes: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    std::ffi::OsStr::from_bytes(bytes).into()
+}
+
+#[cfg(not(unix))]
+pub(super) fn path_of(bytes: &[u8]) -> PathBuf {
+    String::from_utf8_lossy(bytes).into_owned().into()
+}
+
+fn failure(doing: impl std::fmt::Display, error: &io::Error) -> OpenError {
+    OpenError::Other(Failure::new(Kind::Local, format!("{doing}: {error}")))
+}
