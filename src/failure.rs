@@ -156,12 +156,11 @@ impl Failure {
             told => told,
         };
         let message = with_server_messages(&self.message, server_messages);
-        let is_told = kind == self.kind;
         Self {
             retry_after: self.retry_after,
             remote_commit: self.remote_commit,
-            hint: self.hint.filter(|_| is_told),
-            tls: self.tls.filter(|_| is_told),
+            hint: self.hint.filter(|_| kind == self.kind),
+            tls: self.tls.filter(|_| kind == self.kind),
             ..Self::new(kind, message)
         }
     }
@@ -173,13 +172,6 @@ impl Failure {
         Self { message, ..self }
     }
 
-    /// Tells what to do where the hint of the kind would mislead.
-    #[must_use]
-    pub const fn with_hint(mut self, hint: &'static str) -> Self {
-        self.hint = Some(hint);
-        self
-    }
-
     /// The server asked us, in seconds, to wait at least this long.
     #[must_use]
     pub fn with_retry_after(self, delay: Duration) -> Self {
@@ -189,16 +181,23 @@ impl Failure {
         }
     }
 
+    /// Says what to do where that is more than follows from the kind.
+    #[must_use]
+    pub const fn with_hint(mut self, hint: &'static str) -> Self {
+        self.hint = Some(hint);
+        self
+    }
+
+    /// One line that tells the operator what to do.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        self.hint.unwrap_or(self.kind.hint())
+    }
+
     /// The kind.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind
-    }
-
-    /// One line that tells the operator what to do: of this failure, or of its kind.
-    #[must_use]
-    pub fn hint(&self) -> &'static str {
-        self.hint.unwrap_or(self.kind.hint())
     }
 
     /// What was wrong with TLS, if that is what failed.
