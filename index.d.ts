@@ -133,7 +133,8 @@ export interface PushDaemonOptions {
 
   /**
    * Who speaks to the remote: `'native'` is this package, `'git'` is the git command, `'auto'` is this
-   * package except where only the git command can (remote helpers, a `pre-push` hook, git-lfs).
+   * package except where only the git command can (remote helpers, a `pre-push` hook, git-lfs, a server whose
+   * certificate or version of TLS only git accepts).
    *
    * @default 'auto'
    */

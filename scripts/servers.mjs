@@ -20,7 +20,7 @@ const SERVERS = [
   [['/usr/lib/git-core/git-http-backend'], ['git'], 'tests/https'],
   [['/usr/share/locale/de/LC_MESSAGES/git.mo'], ['git'], 'tests/locale.rs'],
   [['/usr/bin/tinyproxy'], ['tinyproxy'], 'tests/https'],
-  [['/usr/bin/openssl'], ['openssl'], 'tests/https'],
+  [['/usr/bin/openssl'], ['openssl'], 'tests/https, tls.test.mjs'],
   [['/usr/sbin/ip', '/usr/bin/ip'], ['iproute2'], 'unreachable.test.mjs'],
   [pathsOf('python3'), ['python3'], 'children.test.mjs, tests/cli.rs'],
   [['/usr/bin/promtool', '/usr/local/bin/promtool'], ['prometheus'], 'metrics.test.mjs'],

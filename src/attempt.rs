@@ -12,6 +12,7 @@
 //! advertisement asks for, and made again if not.
 
 mod conflict;
+mod detour;
 mod guess;
 mod packing;
 mod route;
@@ -36,6 +37,7 @@ use crate::send_pack::{Command, Report};
 use crate::state::{Outcome, RemoteTip, Survey, Unconfirmed};
 use crate::transport::{Background, Kept, PushFailure, Session, Settings, SharedClient};
 use conflict::{CONFLICTS, conflict_ref};
+use detour::Detour;
 use guess::Guess;
 use packing::{EMPTY, PACK_PIECES};
 use route::Way;
@@ -55,6 +57,7 @@ pub struct RemotePusher {
     background: Background,
     http: SharedClient,
     kept: Kept<Arc<Way>>,
+    detour: Detour,
     /// The tip that the last attempt left the remote at: good for one guess.
     confirmed: Cell<Option<Oid>>,
     /// The last tip that was to be preserved, and the name chosen for it. Each try for a tip uses the same one, so that a
@@ -161,6 +164,7 @@ impl RemotePusher {
             background,
             http: SharedClient::new(route.keep_connection),
             kept,
+            detour: Detour::default(),
             route,
             confirmed: Cell::default(),
             conflict: Mutex::default(),
@@ -172,7 +176,7 @@ impl RemotePusher {
         // it moves: somebody else, such as a second daemon, is bringing the same commits.
         let mut refused = (None, 0);
         loop {
-            let way = self.find_way().await?;
+            let mut way = self.find_way().await?;
             if let Some((session, confirmed)) = self.kept.take(&way).await {
                 if let Some(pushed) = self.push_over_kept(session, confirmed, &way, progress).await {
                     return Ok(pushed);
@@ -180,7 +184,8 @@ impl RemotePusher {
                 progress.look_again();
             }
             progress.guess = self.guess(&way, &progress.steps);
-            let mut session = self.connect_by(&way).await?;
+            let mut session = self.connect_by(&mut way).await?;
+            progress.guess.take_if(|_| !way.transport.takes_pack());
             let look = self.look(&*session, progress).await?;
             if let Some(push) = progress.arrived(&look) {
                 progress.confirmed = Some(push.commit);
@@ -372,31 +377,67 @@ impl RemotePusher {
 
     /// The way to the remote as the configuration of this moment has it.
     async fn find_way(&self) -> Result<Arc<Way>, Failure> {
-        let settings = Settings {
-            idle_timeout: self.route.timeouts.idle,
-            environment: self.route.environment.clone(),
-            background: self.background.clone(),
-            http: self.http.clone(),
-        };
-        let way = match self.route.find(self.side.target(), settings) {
-            Ok(way) => way,
+        let way = match self.route.find(self.side.target(), self.settings()) {
+            Ok(way) => self.detour.instead_of(&way).unwrap_or(way),
             Err(failure) => {
                 // A repository that is gone has no remotes either, but that is not what is wrong with it.
                 self.side.ask(|side| side.tip()).await?;
                 return Err(failure);
             }
         };
+        self.tell_of(&way);
+        Ok(way)
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            idle_timeout: self.route.timeouts.idle,
+            environment: self.route.environment.clone(),
+            background: self.background.clone(),
+            http: self.http.clone(),
+        }
+    }
+
+    fn tell_of(&self, way: &Way) {
         self.note.set(ChosenTransport {
             transport: way.transport.name(),
             reason: way.transport.why().map(str::to_owned),
         });
-        Ok(way)
     }
 
-    async fn connect_by(&self, way: &Way) -> Result<Box<dyn Session>, Failure> {
-        let transport = &way.transport;
-        tracing::debug!(transport = transport.name(), why = transport.why(), remote = %way.remote.parsed, "connecting");
-        way.connect(self.route.timeouts.connect).await
+    /// Connects; by git, which `way` is then, where the native TLS cannot and git's own can.
+    async fn connect_by(&self, way: &mut Arc<Way>) -> Result<Box<dyn Session>, Failure> {
+        let limit = self.route.timeouts.connect;
+        let log = |way: &Way| {
+            let transport = &way.transport;
+            tracing::debug!(transport = transport.name(), why = transport.why(), remote = %way.remote.parsed, "connecting");
+        };
+        log(way);
+        let failure = match way.connect(limit).await {
+            Ok(session) => return Ok(session),
+            Err(failure) => failure,
+        };
+        self.detour.forget();
+        let (failure, fault) = detour::fault_for_git(failure, way, self.route.transport)?;
+        tracing::debug!(%failure, "the native TLS cannot connect: trying git");
+        let reason = format!("git's own TLS is needed: {}", fault.words());
+        let by_git = match self
+            .route
+            .by_git(way, self.side.target(), reason, self.settings())
+        {
+            Ok(by_git) => by_git,
+            Err(missing) => return Err(detour::without_git(failure, fault, &missing)),
+        };
+        log(&by_git);
+        match by_git.connect(limit).await {
+            Ok(session) => {
+                self.tell_of(&by_git);
+                self.detour.take(Arc::clone(way), Arc::clone(&by_git));
+                *way = by_git;
+                Ok(session)
+            }
+            Err(refused) => Err(detour::of_both(failure, fault, refused)),
+        }
     }
 
     /// Compares the local tip of this moment with what the remote advertises.
@@ -681,8 +722,8 @@ impl Pusher for RemotePusher {
     async fn probe(&self, preserve: bool) -> Probed {
         let mut progress = Progress::default();
         let look = async {
-            let way = self.find_way().await?;
-            let session = self.connect_by(&way).await?;
+            let mut way = self.find_way().await?;
+            let session = self.connect_by(&mut way).await?;
             let look = self.look(&*session, &mut progress).await;
             let preserved = if let Ok(Look::Diverged { tip, .. }) = look {
                 let preserved = self.end_diverged(session, &way, tip, preserve).await;

@@ -13,6 +13,7 @@ mod servers;
 mod ssh;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod words;
 
 use std::fmt;
@@ -27,6 +28,7 @@ pub use kind::Kind;
 pub use redaction::redact;
 pub(crate) use redaction::redact_url;
 pub use ssh::is_missing_program;
+pub use tls::TlsFault;
 
 /// A failed attempt: its kind and what was said, with secrets removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub struct Failure {
     message: String,
     remote_commit: Option<Oid>,
     retry_after: Option<Duration>,
+    hint: Option<&'static str>,
+    tls: Option<TlsFault>,
 }
 
 impl Failure {
@@ -46,6 +50,17 @@ impl Failure {
             message,
             remote_commit: None,
             retry_after: None,
+            hint: None,
+            tls: None,
+        }
+    }
+
+    /// There is no TLS connection, for this reason.
+    #[must_use]
+    pub fn from_tls(fault: TlsFault, message: impl AsRef<str>) -> Self {
+        Self {
+            tls: Some(fault),
+            ..Self::new(fault.kind(), message).with_hint(fault.hint())
         }
     }
 
@@ -116,6 +131,9 @@ impl Failure {
     #[must_use]
     pub fn from_git(command: &str, stderr: &str) -> Self {
         let said = words::plain(stderr);
+        if let Some(fault) = TlsFault::in_words(&said) {
+            return Self::from_tls(fault, format!("{command} failed: {said}"));
+        }
         let kind = git::kind_of_command(&said).unwrap_or(Kind::Unknown);
         if said.is_empty() {
             Self::new(kind, format!("{command} failed and did not say why"))
@@ -141,8 +159,17 @@ impl Failure {
         Self {
             retry_after: self.retry_after,
             remote_commit: self.remote_commit,
+            hint: self.hint.filter(|_| kind == self.kind),
+            tls: self.tls.filter(|_| kind == self.kind),
             ..Self::new(kind, message)
         }
+    }
+
+    /// Adds to what was said.
+    #[must_use]
+    pub fn and(self, words: &str) -> Self {
+        let message = redact(&format!("{}; {words}", self.message)).into_owned();
+        Self { message, ..self }
     }
 
     /// The server asked us, in seconds, to wait at least this long.
@@ -154,10 +181,29 @@ impl Failure {
         }
     }
 
+    /// Says what to do where that is more than follows from the kind.
+    #[must_use]
+    pub const fn with_hint(mut self, hint: &'static str) -> Self {
+        self.hint = Some(hint);
+        self
+    }
+
+    /// One line that tells the operator what to do.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        self.hint.unwrap_or(self.kind.hint())
+    }
+
     /// The kind.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// What was wrong with TLS, if that is what failed.
+    #[must_use]
+    pub const fn tls_fault(&self) -> Option<TlsFault> {
+        self.tls
     }
 
     /// What was said, without secrets.

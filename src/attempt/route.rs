@@ -11,7 +11,7 @@ use crate::branch::Target;
 use crate::config::{Config, Environment};
 use crate::failure::{Failure, Kind};
 use crate::options::{Timeouts, TransportChoice};
-use crate::transport::{self, Session, Settings, Source, Transport};
+use crate::transport::{self, CliTransport, Session, Settings, Source, Transport};
 use crate::url::Remote;
 
 /// Where the pushes go and how. Its `Debug` leaves the remote out: as a URL it may hold a secret.
@@ -76,7 +76,7 @@ impl fmt::Debug for Route {
 pub(super) struct Way {
     pub(super) remote: Remote,
     pub(super) transport: Box<dyn Transport>,
-    config: Config,
+    pub(super) config: Config,
 }
 
 impl PartialEq for Way {
@@ -85,6 +85,15 @@ impl PartialEq for Way {
         self.remote == other.remote
             && self.transport.name() == other.transport.name()
             && self.config.entries() == other.config.entries()
+    }
+}
+
+impl fmt::Debug for Way {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Way")
+            .field("transport", &self.transport.name())
+            .finish_non_exhaustive()
     }
 }
 
@@ -105,18 +114,39 @@ impl Route {
         let config = Config::load(&self.environment, &self.common_dir, &target.git_dir)?;
         let remote = Remote::resolve(&config, &self.remote, &self.root)
             .map_err(|error| Failure::new(Kind::Local, error.to_string()))?;
-        let source = Source {
-            root: &self.root,
-            git_dir: &target.git_dir,
-            common_dir: &self.common_dir,
-            refname: &target.refname,
-            config: &config,
-        };
+        let source = self.source(target, &config);
         let transport = transport::for_remote(&remote, &source, self.transport, settings)?;
         Ok(Arc::new(Way {
             remote,
             transport,
             config,
         }))
+    }
+
+    /// The same way by the git command, for this reason.
+    pub(super) fn by_git(
+        &self,
+        way: &Way,
+        target: &Target,
+        reason: String,
+        settings: Settings,
+    ) -> Result<Arc<Way>, Failure> {
+        let source = self.source(target, &way.config);
+        let transport = CliTransport::new(&way.remote, &source, reason, settings)?;
+        Ok(Arc::new(Way {
+            remote: way.remote.clone(),
+            transport: Box::new(transport),
+            config: way.config.clone(),
+        }))
+    }
+
+    fn source<'a>(&'a self, target: &'a Target, config: &'a Config) -> Source<'a> {
+        Source {
+            root: &self.root,
+            git_dir: &target.git_dir,
+            common_dir: &self.common_dir,
+            refname: &target.refname,
+            config,
+        }
     }
 }

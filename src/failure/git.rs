@@ -104,8 +104,6 @@ const HTTP: &Words = &[
     ("could not read password", Kind::Auth),
     // How it puts a 404.
     ("/' not found", Kind::RemoteError),
-    ("ssl certificate problem", Kind::Network),
-    ("server certificate verification failed", Kind::Network),
 ];
 
 /// `git receive-pack` and `git daemon`, about the repository that was asked for.

@@ -11,6 +11,7 @@ mod requests;
 mod server;
 mod settings;
 mod side_by_side;
+mod tls;
 
 #[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 fn report(line: &str) {

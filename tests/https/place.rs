@@ -31,6 +31,9 @@ pub(crate) struct Place {
     pub(crate) idle: Option<Duration>,
     /// How long a pusher keeps its connection and what it was told; not at all by default.
     pub(crate) keep_connection: Duration,
+    pub(crate) transport: TransportChoice,
+    /// The transport of the last attempt.
+    pub(crate) note: TransportNote,
     root: TempDir,
 }
 
@@ -57,6 +60,8 @@ impl Place {
             config: Vec::new(),
             idle: LIMIT,
             keep_connection: Duration::ZERO,
+            transport: TransportChoice::Native,
+            note: TransportNote::default(),
             root,
         };
         place.git(
@@ -182,7 +187,7 @@ impl Place {
             root: self.local(),
             common_dir: git_dir,
             environment: env,
-            transport: TransportChoice::Native,
+            transport: self.transport,
             timeouts: Timeouts {
                 connect: LIMIT,
                 idle: self.idle,
@@ -190,7 +195,7 @@ impl Place {
             },
             keep_connection: self.keep_connection,
         };
-        RemotePusher::new(side, route, TransportNote::default())
+        RemotePusher::new(side, route, self.note.clone())
     }
 
     /// Pushes once, and waits for all that it left behind.

@@ -138,6 +138,14 @@ impl Apache {
         self.process = Some(process.expect("Apache starts again"));
     }
 
+    /// Starts again with these lines behind its own configuration.
+    pub(crate) fn restart_with(&mut self, lines: &str) {
+        let file = self.dir.join("apache.conf");
+        let own = configuration(&self.dir, self.port);
+        fs::write(file, format!("{own}{lines}\n")).expect("writable");
+        self.restart();
+    }
+
     /// The URL of a repository below one of the configured places.
     pub(crate) fn url(&self, place: &str, repository: &str) -> String {
         format!("https://localhost:{}/{place}/{repository}", self.port)

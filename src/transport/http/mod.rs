@@ -9,6 +9,7 @@ mod session;
 mod settings;
 mod status;
 mod tls;
+mod tls_fault;
 
 use std::path::PathBuf;
 

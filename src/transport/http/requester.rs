@@ -221,17 +221,18 @@ impl Requester {
             self.login.apply(request)
         };
         request.send().await.map_err(|error| {
-            if status::is_certificate_error(&error) {
-                self.shared.forget();
-            }
             let was_sent = !error.is_connect();
             let context = if was_sent {
                 format!("the connection to {} broke", shown(url))
             } else {
                 format!("could not connect to {}", shown(url))
             };
+            let failure = status::of_error(&context, error, self.proxy.shown_for(url).as_deref());
+            if failure.tls_fault().is_some() {
+                self.shared.forget();
+            }
             Refused {
-                failure: status::of_error(&context, error, self.proxy.shown_for(url).as_deref()),
+                failure,
                 by_server: false,
                 was_sent,
             }

@@ -8,7 +8,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
 use super::client::chain;
-use crate::failure::{self, Failure, Kind};
+use super::tls_fault::fault_behind;
+use crate::failure::{self, Failure, Kind, TlsFault};
 
 /// How much of an error page is read for its message.
 const PAGE_LIMIT: usize = 2 * 1024;
@@ -69,36 +70,30 @@ pub(super) fn of_error(context: &str, error: reqwest::Error, through: Option<&st
         Kind::Network
     };
     let cause = chain(&error);
-    // hyper-util names it by no type that could be looked for.
-    let is_refused_by_proxy = cause.contains("proxy authorization required");
-    let kind = if is_refused_by_proxy { Kind::Auth } else { kind };
     let through = through
         .map(|proxy| format!(" through the proxy {proxy}"))
         .unwrap_or_default();
+    if let Some(fault) = fault_behind(&error) {
+        let advice = match fault {
+            TlsFault::UnknownAuthority => {
+                ": set http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE to the authority that signed it"
+            }
+            _ => "",
+        };
+        let words = fault.words();
+        return Failure::from_tls(fault, format!("{context}{through}: {words}{advice} ({cause})"));
+    }
+    // hyper-util names it by no type that could be looked for.
+    let is_refused_by_proxy = cause.contains("proxy authorization required");
+    let kind = if is_refused_by_proxy { Kind::Auth } else { kind };
     // Nor this: the proxy's answer to CONNECT was something else than a success.
     let is_tunnel_refused = cause.contains("tunnel error: unsuccessful");
     let advice = if is_tunnel_refused {
         " (the proxy refused: check its rules, and the user and password in its URL)"
-    } else if is_certificate_error(&error) {
-        " (the server's certificate was not accepted: set http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE to the authority that signed it, or renew it)"
     } else {
         ""
     };
     Failure::new(kind, format!("{context}{through}: {cause}{advice}"))
-}
-
-/// Whether the server's certificate is what was wrong.
-pub(super) fn is_certificate_error(error: &reqwest::Error) -> bool {
-    causes(error).any(|cause| matches!(tls_error(cause), Some(rustls::Error::InvalidCertificate(_))))
-}
-
-/// The error of rustls that an error is or wraps. An I/O error hides what it wraps from `source`.
-fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    match wrapped {
-        Some(wrapped) => tls_error(wrapped),
-        None => error.downcast_ref(),
-    }
 }
 
 fn is_timeout(error: &reqwest::Error) -> bool {

@@ -18,7 +18,7 @@ use rustls::{
     RootCertStore, SignatureScheme,
 };
 
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, TlsFault};
 
 /// Everything that shapes a TLS connection. Equal settings mean equal contents of their files.
 #[derive(Clone, PartialEq, Eq)]
@@ -101,12 +101,24 @@ impl TlsSettings {
                 let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&certificate.path)
                     .and_then(Iterator::collect)
                     .map_err(|error| unreadable("http.sslCert", &certificate.path, &error))?;
-                let private = PrivateKeyDer::from_pem_file(&key.path)
-                    .map_err(|error| unreadable("http.sslKey", &key.path, &error))?;
+                let private = PrivateKeyDer::from_pem_file(&key.path).map_err(|error| {
+                    if is_encrypted(&key.path) {
+                        let path = key.path.display();
+                        let fault = TlsFault::ClientKeyEncrypted;
+                        return Failure::from_tls(
+                            fault,
+                            format!("http.sslKey {path} cannot be used: {}", fault.words()),
+                        );
+                    }
+                    unreadable("http.sslKey", &key.path, &error)
+                })?;
                 let signer = ring::default_provider()
                     .key_provider
                     .load_private_key(private)
-                    .map_err(|error| unreadable("http.sslKey", &key.path, &error))?;
+                    .map_err(|error| {
+                        let failure = unreadable("http.sslKey", &key.path, &error);
+                        Failure::from_tls(TlsFault::ClientKeyUnsupported, failure.message())
+                    })?;
                 let certified = CertifiedKey::new(chain, signer);
                 // Any other error is about a certificate that only the server has to understand, such as one of
                 // version 1.
@@ -119,6 +131,13 @@ impl TlsSettings {
             }
         }
     }
+}
+
+/// Whether a key has a passphrase, in the form of today or that of old.
+fn is_encrypted(key: &Path) -> bool {
+    fs::read_to_string(key).is_ok_and(|text| {
+        text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED")
+    })
 }
 
 /// rustls' own verification, with two differences. A server's certificate that is itself among the trusted ones
@@ -190,13 +209,16 @@ fn read_trusted(
                 .is_empty()
                 .then(|| "it holds no certificate".to_owned())
         }) {
-            let path = path.display();
-            return Err(Failure::new(
-                Kind::Local,
-                format!(
-                    "the trusted certificates in {path} (http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE) cannot be used: {problem}"
-                ),
-            ));
+            let message = format!(
+                "the trusted certificates in {} (http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE) cannot be used: {problem}",
+                path.display()
+            );
+            // What is not there is there for nobody; another form of it may be one that git reads.
+            return Err(if path.exists() {
+                Failure::from_tls(TlsFault::TrustUnusable, message)
+            } else {
+                Failure::new(Kind::Local, message).with_hint(TlsFault::TrustUnusable.hint())
+            });
         }
         trusted.append(&mut found.certs);
     }

@@ -1,0 +1,94 @@
+//! What an error of rustls means: a fault of the certificate, or a limit of rustls that git's own TLS may not have.
+
+use std::error::Error as _;
+use std::io;
+
+use rustls::{AlertDescription as Alert, CertificateError, Error, InvalidMessage, OtherError};
+
+use super::client::chain;
+use crate::failure::TlsFault;
+
+/// The fault behind a request that got no answer, if it was one of TLS.
+pub(super) fn fault_behind(error: &reqwest::Error) -> Option<TlsFault> {
+    let mut causes = std::iter::successors(error.source(), |&error| error.source());
+    match causes.find_map(tls_error) {
+        Some(error) => fault_of(error),
+        // The error of HTTP/2 shows what it wraps in its words alone.
+        None => is_client_refused(&chain(error)).then_some(TlsFault::ClientRefused),
+    }
+}
+
+/// The error of rustls that an error is or wraps. An I/O error hides what it wraps from `source`.
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    match wrapped {
+        Some(wrapped) => tls_error(wrapped),
+        None => error.downcast_ref(),
+    }
+}
+
+/// `None` for what a broken connection looks like.
+fn fault_of(error: &Error) -> Option<TlsFault> {
+    match error {
+        Error::InvalidCertificate(error) => Some(certificate_fault(error)),
+        Error::AlertReceived(alert) => alert_fault(*alert),
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => Some(TlsFault::NotTls),
+        Error::PeerIncompatible(_)
+        | Error::PeerMisbehaved(_)
+        | Error::InvalidMessage(_)
+        | Error::NoCertificatesPresented
+        | Error::NoApplicationProtocol => Some(TlsFault::NothingInCommon),
+        _ => None,
+    }
+}
+
+fn certificate_fault(error: &CertificateError) -> TlsFault {
+    use CertificateError as Of;
+    match error {
+        Of::Expired | Of::ExpiredContext { .. } => TlsFault::Expired,
+        Of::NotValidYet | Of::NotValidYetContext { .. } => TlsFault::NotYetValid,
+        Of::Revoked => TlsFault::Revoked,
+        Of::UnknownIssuer => TlsFault::UnknownAuthority,
+        Of::BadSignature => TlsFault::BadSignature,
+        Of::NotValidForNameContext { presented, .. } if presented.is_empty() => TlsFault::NoAlternativeName,
+        Of::NotValidForName | Of::NotValidForNameContext { .. } => TlsFault::WrongName,
+        Of::InvalidPurpose | Of::InvalidPurposeContext { .. } => TlsFault::WrongPurpose,
+        Of::BadEncoding
+        | Of::UnhandledCriticalExtension
+        | Of::UnsupportedSignatureAlgorithmContext { .. }
+        | Of::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => TlsFault::UnsupportedCertificate,
+        // rustls has no variant of its own for these.
+        Of::Other(OtherError(cause)) => match cause.to_string().as_str() {
+            "CaUsedAsEndEntity" => TlsFault::UnknownAuthority,
+            "UnsupportedCertVersion" => TlsFault::UnsupportedCertificate,
+            _ => TlsFault::NotAccepted,
+        },
+        _ => TlsFault::NotAccepted,
+    }
+}
+
+/// What servers say of our certificate.
+const ABOUT_CLIENT: [Alert; 9] = [
+    Alert::NoCertificate,
+    Alert::BadCertificate,
+    Alert::UnsupportedCertificate,
+    Alert::CertificateRevoked,
+    Alert::CertificateExpired,
+    Alert::CertificateUnknown,
+    Alert::CertificateRequired,
+    Alert::UnknownCA,
+    Alert::AccessDenied,
+];
+
+fn alert_fault(alert: Alert) -> Option<TlsFault> {
+    match alert {
+        Alert::CloseNotify | Alert::UserCanceled | Alert::BadRecordMac | Alert::UnexpectedMessage => None,
+        alert if ABOUT_CLIENT.contains(&alert) => Some(TlsFault::ClientRefused),
+        _ => Some(TlsFault::NothingInCommon),
+    }
+}
+
+fn is_client_refused(words: &str) -> bool {
+    let mut alerts = ABOUT_CLIENT.into_iter();
+    alerts.any(|alert| words.contains(&Error::AlertReceived(alert).to_string()))
+}
