@@ -146,10 +146,7 @@ mod tests {
             read(&path).expect("readable")
         };
         fs::write(directory.path().join("file"), "ref: refs/heads/a").expect("writes");
-        assert_eq!(
-            link("HEAD", "refs/heads/main"),
-            Some(symbolic("refs/heads/main"))
-        );
+        assert_eq!(link("HEAD", "refs/heads/main"), Some(symbolic("refs/heads/main")));
         assert_eq!(link("other", "file"), Some(symbolic("refs/heads/a")));
         assert_eq!(link("outside", "refs/../file2"), None);
     }

@@ -128,8 +128,8 @@ impl Host {
             .map(PathBuf::from);
         let config = Config::from_raw(options, default_path, is_valid_branch_refname)
             .map_err(|error| Misuse::InvalidOption.error(error.to_string()))?;
-        let repository = Repository::open(config.repo_path.as_deref(), &environment)
-            .map_err(|error| misuse_of(&error))?;
+        let repository =
+            Repository::open(config.repo_path.as_deref(), &environment).map_err(|error| misuse_of(&error))?;
         repository.check_owner().map_err(|error| misuse_of(&error))?;
         let refname = match &config.branch {
             Some(refname) => refname.clone(),

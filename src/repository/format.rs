@@ -13,6 +13,9 @@ const ALWAYS: [&str; 4] = ["noop", "preciousobjects", "partialclone", "worktreec
 /// Extensions that need version 1.
 const VERSION_1: [&str; 4] = ["noop-v1", "objectformat", "compatobjectformat", "refstorage"];
 
+/// Extensions of later versions of git that mean nothing to a push.
+const LATER: [&str; 2] = ["relativeworktrees", "submodulepathconfig"];
+
 /// What the format leaves to be known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Format {
@@ -96,7 +99,12 @@ fn check(config: &Config, version: i64, place: &Place) -> Result<bool, OpenError
         } else if extension == "partialclone" {
             entry.required().map_err(OpenError::Other)?;
         }
-        if version >= 1 && !ALWAYS.contains(&extension) && !VERSION_1.contains(&extension) {
+        let is_known = ALWAYS
+            .iter()
+            .chain(&VERSION_1)
+            .chain(&LATER)
+            .any(|known| *known == extension);
+        if version >= 1 && !is_known {
             return Err(unsupported(
                 format!("the unknown extension {extension}"),
                 "use a repository without this extension",

@@ -287,7 +287,11 @@ mod tests {
         let expected: Vec<PathBuf> = (0..=MAX_DEPTH + 1).map(objects).collect();
         assert_eq!(store.directories(), expected);
 
-        fs::write(objects(2).join("info/alternates"), "../../0/objects\n../../1/objects/").expect("writes");
+        fs::write(
+            objects(2).join("info/alternates"),
+            "../../0/objects\n../../1/objects/",
+        )
+        .expect("writes");
         let store = ObjectStore::find(&root.join("0"), &root, &Environment::default());
         assert_eq!(store.directories(), [objects(0), objects(1), objects(2)]);
     }

@@ -60,7 +60,7 @@ fn is_listed(config: &Config, directory: &Path, found: &Found) -> Result<bool, O
             Some("*") => is_safe = true,
             Some(_) => {
                 let listed = config.path_of(entry).map_err(OpenError::Other)?;
-                let listed = if listed == Path::new(".") {
+                let listed = if listed.as_os_str() == "." {
                     found.start.clone()
                 } else if listed.is_absolute() {
                     listed

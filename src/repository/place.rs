@@ -202,7 +202,8 @@ fn read_git_file(file: &Path, environment: &Environment) -> Result<Option<PathBu
     if !file.is_file() {
         return Ok(None);
     }
-    let content = fs::read(file).map_err(|error| failure(format_args!("reading {}", file.display()), &error))?;
+    let content =
+        fs::read(file).map_err(|error| failure(format_args!("reading {}", file.display()), &error))?;
     let Some(named) = content
         .strip_prefix(b"gitdir: ")
         .map(without_line_end)
@@ -303,4 +304,139 @@ pub(super) fn path_of(bytes: &[u8]) -> PathBuf {
 
 fn failure(doing: impl std::fmt::Display, error: &io::Error) -> OpenError {
     OpenError::Other(Failure::new(Kind::Local, format!("{doing}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::super::testing::Sandbox;
+    use super::*;
+
+    /// What git finds from a directory, and what it says where it finds nothing.
+    fn theirs(start: &Path, variables: &[(&str, String)]) -> Result<PathBuf, String> {
+        let output = Command::new("git")
+            .arg("-C")
+            .arg(start)
+            .args(["rev-parse", "--absolute-git-dir"])
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .envs(variables.iter().map(|(name, value)| (name, value)))
+            .output()
+            .expect("git runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if output.status.success() {
+            Ok(text(&output.stdout).into())
+        } else {
+            Err(text(&output.stderr))
+        }
+    }
+
+    fn ours(start: &Path, variables: &[(&str, String)]) -> Result<PathBuf, String> {
+        let environment = variables.iter().fold(
+            Environment::default()
+                .with("GIT_CONFIG_NOSYSTEM", "1")
+                .with("GIT_CONFIG_GLOBAL", "/dev/null"),
+            |environment, (name, value)| environment.with(name, value),
+        );
+        match Place::search(start, &environment) {
+            Ok(Some(place)) => Ok(place.git_dir),
+            Ok(None) => Err("nothing".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn what_nobody_named_is_found_where_git_finds_it() {
+        let sandbox = Sandbox::new();
+        let work = sandbox.init("work");
+        sandbox.git(&work, &["init", "-q", "--bare", "inside/bare.git"]);
+        for directory in [
+            "work/a/b",
+            "work/inside/bare.git/x",
+            "none",
+            "work/broken",
+            "work/lost",
+        ] {
+            fs::create_dir_all(sandbox.path(directory)).expect("creates");
+        }
+        fs::write(sandbox.path("work/a/.git"), "gitdir: ../inside/bare.git\n").expect("writes");
+        fs::write(sandbox.path("work/broken/.git"), "gitdir ../inside/bare.git\n").expect("writes");
+        fs::write(sandbox.path("work/lost/.git"), "gitdir: ../nowhere\n").expect("writes");
+        let at = |name: &str| sandbox.path(name).display().to_string();
+        let is_explicit = || {
+            vec![
+                ("GIT_CONFIG_COUNT", "1".to_owned()),
+                ("GIT_CONFIG_KEY_0", "safe.bareRepository".to_owned()),
+                ("GIT_CONFIG_VALUE_0", "explicit".to_owned()),
+            ]
+        };
+        let ceiling = |value: String| vec![("GIT_CEILING_DIRECTORIES", value)];
+        for (start, variables, expected) in [
+            ("work", vec![], Some("work/.git")),
+            ("work/inside", vec![], Some("work/.git")),
+            ("work/.git/refs", vec![], Some("work/.git")),
+            ("work/a", vec![], Some("work/inside/bare.git")),
+            ("work/a/b", vec![], Some("work/inside/bare.git")),
+            ("work/inside/bare.git/x", vec![], Some("work/inside/bare.git")),
+            ("work/broken", vec![], None),
+            ("work/lost", vec![], None),
+            ("none", ceiling(at("")), None),
+            ("work/inside", ceiling(at("work")), None),
+            (
+                "work/inside",
+                ceiling(format!("{}:/x", at("none"))),
+                Some("work/.git"),
+            ),
+            ("work/inside", ceiling(format!(":{}", at("work"))), None),
+            ("work", ceiling(at("work")), Some("work/.git")),
+            ("work", ceiling("work".to_owned()), Some("work/.git")),
+            ("none", vec![("GIT_DIR", at("work/.git"))], Some("work/.git")),
+            (
+                "none",
+                vec![("GIT_DIR", "../work/.git".to_owned())],
+                Some("work/.git"),
+            ),
+            (
+                "none",
+                vec![("GIT_DIR", at("work/a/.git"))],
+                Some("work/inside/bare.git"),
+            ),
+            ("work", vec![("GIT_DIR", at("none"))], None),
+            ("work", vec![("GIT_DIR", at("work"))], None),
+            ("work/inside", is_explicit(), Some("work/.git")),
+            ("work/.git/refs", is_explicit(), Some("work/.git")),
+            ("work/inside/bare.git", is_explicit(), None),
+            ("work/a", is_explicit(), Some("work/inside/bare.git")),
+        ] {
+            let start = sandbox.path(start);
+            let expected = expected.map(|expected| sandbox.path(expected));
+            let said = (theirs(&start, &variables), ours(&start, &variables));
+            let found = (said.0.clone().ok(), said.1.clone().ok());
+            assert_eq!(
+                found,
+                (expected.clone(), expected),
+                "{} {variables:?}: {said:?}",
+                start.display()
+            );
+        }
+    }
+
+    #[test]
+    fn a_path_may_be_that_of_a_git_file() {
+        let sandbox = Sandbox::new();
+        let work = sandbox.init("work");
+        sandbox.commit(&work, "one");
+        let linked = sandbox.path("linked");
+        sandbox.git(&work, &["worktree", "add", "-q", linked.to_str().expect("UTF-8")]);
+        let place = |path: &Path| {
+            Place::at(path, &Environment::default())
+                .expect("readable")
+                .expect("there")
+        };
+        let (by_file, by_directory) = (place(&linked.join(".git")), place(&linked));
+        assert_eq!(by_file.git_dir, by_directory.git_dir);
+        assert_eq!(by_file.common_dir, work.join(".git"));
+        assert_eq!(by_file.top, Some(linked));
+    }
 }

@@ -117,9 +117,10 @@ impl Repository {
         match once_filled(|| loose_ref::read(&file)) {
             Ok(Some(LooseRef::Points(oid))) => Ok(Raw::Points(oid)),
             Ok(Some(LooseRef::Symbolic(target))) => Ok(Raw::Symbolic(target)),
-            Ok(Some(LooseRef::Broken)) => {
-                Err(self.unreadable(refname, "its file holds neither an object id nor the name of a ref"))
-            }
+            Ok(Some(LooseRef::Broken)) => Err(self.unreadable(
+                refname,
+                "its file holds neither an object id nor the name of a ref",
+            )),
             Ok(None) => match self.packed_refs.get(refname) {
                 Ok(packed) => Ok(packed.map_or(Raw::Missing, Raw::Points)),
                 Err(error) => Err(self.unreadable(refname, format_args!("packed-refs: {error}"))),
@@ -325,7 +326,6 @@ mod tests {
         let sandbox = Sandbox::new();
         let work = sandbox.init("work");
         let tip = sandbox.commit(&work, "one");
-        let repository = sandbox.open(&work);
         let file = work.join(".git/refs/heads/main");
         fs::write(&file, "").expect("emptied");
         let mut reads = 0;

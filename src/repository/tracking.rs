@@ -30,15 +30,12 @@ const LOCK_WAIT: Duration = Duration::from_millis(10);
 #[must_use]
 pub fn tracking_ref(config: &Config, remote: &str, refname: &str) -> Option<String> {
     let lines = config.entries_of(&format!("remote.{remote}.fetch"));
-    let refspecs: Vec<Refspec<'_>> = lines
-        .filter_map(|entry| Refspec::parse(entry.value()?))
-        .collect();
+    let refspecs: Vec<Refspec<'_>> = lines.filter_map(|entry| Refspec::parse(entry.value()?)).collect();
     if is_excluded(&refspecs, refname) {
         return None;
     }
-    let is_usable = |name: &str| {
-        name.starts_with("refs/") && !name.starts_with("refs/heads/") && is_valid_name(name)
-    };
+    let is_usable =
+        |name: &str| name.starts_with("refs/") && !name.starts_with("refs/heads/") && is_valid_name(name);
     if let Some(told) = refspecs.iter().find_map(|refspec| refspec.apply(refname))
         && is_usable(&told)
     {
@@ -144,12 +141,17 @@ impl Repository {
             return Err(failure(&format!("this repository has no commit {tip}")));
         }
         if !name.starts_with("refs/") || name.starts_with("refs/heads/") {
-            return Err(failure(&format!("it stands for {name}, which is not the remote's")));
+            return Err(failure(&format!(
+                "it stands for {name}, which is not the remote's"
+            )));
         }
         let sharing = Sharing::of(config)?;
         let creates_log = self.creates_log(&name, config)?;
         self.write_ref(&name, tip, sharing, |old| {
-            let line = format!("{old} {tip} {}\t{REFLOG_MESSAGE}\n", committer(config, &self.environment));
+            let line = format!(
+                "{old} {tip} {}\t{REFLOG_MESSAGE}\n",
+                committer(config, &self.environment)
+            );
             self.append_to_log(&name, &line, creates_log, sharing)
         })
         .map_err(|error| failure(&error.to_string()))
@@ -279,7 +281,9 @@ impl Lock {
                         file,
                         is_in_place: false,
                     };
-                    sharing.adjust(&lock.path).map_err(|error| at(&lock.path, &error))?;
+                    sharing
+                        .adjust(&lock.path)
+                        .map_err(|error| at(&lock.path, &error))?;
                     return Ok(lock);
                 }
                 // git removes a directory that is empty, even one that was just made.
@@ -398,7 +402,11 @@ mod tests {
             ),
             (&["refs/heads/a/b:refs/copy"], Some("refs/copy")),
             (
-                &["refs/heads/c:refs/c", "refs/heads/a/*:refs/x/*", "refs/heads/*:refs/y/*"],
+                &[
+                    "refs/heads/c:refs/c",
+                    "refs/heads/a/*:refs/x/*",
+                    "refs/heads/*:refs/y/*",
+                ],
                 Some("refs/x/b"),
             ),
             (&["refs/*:refs/mirror/*"], Some("refs/mirror/heads/a/b")),
@@ -428,7 +436,16 @@ mod tests {
 
     #[test]
     fn a_remote_whose_name_is_no_part_of_a_refs_has_a_ref_only_where_a_line_names_one() {
-        for name in ["my remote", "..", "~", "foo.lock", "a..b", "https://h/r.git", "-", "a:b"] {
+        for name in [
+            "my remote",
+            "..",
+            "~",
+            "foo.lock",
+            "a..b",
+            "https://h/r.git",
+            "-",
+            "a:b",
+        ] {
             let expected = (name == "-").then_some("refs/remotes/-/a/b");
             assert_eq!(tracking(name, &[]).as_deref(), expected, "{name}");
             let told = tracking(name, &["refs/heads/*:refs/remotes/theirs/*"]);
@@ -448,9 +465,7 @@ mod tests {
         let one = sandbox.commit(&work, "one");
         let two = sandbox.commit(&work, "two");
         let repository = sandbox.open(&work);
-        let tip = || {
-            repository.branch_tip(FEATURE).expect("readable")
-        };
+        let tip = || repository.branch_tip(FEATURE).expect("readable");
         assert_eq!(tip(), None);
         for expected in [one, two, two] {
             repository
@@ -458,10 +473,7 @@ mod tests {
                 .expect("writes");
             assert_eq!(tip(), Some(expected));
         }
-        let reflog = sandbox.git(
-            &work,
-            &["reflog", "show", "--format=%gs", FEATURE],
-        );
+        let reflog = sandbox.git(&work, &["reflog", "show", "--format=%gs", FEATURE]);
         assert_eq!(reflog, "update by push\nupdate by push");
     }
 
@@ -475,10 +487,7 @@ mod tests {
         repository
             .set_tracking_tip(MAIN, missing, &config(&[]))
             .expect_err("refused");
-        assert_eq!(
-            repository.branch_tip(MAIN).expect("readable"),
-            None
-        );
+        assert_eq!(repository.branch_tip(MAIN).expect("readable"), None);
     }
 
     #[test]
@@ -494,10 +503,7 @@ mod tests {
         let failure = repository
             .set_tracking_tip(MAIN, one, &config(&[]))
             .expect_err("locked");
-        assert!(
-            failure.message().contains(MAIN),
-            "{failure}"
-        );
+        assert!(failure.message().contains(MAIN), "{failure}");
         fs::remove_file(&lock).expect("unlocks");
         repository
             .set_tracking_tip(MAIN, one, &config(&[]))
@@ -542,15 +548,23 @@ mod tests {
         for (taken, wanted) in [("main/x", MAIN), ("main", "refs/remotes/origin/main/x")] {
             for is_packed in [false, true] {
                 sandbox.git(&work, &["update-ref", "-d", MAIN]);
-                sandbox.git(&work, &["update-ref", &format!("refs/remotes/origin/{taken}"), "main"]);
+                sandbox.git(
+                    &work,
+                    &["update-ref", &format!("refs/remotes/origin/{taken}"), "main"],
+                );
                 if is_packed {
                     sandbox.git(&work, &["pack-refs", "--all"]);
                 }
                 let failure = set(wanted).expect_err("in the way");
-                assert!(failure.message().contains("refs/remotes/origin/main"), "{failure}");
-                let locks = sandbox.git(&work, &["ls-files", "--others", ".git/*.lock"]);
-                assert_eq!(locks, "");
-                sandbox.git(&work, &["update-ref", "-d", &format!("refs/remotes/origin/{taken}")]);
+                assert!(
+                    failure.message().contains("refs/remotes/origin/main"),
+                    "{failure}"
+                );
+                assert!(!refs.join("main.lock").exists() && !refs.join("main/x.lock").exists());
+                sandbox.git(
+                    &work,
+                    &["update-ref", "-d", &format!("refs/remotes/origin/{taken}")],
+                );
             }
         }
         set(MAIN).expect("writes");
@@ -564,7 +578,10 @@ mod tests {
         let work = sandbox.init("work");
         let one = sandbox.commit(&work, "one");
         let bare = sandbox.path("bare.git");
-        sandbox.git(&work, &["clone", "--bare", "-q", ".", bare.to_str().expect("UTF-8")]);
+        sandbox.git(
+            &work,
+            &["clone", "--bare", "-q", ".", bare.to_str().expect("UTF-8")],
+        );
         for (place, git_dir, value, name, expected) in [
             (&work, work.join(".git"), None, MAIN, true),
             (&work, work.join(".git"), None, "refs/copies/1", false),
@@ -573,7 +590,10 @@ mod tests {
             (&bare, bare.clone(), None, MAIN, false),
             (&bare, bare.clone(), Some("true"), "refs/remotes/a/2", true),
         ] {
-            let settings: Vec<_> = value.map(|value| ("core.logAllRefUpdates", value)).into_iter().collect();
+            let settings: Vec<_> = value
+                .map(|value| ("core.logAllRefUpdates", value))
+                .into_iter()
+                .collect();
             let repository = sandbox.open(place);
             repository
                 .set_tracking_tip(name, one, &config(&settings))
@@ -584,7 +604,8 @@ mod tests {
         let log = fs::read_to_string(work.join(".git/logs").join(MAIN)).expect("there");
         let zero = Oid::ZERO;
         assert!(
-            log.starts_with(&format!("{zero} {one} unknown <unknown> ")) && log.ends_with("\tupdate by push\n"),
+            log.starts_with(&format!("{zero} {one} unknown <unknown> "))
+                && log.ends_with("\tupdate by push\n"),
             "{log}"
         );
     }

@@ -111,7 +111,29 @@ fn need_of_git(
     if !config.get_all("push.pushOption").is_empty() {
         return Ok(Some("push.pushOption is set".to_owned()));
     }
+    if is_partial(config)? {
+        return Ok(Some(
+            "this is a partial clone, and what it lacks only git fetches when it is needed".to_owned(),
+        ));
+    }
     Ok(None)
+}
+
+/// Whether objects may be missing here that another repository has promised.
+fn is_partial(config: &Config) -> Result<bool, Failure> {
+    if config.entry("extensions.partialClone").is_some() {
+        return Ok(true);
+    }
+    for entry in config.entries() {
+        if entry.section() == "remote"
+            && entry.subsection().is_some()
+            && entry.name() == "promisor"
+            && entry.bool()?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn need_of_git_proxy(config: &Config, environment: &Environment) -> Option<String> {
