@@ -23,4 +23,5 @@ mod tail;
 pub mod telemetry;
 pub mod transport;
 pub mod url;
+pub mod user_agent;
 pub mod watch;

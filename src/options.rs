@@ -88,8 +88,10 @@ pub enum TransportChoice {
 pub struct Timeouts {
     /// Until the remote answered at all.
     pub connect: Option<Duration>,
-    /// Without a byte in either direction.
+    /// Without a byte in either direction, while the remote can be heard.
     pub idle: Option<Duration>,
+    /// From the last byte sent to the report.
+    pub report: Option<Duration>,
     /// The whole attempt.
     pub attempt: Option<Duration>,
 }
@@ -126,7 +128,7 @@ pub struct Config {
 const BRANCH_PREFIX: &str = "refs/heads/";
 
 /// The option names, for the message about an unknown one. `logger` is taken by the JavaScript side.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "remote",
     "branch",
     "repoPath",
@@ -135,6 +137,7 @@ const NAMES: [&str; 15] = [
     "debounceMs",
     "connectTimeoutMs",
     "idleTimeoutMs",
+    "reportTimeoutMs",
     "attemptTimeoutMs",
     "keepConnectionMs",
     "divergedProbeMs",
@@ -189,7 +192,8 @@ impl Config {
             timeouts: Timeouts {
                 connect: none_if_zero(options.milliseconds("connectTimeoutMs", 15_000)?),
                 idle: none_if_zero(options.milliseconds("idleTimeoutMs", 60_000)?),
-                attempt: none_if_zero(options.milliseconds("attemptTimeoutMs", 900_000)?),
+                report: none_if_zero(options.milliseconds("reportTimeoutMs", 900_000)?),
+                attempt: none_if_zero(options.milliseconds("attemptTimeoutMs", 0)?),
             },
             keep_connection: options.milliseconds("keepConnectionMs", 30_000)?,
             diverged_probe: none_if_zero(options.milliseconds("divergedProbeMs", 60_000)?),
@@ -417,7 +421,8 @@ mod tests {
                 timeouts: Timeouts {
                     connect: Some(Duration::from_secs(15)),
                     idle: Some(Duration::from_secs(60)),
-                    attempt: Some(Duration::from_secs(900)),
+                    report: Some(Duration::from_secs(900)),
+                    attempt: None,
                 },
                 keep_connection: Duration::from_secs(30),
                 diverged_probe: Some(Duration::from_secs(60)),

@@ -8,6 +8,7 @@ use super::proxy::ProxyRules;
 use super::status;
 use crate::credential::{Authorization, Credential, Helpers, NoCredential, Request, Source};
 use crate::failure::{Failure, Kind};
+use crate::transport::activity::Activity;
 use crate::url::HttpUrl;
 
 /// The requests of one attempt.
@@ -18,6 +19,8 @@ pub(super) struct Requester {
     /// What goes with every request.
     pub(super) headers: HeaderMap,
     pub(super) login: Login,
+    /// That of the session which the requests are part of.
+    pub(super) activity: Activity,
 }
 
 /// Who we say we are.
@@ -221,6 +224,8 @@ impl Requester {
     }
 
     async fn answer_challenge(&mut self, url: &Url, mut response: Response) -> Result<(), Refused> {
+        // What was sent has been answered: a helper that hangs now is not a server that works.
+        self.activity.unsent();
         let challenges = response.headers().get_all(WWW_AUTHENTICATE).into_iter();
         let challenges = challenges
             .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
