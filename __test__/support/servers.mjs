@@ -281,8 +281,9 @@ export async function startApache(t, root, { modules: more = [], settings = [] }
  *
  * @param {object} t the test
  * @param {string} root the directory of the repositories
+ * @param {{env?: object}} [options] the environment of the server
  */
-export async function startGitDaemon(t, root) {
+export async function startGitDaemon(t, root, { env = process.env } = {}) {
   const server = await listen(t, 'git daemon', (port) =>
     spawn(
       'git',
@@ -290,7 +291,7 @@ export async function startGitDaemon(t, root) {
         ['daemon', '--listen=127.0.0.1', `--port=${port}`, '--reuseaddr', '--export-all'],
         ['--enable=receive-pack', `--base-path=${root}`, root],
       ].flat(),
-      inGroup,
+      { ...inGroup, env },
     ),
   );
   server.url = (name, port = server.port) => `git://127.0.0.1:${port}/${name}`;
