@@ -82,17 +82,28 @@ export interface PushDaemonOptions {
 
   /**
    * How long the remote may stay silent within one attempt, in milliseconds; 0 for no limit. A server that
-   * is working sends a keep-alive every 5 seconds, so that a longer silence is a hang. Where `git push` is used it
-   * is how long none of its processes, its hooks included, may move a byte or compute; only Linux shows that.
+   * is working sends a keep-alive every 5 seconds, so that a longer silence is a hang. Over http(s) a proxy may hold
+   * these back: there it counts only until everything is sent, and `reportTimeoutMs` from then on. Where `git push` is
+   * used it is how long none of its processes, its hooks included, may move a byte or compute, which only Linux
+   * shows; over http(s) and remote helpers the longer of the two limits.
    *
    * @default 60000
    */
   readonly idleTimeoutMs?: number | undefined;
 
   /**
-   * How long one attempt may take as a whole, in milliseconds; 0 for no limit.
+   * How long the remote may take from the last byte sent to its report on the push (its hooks run in that time), in
+   * milliseconds; 0 for no limit. Where `git push` is used over ssh, `git://` or a path, `idleTimeoutMs` alone counts.
    *
    * @default 900000
+   */
+  readonly reportTimeoutMs?: number | undefined;
+
+  /**
+   * How long one attempt may take as a whole, in milliseconds; 0 for no limit. A large push over a slow line may take
+   * hours, and is no hang while it moves.
+   *
+   * @default 0
    */
   readonly attemptTimeoutMs?: number | undefined;
 

@@ -35,8 +35,8 @@ const PROMPT_MS = 10_000;
 
 const OPTIONS = { backoff: ENDLESS_BACKOFF, watch: false };
 const LIMITS = {
-  'before an advertisement': { connectTimeoutMs: HANG_MS, idleTimeoutMs: 0, attemptTimeoutMs: 0 },
-  'in a push': { connectTimeoutMs: 0, idleTimeoutMs: HANG_MS, attemptTimeoutMs: 0 },
+  'before an advertisement': { connectTimeoutMs: HANG_MS, idleTimeoutMs: 0 },
+  'in a push': { connectTimeoutMs: 0, idleTimeoutMs: HANG_MS, reportTimeoutMs: HANG_MS },
 };
 
 /** A server that takes connections and does with them as it is told; by default, nothing. */
@@ -300,7 +300,7 @@ for (const [transport, phase, hang] of PHASES) {
     });
 
     test('is ended by stop() at its deadline, and leaves nothing', async (t) => {
-      const unlimited = { connectTimeoutMs: 0, idleTimeoutMs: 0, attemptTimeoutMs: 0 };
+      const unlimited = { connectTimeoutMs: 0, idleTimeoutMs: 0, reportTimeoutMs: 0 };
       const before = sockets();
       const { daemon, pids, events } = await hanging(t, unlimited);
       const begun = performance.now();

@@ -54,6 +54,7 @@ describe('a remote that hangs', () => {
 
   for (const [limit, options] of [
     ['idleTimeoutMs', { idleTimeoutMs: HANG_MS, attemptTimeoutMs: 0 }],
+    ['reportTimeoutMs', { idleTimeoutMs: 0, reportTimeoutMs: HANG_MS }],
     ['attemptTimeoutMs', { idleTimeoutMs: 0, attemptTimeoutMs: HANG_MS }],
   ]) {
     test(`in the middle of a push ends by ${limit}, and what was started for it`, async (t) => {

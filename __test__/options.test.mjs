@@ -119,6 +119,7 @@ describe('a wrong option', () => {
     debounceMs: { expected: MILLISECONDS, values: WRONG_MILLISECONDS },
     connectTimeoutMs: { expected: MILLISECONDS, values: WRONG_MILLISECONDS },
     idleTimeoutMs: { expected: MILLISECONDS, values: WRONG_MILLISECONDS },
+    reportTimeoutMs: { expected: MILLISECONDS, values: WRONG_MILLISECONDS },
     attemptTimeoutMs: { expected: MILLISECONDS, values: WRONG_MILLISECONDS },
     keepConnectionMs: { expected: MILLISECONDS, values: WRONG_MILLISECONDS },
     divergedProbeMs: { expected: MILLISECONDS, values: WRONG_MILLISECONDS },
@@ -215,7 +216,8 @@ describe('a wrong option', () => {
     const accepted = [
       { maxRetries: 0 },
       { maxRetries: Infinity },
-      { debounceMs: 0.5, connectTimeoutMs: 0, idleTimeoutMs: 0, attemptTimeoutMs: 0 },
+      { debounceMs: 0.5, connectTimeoutMs: 0, idleTimeoutMs: 0 },
+      { reportTimeoutMs: 0, attemptTimeoutMs: 0 },
       { keepConnectionMs: 0, divergedProbeMs: 0 },
       { backoff: { base: 0, multiplier: 1, cap: 0 } },
       { backoff: { base: 1, multiplier: 1.5, cap: 315_576_000_000, jitter: 1 } },

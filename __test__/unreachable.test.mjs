@@ -15,7 +15,7 @@ import { children, daemonThreads } from './support/proc.mjs';
 /** Less than the system's own limits for a connection and for a name. */
 const CONNECT_MS = 2_000;
 const OPTIONS = { backoff: ENDLESS_BACKOFF, watch: false };
-const UNLIMITED = { connectTimeoutMs: 0, idleTimeoutMs: 0, attemptTimeoutMs: 0 };
+const UNLIMITED = { connectTimeoutMs: 0, idleTimeoutMs: 0 };
 
 const TRANSPORTS = [
   ['ssh', (server) => ({ remote: `ssh://git@${server}/r` })],

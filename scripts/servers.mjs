@@ -1,13 +1,18 @@
 /**
- * The real servers and programs that tests talk to: an ssh server, a web server, a proxy, a browser, promtool. Root
+ * The real servers and programs that tests talk to: an ssh server, web servers, a proxy, a browser, promtool. Root
  * gets what is missing from the system's packages, all at once: test files run at the same time, and a
- * package manager does not. Anybody else is told which tests will be skipped.
+ * package manager does not. Anybody else is told which tests will be skipped. What comes from PyPI needs no root.
  */
 
-import { existsSync } from 'node:fs';
+import { existsSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
-import { capture, run } from './process.mjs';
+import { capture, ROOT, run } from './process.mjs';
+
+const DULWICH_VERSION = '1.2.21';
+
+/** Where Dulwich is, a git server in Python, for `PYTHONPATH`. */
+export const DULWICH = path.join(ROOT, 'target', `dulwich-${DULWICH_VERSION}`);
 
 /** Where a program may be: anywhere in PATH. */
 const pathsOf = (name) =>
@@ -20,6 +25,8 @@ const SERVERS = [
   [['/usr/lib/git-core/git-http-backend'], ['git'], 'tests/https'],
   [['/usr/share/locale/de/LC_MESSAGES/git.mo'], ['git'], 'tests/locale.rs'],
   [['/usr/bin/tinyproxy'], ['tinyproxy'], 'tests/https'],
+  [['/usr/sbin/nginx'], ['nginx-light'], 'buffering.test.mjs'],
+  [['/usr/bin/pip3', '/usr/local/bin/pip3'], ['python3-pip'], 'dulwich.test.mjs'],
   [['/usr/bin/openssl'], ['openssl'], 'tests/https, tls.test.mjs'],
   [['/usr/sbin/ip', '/usr/bin/ip'], ['iproute2'], 'unreachable.test.mjs'],
   [pathsOf('python3'), ['python3'], 'children.test.mjs, tests/cli.rs'],
@@ -49,10 +56,22 @@ export async function prepareServers() {
       env,
     });
   }
-  const missing = SERVERS.filter(isMissing);
-  if (missing.length === 0) return 'all there';
-  const lines = missing.map(
+  await prepareDulwich();
+  const lines = SERVERS.filter(isMissing).map(
     ([, packages, tests]) => `${tests} (apt install ${packages.join(' ')})`,
   );
+  if (!existsSync(DULWICH)) lines.push('dulwich.test.mjs (pip could not install Dulwich)');
+  if (lines.length === 0) return 'all there';
   return `skipped, as something is missing: ${lines.join(', ')}`;
+}
+
+/** Installs Dulwich below `target`, whole or not at all. */
+async function prepareDulwich() {
+  if (existsSync(DULWICH)) return;
+  const unfinished = `${DULWICH}.${process.pid}`;
+  const packages = ['--target', unfinished, `dulwich==${DULWICH_VERSION}`];
+  const installing = run('python3', ['-m', 'pip', 'install', '--quiet', ...packages]);
+  const { ok } = await installing.catch(() => ({ ok: false }));
+  if (ok) renameSync(unfinished, DULWICH);
+  else rmSync(unfinished, { recursive: true, force: true });
 }

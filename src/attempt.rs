@@ -8,6 +8,9 @@
 //! for nothing else. Whatever else comes of it is silently decided from a fresh connection, which there is once in
 //! any case: a kept one is neither waited for nor believed twice.
 //!
+//! A success of a server that is not known to compare old values is no more than a claim: it is looked for in another
+//! advertisement before it is believed, and nothing is kept of its connections.
+//!
 //! While a fresh connection is made, so is the pack of a fast-forward from that tip. It is used if that is what the
 //! advertisement asks for, and made again if not.
 
@@ -162,7 +165,7 @@ impl RemotePusher {
             side,
             note,
             background,
-            http: SharedClient::new(route.keep_connection),
+            http: SharedClient::new(route.keep_connection, route.timeouts.idle),
             kept,
             detour: Detour::default(),
             route,
@@ -175,6 +178,8 @@ impl RemotePusher {
         // The tip that the branch was not moved from, and how often that was in a row. There is no limit while
         // it moves: somebody else, such as a second daemon, is bringing the same commits.
         let mut refused = (None, 0);
+        // Where the branch was when the remote last said that it had moved it.
+        let mut claimed = None;
         loop {
             let mut way = self.find_way().await?;
             if let Some((session, confirmed)) = self.kept.take(&way).await {
@@ -230,10 +235,21 @@ impl RemotePusher {
                 session.finish();
                 return Err(failure);
             }
+            if claimed == Some(previous) {
+                session.finish();
+                return Err(self.unmoved(previous));
+            }
             let push = self.push(tip, previous, shallow);
             let (report, stats) = self.send(&mut *session, &way, &push, progress).await?;
             if report.is_success() {
-                return Ok(self.succeed(session, &way, &push, stats, progress));
+                if is_certain(&*session, &report) {
+                    return Ok(self.succeed(session, &way, &push, stats, progress));
+                }
+                tracing::debug!("the remote says that it has moved its branch: looking whether it has");
+                session.finish();
+                progress.unconfirmed = Some(push.unconfirmed(stats));
+                claimed = Some(previous);
+                continue;
             }
             session.finish();
             let failure = refusal(push.refname, &report);
@@ -288,7 +304,12 @@ impl RemotePusher {
         let push = self.push(tip, Some(confirmed), shallow);
         match self.send(&mut *session, way, &push, progress).await {
             Ok((report, stats)) if report.is_success() => {
-                Some(self.succeed(session, way, &push, stats, progress))
+                if is_certain(&*session, &report) {
+                    return Some(self.succeed(session, way, &push, stats, progress));
+                }
+                session.finish();
+                progress.sending = Some(push.unconfirmed(stats));
+                None
             }
             Ok((report, _)) => {
                 session.finish();
@@ -364,11 +385,21 @@ impl RemotePusher {
         way.transport.may_be_kept() && self.kept.is_enabled()
     }
 
-    /// Keeps a session that has only looked.
+    /// The failure of a push that the remote confirmed, and that its own advertisement denies.
+    fn unmoved(&self, at: Option<Oid>) -> Failure {
+        let branch = &self.side.target().refname;
+        let place = at.map_or_else(|| "absent".to_owned(), |at| format!("at {at}"));
+        let message = format!(
+            "the remote said that it had moved its {branch}, and it is still {place}: a hook there may put pushes elsewhere, or its answers come from servers that do not agree"
+        );
+        Failure::new(Kind::RemoteError, message)
+    }
+
+    /// Keeps a session that has only looked, unless its advertisement is too old by the next push.
     fn keep_ready(&self, way: &Arc<Way>, session: Box<dyn Session>) {
         let remote = session.advertisement().tip(&self.side.target().refname);
         match remote {
-            Some(remote) if self.is_kept_ready(way) => {
+            Some(remote) if self.is_kept_ready(way) && session.compares_old_values() => {
                 self.kept.keep(Arc::clone(way), remote, ready(Ok(session)));
             }
             _ => session.finish(),
@@ -392,6 +423,7 @@ impl RemotePusher {
     fn settings(&self) -> Settings {
         Settings {
             idle_timeout: self.route.timeouts.idle,
+            report_timeout: self.route.timeouts.report,
             environment: self.route.environment.clone(),
             background: self.background.clone(),
             http: self.http.clone(),
@@ -600,11 +632,19 @@ impl RemotePusher {
             ..self.push(tip, None, shallow)
         };
         let (report, _) = self.send(session, way, &push, &mut Progress::default()).await?;
-        if report.is_success() {
-            Ok(refname)
-        } else {
-            Err(refusal(&refname, &report))
+        if !report.is_success() {
+            return Err(refusal(&refname, &report));
         }
+        if !is_certain(session, &report) {
+            let session = way.connect(self.route.timeouts.connect).await?;
+            let found = session.advertisement().tip(&refname);
+            session.finish();
+            if found != Some(tip) {
+                let message = format!("the remote said that it had made {refname}, and it has not");
+                return Err(Failure::new(Kind::RemoteError, message));
+            }
+        }
+        Ok(refname)
     }
 
     /// The name under which the tip is preserved, unless another tip has taken it meanwhile.
@@ -660,6 +700,11 @@ fn pushed(push: Unconfirmed) -> Outcome {
         commits,
         bytes,
     }
+}
+
+/// Whether a success is one without another look.
+fn is_certain(session: &dyn Session, report: &Report) -> bool {
+    session.compares_old_values() && !report.is_rewritten
 }
 
 /// The failure behind a report that is no success.

@@ -405,6 +405,7 @@ mod tests {
         };
         let settings = Settings {
             idle_timeout: None,
+            report_timeout: None,
             environment,
             background: Background::default(),
             http: SharedClient::default(),

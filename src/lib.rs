@@ -24,4 +24,5 @@ mod tail;
 pub mod telemetry;
 pub mod transport;
 pub mod url;
+pub mod user_agent;
 pub mod watch;

@@ -88,8 +88,10 @@ pub enum TransportChoice {
 pub struct Timeouts {
     /// Until the remote answered at all.
     pub connect: Option<Duration>,
-    /// Without a byte in either direction.
+    /// Without a byte in either direction, while the remote can be heard.
     pub idle: Option<Duration>,
+    /// From the last byte sent to the report.
+    pub report: Option<Duration>,
     /// The whole attempt.
     pub attempt: Option<Duration>,
 }
@@ -128,7 +130,7 @@ pub struct Config {
 const BRANCH_PREFIX: &str = "refs/heads/";
 
 /// The option names, for the message about an unknown one. `logger` is taken by the JavaScript side.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "remote",
     "branch",
     "repoPath",
@@ -137,6 +139,7 @@ const NAMES: [&str; 16] = [
     "debounceMs",
     "connectTimeoutMs",
     "idleTimeoutMs",
+    "reportTimeoutMs",
     "attemptTimeoutMs",
     "keepConnectionMs",
     "divergedProbeMs",
@@ -192,7 +195,8 @@ impl Config {
             timeouts: Timeouts {
                 connect: none_if_zero(options.milliseconds("connectTimeoutMs", 15_000)?),
                 idle: none_if_zero(options.milliseconds("idleTimeoutMs", 60_000)?),
-                attempt: none_if_zero(options.milliseconds("attemptTimeoutMs", 900_000)?),
+                report: none_if_zero(options.milliseconds("reportTimeoutMs", 900_000)?),
+                attempt: none_if_zero(options.milliseconds("attemptTimeoutMs", 0)?),
             },
             keep_connection: options.milliseconds("keepConnectionMs", 30_000)?,
             diverged_probe: none_if_zero(options.milliseconds("divergedProbeMs", 60_000)?),
@@ -421,7 +425,8 @@ mod tests {
                 timeouts: Timeouts {
                     connect: Some(Duration::from_secs(15)),
                     idle: Some(Duration::from_secs(60)),
-                    attempt: Some(Duration::from_secs(900)),
+                    report: Some(Duration::from_secs(900)),
+                    attempt: None,
                 },
                 keep_connection: Duration::from_secs(30),
                 diverged_probe: Some(Duration::from_secs(60)),

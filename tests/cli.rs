@@ -150,6 +150,7 @@ impl Sandbox {
             timeouts: Timeouts {
                 connect: Some(PATIENCE),
                 idle: Some(PATIENCE),
+                report: None,
                 attempt: Some(PATIENCE),
             },
             keep_connection: PATIENCE,
@@ -183,6 +184,7 @@ impl Sandbox {
         };
         let settings = Settings {
             idle_timeout: Some(PATIENCE),
+            report_timeout: None,
             environment: self.environment.clone(),
             background: Background::default(),
             http: SharedClient::default(),

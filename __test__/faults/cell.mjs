@@ -21,9 +21,19 @@ const BACKOFF = { base: 50, multiplier: 1, cap: 50 };
 
 /** Limits that only a hang reaches, and those of cells that are about hangs. */
 const PATIENT = { connectTimeoutMs: 30_000, idleTimeoutMs: 30_000, attemptTimeoutMs: 60_000 };
-const IMPATIENT = { connectTimeoutMs: 1_500, idleTimeoutMs: 1_500, attemptTimeoutMs: 6_000 };
+const IMPATIENT = {
+  connectTimeoutMs: 1_500,
+  idleTimeoutMs: 1_500,
+  reportTimeoutMs: 1_500,
+  attemptTimeoutMs: 6_000,
+};
 /** A login over ssh alone takes a second on a busy machine. */
-const IMPATIENT_SSH = { connectTimeoutMs: 3_000, idleTimeoutMs: 3_000, attemptTimeoutMs: 6_000 };
+const IMPATIENT_SSH = {
+  connectTimeoutMs: 3_000,
+  idleTimeoutMs: 3_000,
+  reportTimeoutMs: 3_000,
+  attemptTimeoutMs: 6_000,
+};
 
 /** How long any step may take on a busy machine. */
 const LIMIT_MS = 60_000;

@@ -1,6 +1,7 @@
 /**
  * Real git servers on loopback ports, for one directory of repositories each: sshd, Apache with
- * `git http-backend` over TLS, and `git daemon`. `scripts/servers.mjs` installs the programs.
+ * `git http-backend` over TLS, and `git daemon`; Dulwich for one repository, and nginx in front of another server.
+ * `scripts/servers.mjs` installs the programs.
  */
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
@@ -9,6 +10,7 @@ import net from 'node:net';
 import { userInfo } from 'node:os';
 import path from 'node:path';
 
+import { DULWICH } from '../../scripts/servers.mjs';
 import { atEnd } from './cleanup.mjs';
 import { makeDirectory } from './git.mjs';
 
@@ -17,6 +19,7 @@ const START_LIMIT_MS = 30_000;
 const PORTS = 5;
 const SSHD = ['/usr/sbin/sshd', '/usr/local/sbin/sshd'].find(existsSync);
 const APACHE = ['/usr/sbin/apache2'].find(existsSync);
+const NGINX = ['/usr/sbin/nginx'].find(existsSync);
 const APACHE_MODULES = '/usr/lib/apache2/modules';
 const HTTP_BACKEND = '/usr/lib/git-core/git-http-backend';
 
@@ -25,6 +28,8 @@ export const missing = {
   ssh: SSHD ? false : 'there is no sshd: apt install openssh-server',
   https:
     APACHE && existsSync(HTTP_BACKEND) ? false : 'there is no Apache: apt install apache2 openssl',
+  nginx: NGINX ? false : 'there is no nginx: apt install nginx-light',
+  dulwich: existsSync(DULWICH) ? false : 'there is no Dulwich: npm test installs it, with pip',
 };
 
 /** A port of the loopback interface that nobody listens to at the moment. */
@@ -276,8 +281,9 @@ export async function startApache(t, root, { modules: more = [], settings = [] }
  *
  * @param {object} t the test
  * @param {string} root the directory of the repositories
+ * @param {{env?: object}} [options] the environment of the server
  */
-export async function startGitDaemon(t, root) {
+export async function startGitDaemon(t, root, { env = process.env } = {}) {
   const server = await listen(t, 'git daemon', (port) =>
     spawn(
       'git',
@@ -285,9 +291,68 @@ export async function startGitDaemon(t, root) {
         ['daemon', '--listen=127.0.0.1', `--port=${port}`, '--reuseaddr', '--export-all'],
         ['--enable=receive-pack', `--base-path=${root}`, root],
       ].flat(),
-      inGroup,
+      { ...inGroup, env },
     ),
   );
   server.url = (name, port = server.port) => `git://127.0.0.1:${port}/${name}`;
+  return server;
+}
+
+/** The environment in which Python finds Dulwich. */
+export const DULWICH_ENV = { ...process.env, PYTHONPATH: DULWICH };
+
+/**
+ * Dulwich's own server for one repository, which lets everybody push to it.
+ *
+ * @param {object} t the test
+ * @param {'http' | 'git'} protocol
+ * @param {string} repository
+ */
+export async function startDulwich(t, protocol, repository) {
+  const module = protocol === 'http' ? 'dulwich.web' : 'dulwich.server';
+  const [served, place] =
+    protocol === 'http' ? [repository, '/'] : [path.dirname(repository), repository];
+  const server = await listen(t, 'Dulwich', (port) =>
+    spawn('python3', ['-m', module, '-l', '127.0.0.1', '-p', port, served], {
+      ...inGroup,
+      env: DULWICH_ENV,
+    }),
+  );
+  server.url = `${protocol}://127.0.0.1:${server.port}${place}`;
+  return server;
+}
+
+/**
+ * nginx with its defaults in front of another web server: it gathers requests and answers before it passes them on.
+ *
+ * @param {object} t the test
+ * @param {string} upstream the URL of the other server, without a path
+ */
+export async function startNginx(t, upstream) {
+  const directory = makeDirectory(t);
+  const identity = process.getuid() === 0 ? ['user root;'] : [];
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
+  const server = await listen(t, 'nginx', (port) => {
+    const config = [
+      ...identity,
+      'daemon off;',
+      `pid ${directory}/pid;`,
+      `error_log ${directory}/error.log;`,
+      'events {}',
+      'http {',
+      `access_log ${directory}/access.log;`,
+      ...temporary.map((name) => `${name}_temp_path ${directory}/${name};`),
+      'server {',
+      `listen 127.0.0.1:${port};`,
+      `location / { proxy_pass ${upstream}; }`,
+      '}',
+      '}',
+      '',
+    ];
+    const file = path.join(directory, 'nginx.conf');
+    writeFileSync(file, config.join('\n'));
+    return spawn(NGINX, ['-e', `${directory}/error.log`, '-c', file], inGroup);
+  });
+  server.url = (name) => `http://127.0.0.1:${server.port}/anonymous/${name}`;
   return server;
 }

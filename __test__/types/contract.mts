@@ -37,6 +37,7 @@ const options: PushDaemonOptions = {
   debounceMs: undefined,
   connectTimeoutMs: 1,
   idleTimeoutMs: 1,
+  reportTimeoutMs: 1,
   attemptTimeoutMs: 1,
   keepConnectionMs: 0,
   divergedProbeMs: 0,

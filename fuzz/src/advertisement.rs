@@ -107,7 +107,7 @@ fn is_answered(advertisement: &Advertisement) {
     let Ok(command) = Command::new(name, old, new) else {
         return;
     };
-    let request = encode_request(advertisement, &command, advertisement.shallow());
+    let request = encode_request(advertisement, &command, advertisement.shallow(), "git/1");
     let mut reader = PacketReader::new(&request[..]);
     for expected in advertisement.shallow() {
         let line = format!("shallow {expected}");

@@ -15,6 +15,7 @@ const OPTIONS = {
   backoff: { base: 200, multiplier: 2, cap: 2_000, jitter: 0.2 },
   connectTimeoutMs: 5_000,
   idleTimeoutMs: 5_000,
+  reportTimeoutMs: 10_000,
   attemptTimeoutMs: 30_000,
 };
 

@@ -132,6 +132,27 @@ impl Advertisement {
         self.value(capability).is_some()
     }
 
+    /// Whether the server is one that is known to compare the old value of a command with the ref's under the ref's lock,
+    /// so that an `ok` is true however old this advertisement is. It is told by what it calls itself: git itself (of
+    /// version 2.28 or newer, which names its object format), GitHub (`github/spokes-receive-pack-...`, in the past
+    /// `git/github-...`), `JGit` and with it Gerrit.
+    ///
+    /// Dulwich compares, and answers `ok` whatever comes of it; go-git moves the ref without comparing. Who says nothing, or
+    /// something else, may be one of these.
+    #[must_use]
+    pub fn compares_old_values(&self) -> bool {
+        let agent = self.value("agent").unwrap_or_default();
+        match agent.split_once('/') {
+            Some(("git", version)) => {
+                version.starts_with("github-")
+                    || version.starts_with(|first: char| first.is_ascii_digit())
+                        && self.supports("object-format")
+            }
+            Some((name, _)) => matches!(name, "github" | "JGit"),
+            None => false,
+        }
+    }
+
     /// The value of a capability; empty for one that has none.
     fn value(&self, capability: &str) -> Option<&str> {
         self.capabilities.iter().find_map(|offered| {
@@ -382,5 +403,33 @@ mod tests {
             encode(line.as_bytes(), &mut bytes);
         }
         assert!(matches!(read_bytes(&bytes), Err(WireError::Protocol(_))));
+    }
+
+    #[test]
+    fn servers_that_compare_old_values_are_known_by_their_agent() {
+        for (capabilities, compares) in [
+            ("report-status object-format=sha1 agent=git/2.47.3", true),
+            (
+                "report-status object-format=sha1 agent=git/2.39.5.(Apple.Git-154)",
+                true,
+            ),
+            ("report-status agent=git/github-gcd21660c8f10", true),
+            ("report-status agent=github/spokes-receive-pack-cafe", true),
+            ("report-status agent=JGit/v6.10.0.202406032230-r", true),
+            ("report-status agent=git/2.43-other", false),
+            (
+                "report-status object-format=sha1 agent=git/isomorphic-git@1.27.1",
+                false,
+            ),
+            ("report-status object-format=sha1 agent=dulwich/1.2.21", false),
+            ("report-status object-format=sha1 agent=go-git/5.x", false),
+            ("report-status object-format=sha1 agent=git", false),
+            ("report-status object-format=sha1", false),
+            ("", false),
+        ] {
+            let line = format!("{A} refs/heads/main\0{capabilities}\n");
+            let advertisement = read(&[&line]).expect("valid");
+            assert_eq!(advertisement.compares_old_values(), compares, "{capabilities}");
+        }
     }
 }

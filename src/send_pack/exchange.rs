@@ -21,17 +21,18 @@ pub type PackReceiver = mpsc::Receiver<Result<Bytes, Failure>>;
 ///
 /// Both directions run at once: a server may refuse before it has read the whole pack, and one that dies
 /// says why before the pipe breaks. So what the server said is preferred to the error of writing to it.
-/// The writer is flushed after the pack and not closed.
+/// The writer is flushed and dropped after the pack.
 ///
 /// # Errors
 ///
 /// When no report came. A report that refuses the update is not an error.
 pub async fn send<R, W>(
     reader: &mut PacketReader<R>,
-    writer: &mut W,
+    writer: W,
     advertisement: &Advertisement,
     command: &Command,
     shallow: &[Oid],
+    agent: &str,
     pack: PackReceiver,
 ) -> Result<Report, SendError>
 where
@@ -52,7 +53,7 @@ where
             String::new(),
         ));
     }
-    let request = encode_request(advertisement, command, shallow);
+    let request = encode_request(advertisement, command, shallow, agent);
     let mut report_reader = ReportReader::new(advertisement.supports("side-band-64k"), command.refname());
 
     let outcome = {
@@ -91,7 +92,7 @@ pub async fn drain<R: AsyncRead + Unpin>(reader: &mut PacketReader<R>) -> Result
 /// Sets `sent` just before the last piece of the pack is handed over. To know which one is the last, each
 /// piece is held back until the next has come.
 async fn write_request<W: AsyncWrite + Unpin>(
-    writer: &mut W,
+    mut writer: W,
     request: &[u8],
     mut pack: PackReceiver,
     sent: &Cell<bool>,
@@ -166,7 +167,16 @@ mod tests {
         let pushing = async move {
             let (reader, mut writer) = tokio::io::split(client);
             let mut reader = PacketReader::new(reader);
-            send(&mut reader, &mut writer, &advertisement, &command, &[], pack).await
+            send(
+                &mut reader,
+                &mut writer,
+                &advertisement,
+                &command,
+                &[],
+                "git/1",
+                pack,
+            )
+            .await
         };
         tokio::join!(pushing, server(server_end)).0
     }

@@ -14,13 +14,17 @@ pub struct Report {
     pub unpack: Result<(), String>,
     /// Whether the ref was updated; else the server's reason.
     pub reference: Result<(), String>,
+    /// Whether the server says that it updated another ref instead, or to another value, as its `proc-receive` hook can
+    /// have it do (`option refname` and `option new-oid` in gitprotocol-pack(5)).
+    pub is_rewritten: bool,
     /// What the server and its hooks said for people: at most the last 8 KiB, without control characters
     /// and escape sequences.
     pub messages: String,
 }
 
 impl Report {
-    /// Whether the ref has the new value.
+    /// Whether the server accepted the update. The ref has the new value then, unless it is `is_rewritten`, or the server
+    /// does not keep its word.
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.unpack.is_ok() && self.reference.is_ok()
@@ -58,6 +62,7 @@ impl<'a> ReportReader<'a> {
                 refname,
                 unpack: None,
                 reference: None,
+                is_rewritten: false,
             },
             sideband,
             pending: BytesMut::new(),
@@ -125,6 +130,7 @@ struct Lines<'a> {
     refname: &'a str,
     unpack: Option<Result<(), String>>,
     reference: Option<Result<(), String>>,
+    is_rewritten: bool,
 }
 
 impl Lines<'_> {
@@ -163,7 +169,12 @@ impl Lines<'_> {
             if name == self.refname.as_bytes() {
                 self.reference = Some(Err(plain_text(reason)));
             }
-        } else if !line.starts_with(b"option ") {
+        } else if let Some(option) = line.strip_prefix(b"option ") {
+            let is_of_another = option
+                .strip_prefix(b"refname ")
+                .is_some_and(|name| name != self.refname.as_bytes());
+            self.is_rewritten |= is_of_another || option.starts_with(b"new-oid ");
+        } else {
             return Err(unexpected("the fate of a ref in the report", line));
         }
         Ok(())
@@ -188,6 +199,7 @@ impl Lines<'_> {
         Ok(Report {
             unpack,
             reference,
+            is_rewritten: self.is_rewritten,
             messages,
         })
     }
@@ -232,15 +244,27 @@ mod tests {
     #[test]
     fn unpack_ok_and_ok_for_the_ref_is_success() {
         for sideband in [false, true] {
-            let mut bytes = lines(&[
-                "unpack ok\n",
-                "ok refs/heads/main\n",
-                "option refname refs/heads/x\n",
-            ]);
+            let mut bytes = lines(&["unpack ok\n", "ok refs/heads/main\n", "option fall-through\n"]);
             if sideband {
                 bytes = on_band(1, &bytes, 1000);
             }
-            assert!(read(&bytes, sideband).expect("a report").is_success());
+            let report = read(&bytes, sideband).expect("a report");
+            assert!(report.is_success() && !report.is_rewritten);
+        }
+    }
+
+    #[test]
+    fn an_update_of_something_else_is_told() {
+        for (option, is_rewritten) in [
+            ("option refname refs/heads/main", false),
+            ("option refname refs/pull/1/head", true),
+            ("option new-oid 1111111111111111111111111111111111111111", true),
+            ("option forced-update", false),
+        ] {
+            let report = lines(&["unpack ok", "ok refs/heads/main", option]);
+            let report = read(&report, false).expect("a report");
+            assert!(report.is_success(), "{option}");
+            assert_eq!(report.is_rewritten, is_rewritten, "{option}");
         }
     }
 
@@ -255,6 +279,7 @@ mod tests {
                 Report {
                     unpack: Ok(()),
                     reference: Err("hook declined".to_owned()),
+                    is_rewritten: false,
                     messages: "declined: no".to_owned(),
                 }
             );

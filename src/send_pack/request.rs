@@ -61,9 +61,15 @@ impl Command {
 }
 
 /// Encodes everything that comes before the pack: the commits whose parents our repository lacks, the
-/// command with the capabilities that we use of those offered, and a flush.
+/// command with the capabilities that we use of those offered, and a flush. `agent` is what we call ourselves, without
+/// spaces.
 #[must_use]
-pub fn encode_request(advertisement: &Advertisement, command: &Command, shallow: &[Oid]) -> Vec<u8> {
+pub fn encode_request(
+    advertisement: &Advertisement,
+    command: &Command,
+    shallow: &[Oid],
+    agent: &str,
+) -> Vec<u8> {
     let mut request = Vec::new();
     for oid in shallow {
         encode(format!("shallow {oid}").as_bytes(), &mut request);
@@ -73,14 +79,14 @@ pub fn encode_request(advertisement: &Advertisement, command: &Command, shallow:
         command.old.unwrap_or(Oid::ZERO),
         command.new,
         command.refname,
-        capabilities(advertisement)
+        capabilities(advertisement, agent)
     );
     encode(line.as_bytes(), &mut request);
     encode_flush(&mut request);
     request
 }
 
-fn capabilities(advertisement: &Advertisement) -> String {
+fn capabilities(advertisement: &Advertisement, agent: &str) -> String {
     let mut used = String::new();
     let mut add = |capability: &str| {
         used.push(' ');
@@ -102,7 +108,7 @@ fn capabilities(advertisement: &Advertisement) -> String {
         add("object-format=sha1");
     }
     if advertisement.supports("agent") {
-        add(concat!("agent=git-push-daemon/", env!("CARGO_PKG_VERSION")));
+        add(&format!("agent={agent}"));
     }
     used
 }
@@ -131,29 +137,29 @@ mod tests {
     #[test]
     fn only_what_we_use_of_what_is_offered_is_asked_for() {
         let command = Command::new("refs/heads/main", Some(oid('a')), oid('b')).expect("valid");
-        let version = env!("CARGO_PKG_VERSION");
         for (offered, asked) in [
             (
                 "report-status report-status-v2 delete-refs side-band-64k quiet atomic ofs-delta object-format=sha1 agent=git/2.47",
-                format!(
-                    " report-status-v2 side-band-64k quiet object-format=sha1 agent=git-push-daemon/{version}"
-                ),
+                " report-status-v2 side-band-64k quiet object-format=sha1 agent=git/1",
             ),
-            ("report-status delete-refs", " report-status".to_owned()),
-            ("", String::new()),
+            ("report-status delete-refs", " report-status"),
+            ("", ""),
         ] {
             let mut expected = Vec::new();
             let line = format!("{} {} refs/heads/main\0{asked}", oid('a'), oid('b'));
             encode(line.as_bytes(), &mut expected);
             encode_flush(&mut expected);
-            assert_eq!(encode_request(&advertisement(offered), &command, &[]), expected);
+            assert_eq!(
+                encode_request(&advertisement(offered), &command, &[], "git/1"),
+                expected
+            );
         }
     }
 
     #[test]
     fn a_creation_starts_from_zeros_and_shallow_commits_come_first() {
         let command = Command::new("refs/heads/new", None, oid('b')).expect("valid");
-        let request = encode_request(&advertisement(""), &command, &[oid('c')]);
+        let request = encode_request(&advertisement(""), &command, &[oid('c')], "git/1");
         let text = String::from_utf8_lossy(&request);
         assert!(text.starts_with(&format!("0034shallow {}", oid('c'))), "{text}");
         assert!(text.contains(&format!("{} {} refs/heads/new\0", Oid::ZERO, oid('b'))));

@@ -1,9 +1,11 @@
 //! The git protocol: a TCP connection to `git daemon`, without encryption or authentication.
 
 use futures_util::future::BoxFuture;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use super::hangup::{KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_TRIES};
 use super::session::StreamSession;
 use super::{Session, Settings, Transport};
 use crate::failure::{Failure, Kind};
@@ -32,6 +34,19 @@ impl GitTransport {
         }
     }
 
+    /// Has the system end the connection where nothing answers at its other end, though nothing is sent to it or
+    /// what was sent stays unacknowledged. A system that cannot do that leaves it to the limits of the push.
+    fn find_dead_peer(&self, stream: &TcpStream) {
+        let socket = SockRef::from(stream);
+        let keepalive = TcpKeepalive::new()
+            .with_time(KEEPALIVE_AFTER)
+            .with_interval(KEEPALIVE_EVERY)
+            .with_retries(KEEPALIVE_TRIES);
+        let _ = socket.set_tcp_keepalive(&keepalive);
+        #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+        let _ = socket.set_tcp_user_timeout(self.settings.idle_timeout);
+    }
+
     /// The request that opens the conversation (gitprotocol-pack(5), "Git Transport").
     fn request(&self) -> Vec<u8> {
         let mut request = Vec::new();
@@ -56,6 +71,7 @@ impl Transport for GitTransport {
                 })?;
             // Small packets are the rule, and each waits for an answer.
             let _ = stream.set_nodelay(true);
+            self.find_dead_peer(&stream);
             let (reader, mut writer) = stream.into_split();
             writer
                 .write_all(&self.request())
@@ -78,18 +94,43 @@ impl Transport for GitTransport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
     use crate::config::Environment;
     use crate::transport::{Background, SharedClient};
 
-    #[test]
-    fn the_request_names_the_path_and_the_host_as_it_was_written() {
+    fn transport(port: u16) -> GitTransport {
         let settings = Settings {
-            idle_timeout: None,
+            idle_timeout: Some(Duration::from_secs(7)),
+            report_timeout: None,
             environment: Environment::default(),
             background: Background::default(),
             http: SharedClient::default(),
         };
-        let request = GitTransport::new("h:1234", "h", 1234, "/data.git", settings).request();
+        GitTransport::new("h:1234", "127.0.0.1", port, "/data.git", settings)
+    }
+
+    #[test]
+    fn the_request_names_the_path_and_the_host_as_it_was_written() {
+        let request = transport(1234).request();
         assert_eq!(request, b"002bgit-receive-pack /data.git\0host=h:1234\0");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_system_looks_for_dead_peers() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let stream = TcpStream::connect(address).await.expect("connected");
+        transport(address.port()).find_dead_peer(&stream);
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().expect("readable"));
+        assert_eq!(socket.tcp_keepalive_time().expect("readable"), KEEPALIVE_AFTER);
+        assert_eq!(
+            socket.tcp_user_timeout().expect("readable"),
+            Some(Duration::from_secs(7))
+        );
     }
 }

@@ -237,6 +237,7 @@ mod tests {
             let (reader, writer) = tokio::io::split(client);
             let settings = Settings {
                 idle_timeout: None,
+                report_timeout: None,
                 environment: Environment::default(),
                 background: Background::default(),
                 http: SharedClient::default(),

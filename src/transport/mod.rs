@@ -108,6 +108,12 @@ pub trait Session: Send {
         Box::pin(std::future::pending())
     }
 
+    /// Whether an `ok` of the remote is true however old its advertisement is. Where it may not be, a success is looked for
+    /// in another advertisement before it is believed, and none is kept for the next push.
+    fn compares_old_values(&self) -> bool {
+        self.advertisement().compares_old_values()
+    }
+
     /// When the remote itself last said what it has.
     fn advertised_at(&self) -> Instant;
 }
@@ -126,6 +132,8 @@ pub struct PushFailure {
 pub struct Settings {
     /// The longest silence; `None` is without limit.
     pub idle_timeout: Option<Duration>,
+    /// The longest time from the last byte of a push to its report; `None` is without limit.
+    pub report_timeout: Option<Duration>,
     /// What children get as their environment.
     pub environment: Environment,
     /// Whose children and tasks they are.

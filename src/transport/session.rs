@@ -6,14 +6,15 @@ use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
-use super::activity::{Activity, Watched};
+use super::activity::{Activity, PushLimits, Watched};
 use super::child::Child;
-use super::hangup::{ADVERTISING, PUSHING, failure_of, silence};
+use super::hangup::{ADVERTISING, PUSHING, failure_of, overdue, silence};
 use super::{Background, LocalFuture, PushFailure, Session, Settings};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::pkt_line::{self, PacketReader};
 use crate::send_pack::{self, Advertisement, Command, PackReceiver, Report};
+use crate::user_agent::agent_capability;
 
 /// How long a remote that nothing was pushed to may take to end the connection. It has nothing to finish, and the
 /// connection may have died unnoticed while it was kept.
@@ -21,12 +22,15 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 pub(super) struct StreamSession<R, W> {
     reader: PacketReader<Watched<R>>,
-    writer: Watched<W>,
+    /// `None` once it was closed behind a pack.
+    writer: Option<Watched<W>>,
     child: Option<Child>,
     advertisement: Advertisement,
     advertised_at: Instant,
     activity: Activity,
-    idle_timeout: Option<Duration>,
+    limits: PushLimits,
+    /// What we call ourselves.
+    agent: String,
     background: Background,
     has_pushed: bool,
     /// Whether the remote's hooks are processes of this machine, which would end with the session.
@@ -58,12 +62,17 @@ where
         };
         Ok(Self {
             reader,
-            writer,
+            writer: Some(writer),
             child,
             advertisement,
             advertised_at: Instant::now(),
             activity,
-            idle_timeout: settings.idle_timeout,
+            limits: PushLimits {
+                idle: settings.idle_timeout,
+                report: settings.report_timeout,
+                hears_keepalives: true,
+            },
+            agent: agent_capability(&settings.environment),
             background: settings.background.clone(),
             has_pushed: false,
             is_local: false,
@@ -96,22 +105,29 @@ where
     ) -> LocalFuture<'a, Result<Report, PushFailure>> {
         Box::pin(async move {
             self.has_pushed = true;
+            // As git does: the end of a child's pipe is the end of the pack, which some servers wait for. Half of a
+            // connection is left open, as not everything between here and the server expects that.
+            let writer: Box<dyn AsyncWrite + Unpin> = match (&self.child, &mut self.writer) {
+                (None, Some(writer)) => Box::new(writer),
+                (_, writer) => Box::new(writer.take().ok_or_else(pushed_before)?),
+            };
             let sending = send_pack::send(
                 &mut self.reader,
-                &mut self.writer,
+                writer,
                 &self.advertisement,
                 command,
                 shallow,
+                &self.agent,
                 pack,
             );
-            match self.activity.guard(self.idle_timeout, sending).await {
+            match self.activity.guard_push(self.limits, sending).await {
                 // The silence may have begun after the last byte was sent.
-                None => Err(PushFailure {
-                    failure: silence(self.idle_timeout, PUSHING),
+                Err(limit) => Err(PushFailure {
+                    failure: overdue(limit),
                     sent: true,
                 }),
-                Some(Ok(report)) => Ok(report),
-                Some(Err(error)) => {
+                Ok(Ok(report)) => Ok(report),
+                Ok(Err(error)) => {
                     let failure = failure_of(error.source, self.child.as_mut(), PUSHING).await;
                     Err(PushFailure {
                         failure: failure.with_server_messages(&error.messages),
@@ -125,7 +141,7 @@ where
     fn finish(self: Box<Self>) {
         let Self {
             mut reader,
-            mut writer,
+            writer,
             child,
             background,
             has_pushed,
@@ -135,14 +151,15 @@ where
         let ended = background.clone();
         background.spawn(async move {
             let finishing = async {
-                if !has_pushed {
-                    // Without it the server complains that its peer hung up.
-                    let mut goodbye = Vec::new();
-                    pkt_line::encode_flush(&mut goodbye);
-                    let _ = writer.write_all(&goodbye).await;
+                if let Some(mut writer) = writer {
+                    if !has_pushed {
+                        // Without it the server complains that its peer hung up.
+                        let mut goodbye = Vec::new();
+                        pkt_line::encode_flush(&mut goodbye);
+                        let _ = writer.write_all(&goodbye).await;
+                    }
+                    let _ = writer.shutdown().await;
                 }
-                let _ = writer.shutdown().await;
-                drop(writer);
                 let _ = send_pack::drain(&mut reader).await;
                 if let Some(mut child) = child {
                     child.exited().await;
@@ -172,5 +189,12 @@ where
 
     fn advertised_at(&self) -> Instant {
         self.advertised_at
+    }
+}
+
+fn pushed_before() -> PushFailure {
+    PushFailure {
+        failure: Failure::new(Kind::Local, "a bug: a session carries one push"),
+        sent: false,
     }
 }

@@ -195,3 +195,26 @@ async fn a_large_pack_is_probed_for_and_streamed_to_what_is_remembered() {
         assert!(whole.iter().any(|request| request.contains(kind)), "{whole:?}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_system_asks_an_idle_peer_for_a_sign_of_life() {
+    let Some(place) = place() else { return };
+    let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
+    push(&place, &pusher, "two").await;
+    // The columns `rem_address` and `tr` of proc(5): a timer of kind 2 is that of keep-alive.
+    let port = format!("0100007F:{:04X} 01 ", place.apache.port);
+    let is_asked = || {
+        let sockets = fs::read_to_string("/proc/net/tcp").expect("readable");
+        sockets.lines().any(|line| {
+            let columns: Vec<&str> = line.split_ascii_whitespace().collect();
+            line.contains(&port) && columns.get(5).is_some_and(|timer| timer.starts_with("02:"))
+        })
+    };
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while !is_asked() {
+        assert!(std::time::Instant::now() < deadline, "no keep-alive");
+        tokio::task::yield_now().await;
+    }
+    close(&pusher).await;
+}

@@ -27,8 +27,8 @@ pub(crate) struct Place {
     pub(crate) apache: Apache,
     pub(crate) env: Environment,
     config: Vec<(String, String)>,
-    /// The longest silence.
-    pub(crate) idle: Option<Duration>,
+    /// The longest time from the last byte sent to the report.
+    pub(crate) report: Option<Duration>,
     /// How long a pusher keeps its connection and what it was told; not at all by default.
     pub(crate) keep_connection: Duration,
     pub(crate) transport: TransportChoice,
@@ -58,7 +58,7 @@ impl Place {
             apache,
             env,
             config: Vec::new(),
-            idle: LIMIT,
+            report: LIMIT,
             keep_connection: Duration::ZERO,
             transport: TransportChoice::Native,
             note: TransportNote::default(),
@@ -190,7 +190,8 @@ impl Place {
             transport: self.transport,
             timeouts: Timeouts {
                 connect: LIMIT,
-                idle: self.idle,
+                idle: LIMIT,
+                report: self.report,
                 attempt: LIMIT,
             },
             keep_connection: self.keep_connection,

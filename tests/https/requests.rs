@@ -25,7 +25,10 @@ async fn a_push_creates_the_branch_then_moves_it() {
     let first = "GET /anonymous/r.git/info/refs?service=git-receive-pack 200 protocol=HTTP/2.0";
     assert!(requests[0].starts_with(first), "{requests:?}");
     assert!(requests[0].contains("accept=gzip encoding=gzip"), "{requests:?}");
-    assert!(requests[0].contains("agent=git-push-daemon/"), "{requests:?}");
+    assert!(
+        requests[0].contains("agent=git/2.") && requests[0].contains("(git-push-daemon/"),
+        "{requests:?}"
+    );
     assert!(
         requests[1].starts_with("POST /anonymous/r.git/git-receive-pack 200"),
         "{requests:?}"
@@ -123,12 +126,12 @@ async fn a_hook_that_declines_is_quoted() {
 }
 
 #[tokio::test]
-async fn a_server_that_falls_silent_is_a_timeout_and_may_have_the_push() {
+async fn a_server_that_does_not_report_in_time_is_a_timeout_and_may_have_the_push() {
     let Some(mut place) = Place::new() else { return };
     place.push_well(&place.apache.url("anonymous", "r.git")).await;
     place.commit("two");
     place.hook("#!/bin/sh\nsleep 10\n");
-    place.idle = Some(Duration::from_secs(1));
+    place.report = Some(Duration::from_secs(1));
     match place.push(&place.apache.url("anonymous", "r.git")).await {
         Outcome::Failed {
             failure,

@@ -261,7 +261,7 @@ SetEnv GIT_PROJECT_ROOT "{dir}/repositories"
 SetEnv GIT_HTTP_EXPORT_ALL 1
 SetEnv GIT_CONFIG_NOSYSTEM 1
 AddOutputFilterByType DEFLATE application/x-git-receive-pack-advertisement
-ScriptAliasMatch "^/(?:anonymous|basic|push-basic|bearer|stepwise|limited|certified)/(.*)$" {BACKEND}/$1
+ScriptAliasMatch "^/(?:anonymous|basic|push-basic|bearer|stepwise|limited|certified|filtered|loud|plain|typeless|plain-report|typeless-report)/(.*)$" {BACKEND}/$1
 <Directory "/usr/lib/git-core">
     Require all granted
 </Directory>
@@ -295,6 +295,23 @@ ScriptAliasMatch "^/(?:anonymous|basic|push-basic|bearer|stepwise|limited|certif
 <Location "/limited">
     LimitRequestBody 2000
 </Location>
+<Location "/filtered">
+    RewriteEngine on
+    RewriteCond "%{{HTTP_USER_AGENT}}" "!^git/"
+    RewriteRule .* - [R=404]
+</Location>
+<LocationMatch "^/loud/.*/info/refs$">
+    Header always set Content-Type "Application/X-Git-Receive-Pack-ADVERTISEMENT ; charset=utf-8"
+</LocationMatch>
+<LocationMatch "^/loud/.*/git-receive-pack$">
+    Header always set Content-Type "APPLICATION/x-git-receive-pack-result; charset=utf-8"
+</LocationMatch>
+<LocationMatch "^/(?:plain/.*/info/refs|plain-report/.*/git-receive-pack)$">
+    Header always set Content-Type "text/plain"
+</LocationMatch>
+<LocationMatch "^/(?:typeless/.*/info/refs|typeless-report/.*/git-receive-pack)$">
+    Header always unset Content-Type
+</LocationMatch>
 <Location "/forbidden">
     Require all denied
 </Location>

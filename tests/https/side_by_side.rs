@@ -64,8 +64,6 @@ const ASKS_AT_ONCE: &str =
     "git tries the user of the URL with no password before it asks for one; we ask at once";
 const NO_VERSION: &str =
     "git asks for version 1 of the protocol as well over HTTP; we do not, as a push is the same in it";
-const OWN_NAME: &str =
-    "git calls itself GIT_USER_AGENT; we are not git, and heed the settings for HTTP alone";
 const NO_HEADER: &str = "git ignores an extraHeader without a colon; we refuse it, as a token may be missing";
 
 const CASES: &[Case] = &[
@@ -275,10 +273,38 @@ const CASES: &[Case] = &[
         &[],
         TAKEN,
     ),
-    Case {
-        differs: Some((OWN_NAME, TAKEN)),
-        ..case(OPEN, "", &[("GIT_USER_AGENT", "mine/3")], TAKEN)
-    },
+    case(OPEN, "", &[("GIT_USER_AGENT", "mine/3")], TAKEN),
+    case(
+        OPEN,
+        "[http]\nuserAgent = mine/1\n",
+        &[("GIT_USER_AGENT", "mine/3")],
+        TAKEN,
+    ),
+    case(
+        OPEN,
+        "",
+        &[("GIT_USER_AGENT", "mine/3"), ("GIT_HTTP_USER_AGENT", "mine/2")],
+        TAKEN,
+    ),
+    case(OPEN, "[http]\nuserAgent =\n", &[], TAKEN),
+    case(OPEN, "", &[("GIT_HTTP_USER_AGENT", "")], TAKEN),
+    case(OPEN, "", &[("GIT_USER_AGENT", "")], TAKEN),
+    case(OPEN, "[http]\nextraHeader = User-Agent:\n", &[], TAKEN),
+    case(OPEN, "", &[("GIT_HTTP_USER_AGENT", "m\u{ef}ne")], TAKEN),
+    // A front end that lets nothing in but git.
+    case("https://{host}/filtered/r.git", "", &[], TAKEN),
+    case(
+        "https://{host}/filtered/r.git",
+        "[http]\nuserAgent = mine/1\n",
+        &[],
+        &[404],
+    ),
+    // The types of answers.
+    case("https://{host}/loud/r.git", "", &[], TAKEN),
+    case("https://{host}/typeless/r.git", "", &[], &[200]),
+    case("https://{host}/plain/r.git", "", &[], &[200]),
+    case("https://{host}/plain-report/r.git", "", &[], TAKEN),
+    case("https://{host}/typeless-report/r.git", "", &[], TAKEN),
     // Credentials.
     case("https://{login}@{host}/basic/r.git", "", &[], ASKED_WHO),
     case(
@@ -441,7 +467,7 @@ impl Log<'_> {
 fn without_own_agent(line: &str) -> String {
     let mut fields: Vec<&str> = line.split('\t').skip(1).collect();
     if let Some(agent) = fields.get_mut(3)
-        && (agent.starts_with("git/") || agent.starts_with("git-push-daemon/"))
+        && agent.starts_with("git/")
     {
         *agent = OWN_AGENT;
     }

@@ -143,6 +143,7 @@ impl Sandbox {
             timeouts: Timeouts {
                 connect: connect_timeout,
                 idle: Some(PATIENCE),
+                report: None,
                 attempt: None,
             },
             keep_connection: self.keep_connection,

@@ -199,6 +199,7 @@ pub(crate) async fn push_if_child() -> bool {
         timeouts: Timeouts {
             connect: PATIENCE,
             idle: PATIENCE,
+            report: None,
             attempt: PATIENCE,
         },
         keep_connection: Duration::ZERO,

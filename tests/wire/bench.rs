@@ -277,6 +277,7 @@ impl Connection {
                 &self.advertisement,
                 &command,
                 shallow,
+                "git/1",
                 receiver,
             )
             .await;

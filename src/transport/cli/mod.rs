@@ -5,7 +5,8 @@
 //! This is the only place where its words are read; `failure` gives those of its errors a kind.
 //!
 //! git prints nothing while it sends, while hooks run or while a remote unpacks. So the idle limit looks at what its
-//! processes do instead (`pulse`).
+//! processes do instead (`pulse`). It cannot be told when the last byte was sent: where a proxy may hold back the
+//! remote's keep-alives, a push may be silent for as long as the report may take.
 
 mod command;
 mod porcelain;
@@ -13,6 +14,7 @@ mod pulse;
 
 use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::process::ChildStdout;
@@ -28,7 +30,7 @@ use super::{LocalFuture, PushFailure, Session, Settings, Source, Transport};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::send_pack::{Advertisement, Command, PackReceiver, Report, plain_text};
-use crate::url::Remote;
+use crate::url::{Remote, RemoteUrl};
 
 /// Pushes by the git command.
 pub struct CliTransport {
@@ -45,6 +47,8 @@ struct Inner {
     /// The branch, whose local name is that on the remote.
     refname: String,
     pre_push_hook: Option<PathBuf>,
+    /// Whether the keep-alives of the remote come directly: over HTTP, and maybe by a remote helper, a proxy is in between.
+    hears_keepalives: bool,
     settings: Settings,
 }
 
@@ -75,6 +79,7 @@ impl CliTransport {
                 to_read: Destination::to_read(remote, source.config),
                 refname: source.refname.to_owned(),
                 pre_push_hook: super::choice::pre_push_hook(source)?,
+                hears_keepalives: !matches!(remote.parsed, RemoteUrl::Http(_) | RemoteUrl::Helper { .. }),
                 settings,
             },
             reason,
@@ -152,7 +157,10 @@ impl Inner {
     async fn read_refs_at(&self, destination: &Destination) -> Result<Vec<(Oid, String)>, Failure> {
         let mut list = RefList::default();
         let command = self.git.ls_remote(destination);
-        let ended = self.run(command, ADVERTISING, |bytes| list.read(bytes)).await?;
+        let limit = self.settings.idle_timeout;
+        let ended = self
+            .run(command, limit, ADVERTISING, |bytes| list.read(bytes))
+            .await?;
         if !ended.is_success() {
             return Err(Failure::from_git("git ls-remote", &ended.said));
         }
@@ -163,16 +171,30 @@ impl Inner {
     async fn local_tip(&self) -> Result<Option<Oid>, Failure> {
         let mut output = Vec::new();
         let command = self.git.rev_parse(&self.refname);
-        self.run(command, ADVERTISING, |bytes| output.extend_from_slice(bytes))
-            .await?;
+        let limit = self.settings.idle_timeout;
+        self.run(command, limit, ADVERTISING, |bytes| {
+            output.extend_from_slice(bytes);
+        })
+        .await?;
         Ok(Oid::from_hex(output.trim_ascii()))
     }
 
-    /// Runs a command within the idle limit and gives its output away as it comes. Dropping the future ends the
+    /// How long none of the processes of a push may do anything.
+    fn push_limit(&self) -> Option<Duration> {
+        let (idle, report) = (self.settings.idle_timeout, self.settings.report_timeout);
+        if self.hears_keepalives {
+            idle
+        } else {
+            report.map(|report| idle.map_or(report, |idle| idle.max(report)))
+        }
+    }
+
+    /// Runs a command that may be silent for `limit`, and gives its output away as it comes. Dropping the future ends the
     /// command with all of its group.
     async fn run(
         &self,
         command: std::process::Command,
+        limit: Option<Duration>,
         awaited: &str,
         take: impl FnMut(&[u8]),
     ) -> Result<Ended, Failure> {
@@ -180,7 +202,6 @@ impl Inner {
             .map_err(|error| Failure::new(Kind::Local, format!("git could not be started: {error}")))?;
         // There is nothing to read for it, and so nobody to ask.
         drop(stdin);
-        let limit = self.settings.idle_timeout;
         let (activity, group) = (Activity::new(), child.group());
         let pulse = async {
             match limit {
@@ -253,6 +274,11 @@ impl Session for CliSession {
 
     fn finish(self: Box<Self>) {}
 
+    /// What git says is taken as it is. It has read an advertisement of its own, a moment before it sent the push.
+    fn compares_old_values(&self) -> bool {
+        true
+    }
+
     fn advertised_at(&self) -> Instant {
         self.advertised_at
     }
@@ -265,7 +291,9 @@ impl CliSession {
         let mut porcelain = Porcelain::new(command.new_oid(), refname);
         let push = inner.git.push(&inner.to_push, command.new_oid(), refname);
         let ended = inner
-            .run(push, PUSHING, |bytes| porcelain.read(bytes))
+            .run(push, inner.push_limit(), PUSHING, |bytes| {
+                porcelain.read(bytes);
+            })
             .await
             .map_err(|failure| {
                 // What fell silent had been started, and may have sent everything before.
@@ -277,6 +305,7 @@ impl CliSession {
         let report = |reference| Report {
             unpack: Ok(()),
             reference,
+            is_rewritten: false,
             messages: ended.said.clone(),
         };
         match verdicts.iter().find(|verdict| !updated(verdict)) {

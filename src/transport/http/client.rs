@@ -11,20 +11,25 @@ use tokio::task::spawn_blocking;
 
 use super::settings::ClientSettings;
 use crate::failure::{Failure, Kind};
+use crate::transport::hangup::{KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_TRIES};
 
 /// The client, shared by all attempts of a daemon so that connections and TLS sessions are used again.
 #[derive(Clone, Default)]
 pub struct SharedClient {
     keep_for: Duration,
+    /// How long a server may leave unacknowledged what was sent.
+    idle_timeout: Option<Duration>,
     client: Arc<Mutex<Option<(ClientSettings, Client)>>>,
 }
 
 impl SharedClient {
-    /// Keeps connections for so long after their last use; zero, as by default, keeps none after an attempt.
+    /// Keeps connections for `keep_for` after their last use; zero, as by default, keeps none after an attempt. One whose
+    /// peer leaves unacknowledged for `idle_timeout` what was sent to it is dead, where the system can tell.
     #[must_use]
-    pub fn new(keep_for: Duration) -> Self {
+    pub fn new(keep_for: Duration, idle_timeout: Option<Duration>) -> Self {
         Self {
             keep_for,
+            idle_timeout,
             client: Arc::default(),
         }
     }
@@ -36,8 +41,8 @@ impl SharedClient {
         {
             return Ok(client.clone());
         }
-        let (for_build, keep_for) = (settings.clone(), self.keep_for);
-        let client = spawn_blocking(move || build(&for_build, keep_for))
+        let (for_build, keep_for, idle_timeout) = (settings.clone(), self.keep_for, self.idle_timeout);
+        let client = spawn_blocking(move || build(&for_build, keep_for, idle_timeout))
             .await
             .unwrap_or_else(|panic| Err(Failure::new(Kind::Local, format!("a bug: {panic}"))))?;
         if !keep_for.is_zero() {
@@ -62,7 +67,11 @@ impl fmt::Debug for SharedClient {
     }
 }
 
-fn build(settings: &ClientSettings, keep_for: Duration) -> Result<Client, Failure> {
+fn build(
+    settings: &ClientSettings,
+    keep_for: Duration,
+    idle_timeout: Option<Duration>,
+) -> Result<Client, Failure> {
     // One that is not kept ends with its attempt, whose requests share a connection all the same.
     let idle_limit = (!keep_for.is_zero()).then_some(keep_for);
     let mut tls = settings.tls.load()?;
@@ -73,6 +82,15 @@ fn build(settings: &ClientSettings, keep_for: Duration) -> Result<Client, Failur
     } else {
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     }
+    if let Some(agent) = &settings.agent {
+        builder = builder.user_agent(agent.clone());
+    }
+    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+    {
+        builder = builder.tcp_user_timeout(idle_timeout);
+    }
+    #[cfg(not(any(target_os = "android", target_os = "fuchsia", target_os = "linux")))]
+    let _ = idle_timeout;
     let proxy = settings.proxy.clone();
     builder
         .tls_backend_preconfigured(tls)
@@ -80,6 +98,13 @@ fn build(settings: &ClientSettings, keep_for: Duration) -> Result<Client, Failur
         .redirect(Policy::none())
         .referer(false)
         .pool_idle_timeout(idle_limit)
+        .tcp_keepalive(KEEPALIVE_AFTER)
+        .tcp_keepalive_interval(KEEPALIVE_EVERY)
+        .tcp_keepalive_retries(KEEPALIVE_TRIES)
+        // As curl reads them.
+        .http1_allow_obsolete_multiline_headers_in_responses(true)
+        .http1_allow_spaces_after_header_name_in_responses(true)
+        .http1_ignore_invalid_headers_in_responses(true)
         .build()
         .map_err(|error| Failure::new(Kind::Local, format!("HTTP cannot be set up: {}", chain(&error))))
 }

@@ -99,6 +99,7 @@ impl HttpTransport {
             shared: settings.http.clone(),
             headers: of_requests.headers.clone(),
             login: Login::new(&self.url, self.helpers.clone()),
+            activity: activity.clone(),
         };
         let asked = self.info_refs()?;
         let (answer, found) = self
@@ -247,12 +248,17 @@ fn base_of(asked: &Url, found: &Url, configured: &HttpUrl) -> Result<Url, Failur
     })
 }
 
-fn content_type(headers: &HeaderMap) -> &str {
-    let value = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim()
+/// The type of an answer as git reads it: without parameters and spaces, in lower case. The last of several counts, as for
+/// curl.
+fn content_type(headers: &HeaderMap) -> String {
+    let value = headers.get_all(CONTENT_TYPE).into_iter().next_back();
+    let value = value.map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let value = value.as_deref().unwrap_or_default();
+    let essence = value.split(';').next().unwrap_or_default().chars();
+    essence
+        .filter(|c| !c.is_ascii_whitespace())
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
 }
 
 async fn read_advertisement(
@@ -263,7 +269,6 @@ async fn read_advertisement(
     const EXPECTED: &str = "application/x-git-receive-pack-advertisement";
     let found = content_type(response.headers());
     if found != EXPECTED {
-        let found = found.to_owned();
         let beginning = response.chunk().await.ok().flatten().unwrap_or_default();
         let message = if is_dumb(&beginning) {
             format!(
@@ -314,12 +319,13 @@ where
     }
     loop {
         match reader.read().await? {
-            Some(Packet::Flush) => return Ok(()),
-            Some(Packet::Data(_)) => {}
-            other => {
-                return Err(WireError::Protocol(format!(
-                    "expected the end of the service header, got {other:?}"
-                )));
+            // git takes any other packet than one with a payload for the end.
+            Some(Packet::Data(line)) if !line.is_empty() => {}
+            Some(_) => return Ok(()),
+            None => {
+                return Err(WireError::UnexpectedEof {
+                    context: "inside the service header",
+                });
             }
         }
     }
@@ -339,6 +345,27 @@ mod tests {
 
     fn url(text: &str) -> Url {
         text.parse().expect("a URL")
+    }
+
+    #[test]
+    fn a_content_type_is_read_as_git_reads_it() {
+        for (values, expected) in [
+            (&["text/plain"][..], "text/plain"),
+            (&[" Text/PLAIN ; charset=utf-8"], "text/plain"),
+            (&["text / plain;charset=\"utf-8\""], "text/plain"),
+            (&["text/html", "text/plain"], "text/plain"),
+            (&[""], ""),
+            (&[], ""),
+        ] {
+            let values = values
+                .iter()
+                .map(|value| (CONTENT_TYPE, value.parse().expect("a value")));
+            let mut headers = HeaderMap::new();
+            for (name, value) in values {
+                headers.append(name, value);
+            }
+            assert_eq!(content_type(&headers), expected, "{headers:?}");
+        }
     }
 
     #[test]

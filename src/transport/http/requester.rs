@@ -9,6 +9,7 @@ use super::proxy::ProxyRules;
 use super::status;
 use crate::credential::{Authorization, Credential, Helpers, NoCredential, Request, Source};
 use crate::failure::{Failure, Kind};
+use crate::transport::activity::Activity;
 use crate::url::{HttpUrl, decoded_path};
 
 /// git asks its helpers at most this often where their answer takes several steps.
@@ -22,6 +23,8 @@ pub(super) struct Requester {
     /// What goes with every request.
     pub(super) headers: HeaderMap,
     pub(super) login: Login,
+    /// That of the session which the requests are part of.
+    pub(super) activity: Activity,
 }
 
 /// Who we say we are.
@@ -240,6 +243,8 @@ impl Requester {
     }
 
     async fn answer_challenge(&mut self, url: &Url, mut response: Response) -> Result<(), Refused> {
+        // What was sent has been answered: a helper that hangs now is not a server that works.
+        self.activity.unsent();
         let challenges = response.headers().get_all(WWW_AUTHENTICATE).into_iter();
         let challenges = challenges.map(|value| value.as_bytes().to_owned()).collect();
         let reason = if self.headers.contains_key(AUTHORIZATION) {

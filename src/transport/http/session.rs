@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Body, Client, RequestBuilder, Response, Url};
 use tokio::time::Instant;
 use tokio_util::io::StreamReader;
@@ -22,12 +21,17 @@ use crate::pkt_line::{PacketReader, encode_flush};
 use crate::send_pack::{
     self, Advertisement, Command, PackReceiver, Report, WireError, encode_request, read_report,
 };
-use crate::transport::activity::{Activity, Watched};
-use crate::transport::hangup::{PUSHING, failure_of, silence};
+use crate::transport::activity::{Activity, PushLimits, Watched};
+use crate::transport::hangup::{PUSHING, failure_of, overdue};
 use crate::transport::{Background, LocalFuture, PushFailure, Session, Settings};
+use crate::user_agent::agent_capability;
 
 const REQUEST_TYPE: &str = "application/x-git-receive-pack-request";
 const RESULT_TYPE: &str = "application/x-git-receive-pack-result";
+
+/// The most that is handed over at once. What has been handed over is held in memory until the connection takes it,
+/// without a word about it: the less that is, the better it is known when everything has left.
+const LARGEST_PIECE: usize = 64 * 1024;
 
 /// An answer as packets.
 pub(super) type AnswerReader =
@@ -51,7 +55,9 @@ pub(super) struct HttpSession {
     is_remembered: bool,
     post_buffer: usize,
     activity: Activity,
-    idle_timeout: Option<Duration>,
+    limits: PushLimits,
+    /// What we call ourselves.
+    agent: String,
     background: Background,
     /// What the server still says after its report.
     rest: Option<AnswerReader>,
@@ -74,7 +80,13 @@ impl HttpSession {
             is_remembered: false,
             post_buffer,
             activity,
-            idle_timeout: settings.idle_timeout,
+            limits: PushLimits {
+                idle: settings.idle_timeout,
+                report: settings.report_timeout,
+                // A proxy in front may gather the answer until it is whole.
+                hears_keepalives: false,
+            },
+            agent: agent_capability(&settings.environment),
             background: settings.background.clone(),
             rest: None,
         }
@@ -93,14 +105,19 @@ impl HttpSession {
             return Err(Failure::new(Kind::RemoteError, message));
         }
         let has_sideband = offers("side-band-64k");
-        let request = encode_request(&self.advertisement, command, shallow);
+        let request = encode_request(&self.advertisement, command, shallow, &self.agent);
         let url = Url::parse(&format!("{}git-receive-pack", self.base)).map_err(|error| {
             Failure::new(Kind::Local, format!("{} cannot be requested: {error}", self.base))
         })?;
         let answered = match gather(&request, &mut pack, self.post_buffer).await? {
-            Gathered::Whole(body) => {
-                progress.set_sent();
-                let prepare = |client: &Client| post(client, &url).body(body.clone());
+            Gathered::Whole(pieces) => {
+                let length: usize = pieces.iter().map(Bytes::len).sum();
+                let activity = self.activity.clone();
+                let prepare = |client: &Client| {
+                    let body = streamed(pieces.clone(), no_more(), progress.clone(), &activity);
+                    let request = post(client, &url).header(CONTENT_LENGTH, length);
+                    request.body(Body::wrap_stream(body))
+                };
                 self.send(&url, prepare).await
             }
             Gathered::Part(pieces) => {
@@ -120,19 +137,20 @@ impl HttpSession {
             );
             return Err(Failure::new(Kind::RemoteError, message));
         }
+        // git takes an answer of any type for the report; this only explains one that is none.
         let found = content_type(response.headers());
-        if found != RESULT_TYPE {
-            let message = format!(
-                "{} gave no report: expected an answer of the type {RESULT_TYPE}, got '{found}'",
-                shown(&url)
-            );
-            return Err(Failure::new(Kind::RemoteError, message));
-        }
         let mut reader = reader_of(response, &self.activity);
         match read_report(&mut reader, has_sideband, command.refname()).await {
             Ok(report) => {
                 self.rest = Some(reader);
                 Ok(report)
+            }
+            Err(WireError::Protocol(problem)) if found != RESULT_TYPE => {
+                let message = format!(
+                    "{} gave no report: expected an answer of the type {RESULT_TYPE}, got '{found}' ({problem})",
+                    shown(&url)
+                );
+                Err(Failure::new(Kind::RemoteError, message))
             }
             Err(error) => Err(failure_of(error, None, PUSHING).await),
         }
@@ -231,9 +249,14 @@ impl Progress {
     }
 }
 
+/// The end of a pack that is all there.
+fn no_more() -> PackReceiver {
+    tokio::sync::mpsc::channel(1).1
+}
+
 /// The beginning of a body, or all of it.
 enum Gathered {
-    Whole(Bytes),
+    Whole(VecDeque<Bytes>),
     Part(VecDeque<Bytes>),
 }
 
@@ -252,11 +275,7 @@ async fn gather(request: &[u8], pack: &mut PackReceiver, limit: usize) -> Result
     if length == request.len() {
         return Err(Failure::new(Kind::Local, "the pack ended before it began"));
     }
-    let mut whole = BytesMut::with_capacity(length);
-    for piece in pieces {
-        whole.extend_from_slice(&piece);
-    }
-    Ok(Gathered::Whole(whole.freeze()))
+    Ok(Gathered::Whole(pieces))
 }
 
 /// The body of a streamed request. Each piece is held back until the next has come, so that it is known which one is
@@ -267,6 +286,8 @@ fn streamed(
     progress: Progress,
     activity: &Activity,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    progress.set_refused();
+    activity.unsent();
     let body = StreamedBody {
         pieces,
         pack,
@@ -298,7 +319,10 @@ impl StreamedBody {
             };
             match next {
                 Some(Ok(piece)) if piece.is_empty() => {}
-                Some(Ok(piece)) => {
+                Some(Ok(mut piece)) => {
+                    if piece.len() > LARGEST_PIECE {
+                        self.pieces.push_front(piece.split_off(LARGEST_PIECE));
+                    }
                     if let Some(ready) = self.held.replace(piece) {
                         return Some(Ok(ready));
                     }
@@ -313,6 +337,7 @@ impl StreamedBody {
                 None => {
                     let last = self.held.take()?;
                     self.progress.set_sent();
+                    self.activity.sent();
                     return Some(Ok(last));
                 }
             }
@@ -333,11 +358,12 @@ impl Session for HttpSession {
     ) -> LocalFuture<'a, Result<Report, PushFailure>> {
         Box::pin(async move {
             let progress = Progress::default();
-            let (activity, limit) = (self.activity.clone(), self.idle_timeout);
+            let (activity, limits) = (self.activity.clone(), self.limits);
+            activity.unsent();
             let exchange = self.exchange(command, shallow, pack, &progress);
-            let exchanged = match activity.guard(limit, exchange).await {
-                None => Err(silence(limit, PUSHING)),
-                Some(exchanged) => exchanged,
+            let exchanged = match activity.guard_push(limits, exchange).await {
+                Err(limit) => Err(overdue(limit)),
+                Ok(exchanged) => exchanged,
             };
             exchanged.map_err(|failure| PushFailure {
                 failure,
@@ -389,7 +415,7 @@ mod tests {
     #[tokio::test]
     async fn a_small_pack_is_gathered_whole_and_a_large_one_is_not() {
         let gathered = gather(b"R", &mut pack(&[Ok("PA"), Ok("CK")]), 5).await;
-        assert!(matches!(gathered, Ok(Gathered::Whole(body)) if body == b"RPACK"[..]));
+        assert!(matches!(gathered, Ok(Gathered::Whole(pieces)) if pieces == ["R", "PA", "CK"]));
         let gathered = gather(b"R", &mut pack(&[Ok("PA"), Ok("CK"), Ok("!")]), 4).await;
         assert!(matches!(gathered, Ok(Gathered::Part(pieces)) if pieces.len() == 3));
         assert!(gather(b"R", &mut pack(&[]), 5).await.is_err());
@@ -402,6 +428,25 @@ mod tests {
         let sent: Vec<Bytes> = sent.into_iter().map(|piece| piece.expect("no failure")).collect();
         assert_eq!(sent, ["R", "PA", "CK"]);
         assert!(progress.is_sent());
+    }
+
+    #[tokio::test]
+    async fn a_body_counts_as_sent_once_its_last_bytes_are_handed_over() {
+        let progress = Progress::default();
+        let whole = Bytes::from(vec![7; 2 * LARGEST_PIECE + 1]);
+        let body = streamed(
+            VecDeque::from([whole.clone()]),
+            no_more(),
+            progress.clone(),
+            &Activity::new(),
+        );
+        let mut body = std::pin::pin!(body);
+        let mut sent = Vec::new();
+        while let Some(piece) = body.next().await {
+            sent.extend_from_slice(&piece.expect("no failure"));
+            assert_eq!(progress.is_sent(), sent.len() == whole.len());
+        }
+        assert_eq!(sent, whole);
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use super::proxy::ProxyRules;
 use super::tls::{Identity, TlsSettings, Trust};
 use crate::config::{Config, Entry, Environment};
 use crate::failure::{Failure, Kind};
+use crate::user_agent::user_agent;
 
 /// git's `http.postBuffer` where it is not set, and the least that git takes it for.
 const DEFAULT_POST_BUFFER: usize = 1024 * 1024;
@@ -18,13 +19,15 @@ const LEAST_POST_BUFFER: usize = 65_520;
 pub(super) struct ClientSettings {
     pub(super) tls: TlsSettings,
     pub(super) proxy: ProxyRules,
+    /// What proxies are told too; `None` for nothing.
+    pub(super) agent: Option<HeaderValue>,
     /// `http.version` forbids HTTP/2.
     pub(super) is_http1_only: bool,
 }
 
 /// What applies to each request.
 pub(super) struct RequestSettings {
-    /// `http.userAgent` and `http.extraHeader`, for the configured URL.
+    /// The agent and `http.extraHeader`, for the configured URL.
     pub(super) headers: HeaderMap,
     pub(super) follows_redirects: bool,
     /// Packs up to this size are held in memory, so that they can be sent again.
@@ -50,6 +53,7 @@ impl Reader<'_> {
         Ok(ClientSettings {
             tls: self.tls()?,
             proxy: ProxyRules::new(configured_proxy, self.environment)?,
+            agent: self.headers(self.url)?.remove(USER_AGENT),
             is_http1_only: self.text("version")? == Some("HTTP/1.1"),
         })
     }
@@ -96,13 +100,21 @@ impl Reader<'_> {
     }
 
     fn own_headers(&self) -> Result<HeaderMap, Failure> {
-        let configured = match self.environment.get("GIT_HTTP_USER_AGENT") {
-            Some(agent) => Some(agent),
-            None => self.text("userAgent")?,
+        let (source, agent) = match self.environment.get_os("GIT_HTTP_USER_AGENT") {
+            Some(agent) => ("GIT_HTTP_USER_AGENT", agent.as_encoded_bytes()),
+            None => match self.text("userAgent")? {
+                Some(agent) => ("http.userAgent", agent.as_bytes()),
+                None => ("GIT_USER_AGENT", user_agent(self.environment)),
+            },
         };
-        let agent = configured.unwrap_or(concat!("git-push-daemon/", env!("CARGO_PKG_VERSION")));
-        let agent = HeaderValue::from_str(agent)
-            .map_err(|_| Failure::new(Kind::Local, "http.userAgent is no valid header"))?;
+        if agent.is_empty() {
+            // As for curl: no such header is sent.
+            return Ok(HeaderMap::new());
+        }
+        let agent = HeaderValue::from_bytes(agent).map_err(|_| {
+            let message = format!("{source} has control characters, which no header can hold: remove them");
+            Failure::new(Kind::Local, message)
+        })?;
         Ok(HeaderMap::from_iter([(USER_AGENT, agent)]))
     }
 
@@ -367,21 +379,51 @@ mod tests {
     }
 
     #[test]
-    fn the_user_agent_is_ours_unless_configured() {
-        for (pairs, variable, expected) in [
-            (&[][..], None, "git-push-daemon/"),
-            (&[("http.useragent", "mine")], None, "mine"),
-            (&[("http.useragent", "mine")], Some("theirs"), "theirs"),
-            (&[("http.extraheader", "User-Agent: header")], None, "header"),
+    fn the_user_agent_is_the_one_that_git_would_take() {
+        let here = ("http.https://h.example.useragent", "here");
+        let (general, elsewhere) = (
+            ("http.useragent", "general"),
+            ("http.https://other.example.useragent", "elsewhere"),
+        );
+        let (of_git, of_http) = (("GIT_USER_AGENT", "git's"), ("GIT_HTTP_USER_AGENT", "http's"));
+        for (pairs, variables, expected) in [
+            (&[][..], &[][..], Some("git/")),
+            (&[elsewhere], &[], Some("git/")),
+            (&[], &[of_git], Some("git's")),
+            (&[general], &[of_git], Some("general")),
+            (&[here, general], &[of_git], Some("here")),
+            (&[here, general], &[of_git, of_http], Some("http's")),
+            (
+                &[("http.extraheader", "User-Agent: header")],
+                &[of_http],
+                Some("header"),
+            ),
+            (&[("http.extraheader", "User-Agent:")], &[], None),
+            (&[("http.useragent", "")], &[of_git], None),
+            (&[general], &[("GIT_HTTP_USER_AGENT", "")], None),
         ] {
             let mut environment = environment(pairs);
-            if let Some(variable) = variable {
-                environment = environment.with("GIT_HTTP_USER_AGENT", variable);
+            for (name, value) in variables {
+                environment = environment.with(*name, *value);
             }
             let settings = requests(&environment).expect("valid");
-            let agent = settings.headers[USER_AGENT].to_str().expect("text");
-            assert!(agent.starts_with(expected), "{agent}");
+            let agent = settings.headers.get(USER_AGENT);
+            let of_client = read(&environment, |reader| reader.client(None)).expect("valid");
+            assert_eq!(agent, of_client.agent.as_ref(), "{pairs:?} {variables:?}");
+            let agent = agent.map(|agent| agent.to_str().expect("text"));
+            assert!(
+                agent == expected
+                    || expected == Some("git/") && agent.is_some_and(|agent| agent.starts_with("git/2.")),
+                "{pairs:?} {variables:?}: {agent:?}"
+            );
         }
+    }
+
+    #[test]
+    fn an_agent_that_is_no_header_is_named_by_its_setting() {
+        let configured = environment(&[]).with("GIT_USER_AGENT", "a\nb");
+        let failure = requests(&configured).err().expect("no header");
+        assert!(failure.message().starts_with("GIT_USER_AGENT "), "{failure}");
     }
 
     #[test]

@@ -4,10 +4,11 @@ use std::error::Error;
 use std::io;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
 use super::client::chain;
+use super::content_type;
 use super::tls_fault::fault_behind;
 use crate::failure::{self, Failure, Kind, TlsFault};
 
@@ -41,10 +42,7 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 
 /// The beginning of an error page in plain text, as git shows it too. HTML would say little.
 pub(super) async fn page(response: &mut Response) -> String {
-    let content_type = response.headers().get(CONTENT_TYPE);
-    let is_plain = content_type
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.starts_with("text/plain"));
+    let is_plain = content_type(response.headers()) == "text/plain";
     let mut page = Vec::new();
     while is_plain
         && page.len() < PAGE_LIMIT

@@ -1,0 +1,110 @@
+// Dulwich's servers, over each way to them: they compare the old value of a ref, and answer `ok` whatever comes of it.
+// A success that is not true is never told, and nothing is lost. Connections may be kept, as by default.
+
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+
+import { collect, ENDLESS_BACKOFF, once, startInSync } from './support/daemon.mjs';
+import { makePair } from './support/git.mjs';
+import { DULWICH_ENV, missing, startDulwich, startSshd } from './support/servers.mjs';
+
+/** How Dulwich is reached: what makes a remote of a repository's `origin`. */
+const WAYS = {
+  http: async (t, { repo, remote }) => {
+    const { url } = await startDulwich(t, 'http', remote.path);
+    repo.git('remote', 'set-url', 'origin', url);
+  },
+  git: async (t, { repo, remote }) => {
+    const { url } = await startDulwich(t, 'git', remote.path);
+    repo.git('remote', 'set-url', 'origin', url);
+  },
+  ssh: async (t, { repo, remote }) => {
+    const sshd = await startSshd(t);
+    repo.git('remote', 'set-url', 'origin', sshd.url(remote.path));
+    repo.git('config', 'core.sshCommand', sshd.command);
+    const receivePack = `PYTHONPATH='${DULWICH_ENV.PYTHONPATH}' python3 -m dulwich receive-pack`;
+    repo.git('config', 'remote.origin.receivepack', receivePack);
+  },
+};
+
+async function makeSite(t, way) {
+  const pair = makePair(t);
+  await WAYS[way](t, pair);
+  const daemon = await startInSync(t, { ...pair.options, backoff: ENDLESS_BACKOFF });
+  const seen = collect(daemon);
+  return { ...pair, daemon, seen };
+}
+
+/** A commit of somebody else's upon the remote's branch, which is not moved to it. */
+function foreignCommit(remote) {
+  return remote.git('commit-tree', '-p', 'main', '-m', 'theirs', 'main^{tree}');
+}
+
+/** Has a hook of the remote run a command of git once, after a push has arrived and before its ref is moved. */
+function duringPush(remote, command) {
+  const mark = path.join(remote.path, 'is-due');
+  writeFileSync(mark, '');
+  const git = `env -u GIT_DIR git --git-dir='${remote.path}'`;
+  remote.hook('update', `[ -e '${mark}' ] || exit 0`, `rm '${mark}'`, `${git} ${command}`);
+}
+
+for (const way of Object.keys(WAYS)) {
+  const skip = missing.dulwich || (way === 'ssh' && missing.ssh);
+
+  describe(`Dulwich over ${way}`, { skip }, () => {
+    for (const [when, strike] of [
+      [
+        'between two pushes',
+        (remote, theirs) => remote.git('update-ref', 'refs/heads/main', theirs),
+      ],
+      [
+        'during a push',
+        (remote, theirs) => duringPush(remote, `update-ref refs/heads/main ${theirs}`),
+      ],
+    ]) {
+      test(`a foreign commit ${when} is one non-fast-forward and no success`, async (t) => {
+        const { repo, remote, daemon, seen } = await makeSite(t, way);
+        await daemon.waitForPush(repo.commit());
+        const theirs = foreignCommit(remote);
+        strike(remote, theirs);
+        const ours = repo.commit();
+        const { reason, commit, remoteCommit } = await once(daemon, 'error');
+        assert.deepEqual([reason, commit, remoteCommit], ['non-fast-forward', ours, theirs]);
+        await daemon.stop();
+        assert.deepEqual(seen.names(), ['push', 'error', 'stopped']);
+        assert.equal(remote.tip(), theirs);
+        remote.fsck();
+      });
+    }
+
+    for (const [when, strike] of [
+      ['between two pushes', (remote) => remote.git('update-ref', '-d', 'refs/heads/main')],
+      ['during a push', (remote) => duringPush(remote, 'update-ref -d refs/heads/main')],
+    ]) {
+      test(`a branch that was deleted ${when} is made again`, async (t) => {
+        const { repo, remote, daemon, seen } = await makeSite(t, way);
+        await daemon.waitForPush(repo.commit());
+        strike(remote);
+        const ours = repo.commit();
+        await daemon.waitForPush(ours);
+        assert.equal(remote.tip(), ours);
+        assert.deepEqual(seen.names(), ['push', 'push']);
+        remote.fsck();
+      });
+    }
+
+    test('200 quick commits all arrive', async (t) => {
+      const { repo, remote, daemon, seen } = await makeSite(t, way);
+      for (let made = 0; made < 200; made += 1) {
+        repo.commit();
+        await new Promise(setImmediate);
+      }
+      await daemon.waitForPush(repo.tip(), { timeoutMs: 60_000 });
+      assert.equal(remote.count(), repo.count());
+      assert.deepEqual(seen.of('error'), []);
+      remote.fsck();
+    });
+  });
+}
