@@ -189,7 +189,7 @@ impl RemotePusher {
                 progress.look_again();
             }
             progress.guess = self.guess(&way, &progress.steps);
-            let mut session = self.connect_by(&mut way).await?;
+            let mut session = self.connect_or_detour(&mut way).await?;
             progress.guess.take_if(|_| !way.transport.takes_pack());
             let look = self.look(&*session, progress).await?;
             if let Some(push) = progress.arrived(&look) {
@@ -437,15 +437,15 @@ impl RemotePusher {
         });
     }
 
+    async fn connect_by(&self, way: &Way) -> Result<Box<dyn Session>, Failure> {
+        let transport = &way.transport;
+        tracing::debug!(transport = transport.name(), why = transport.why(), remote = %way.remote.parsed, "connecting");
+        way.connect(self.route.timeouts.connect).await
+    }
+
     /// Connects; by git, which `way` is then, where the native TLS cannot and git's own can.
-    async fn connect_by(&self, way: &mut Arc<Way>) -> Result<Box<dyn Session>, Failure> {
-        let limit = self.route.timeouts.connect;
-        let log = |way: &Way| {
-            let transport = &way.transport;
-            tracing::debug!(transport = transport.name(), why = transport.why(), remote = %way.remote.parsed, "connecting");
-        };
-        log(way);
-        let failure = match way.connect(limit).await {
+    async fn connect_or_detour(&self, way: &mut Arc<Way>) -> Result<Box<dyn Session>, Failure> {
+        let failure = match self.connect_by(way).await {
             Ok(session) => return Ok(session),
             Err(failure) => failure,
         };
@@ -460,8 +460,7 @@ impl RemotePusher {
             Ok(by_git) => by_git,
             Err(missing) => return Err(detour::without_git(failure, fault, &missing)),
         };
-        log(&by_git);
-        match by_git.connect(limit).await {
+        match self.connect_by(&by_git).await {
             Ok(session) => {
                 self.tell_of(&by_git);
                 self.detour.take(Arc::clone(way), Arc::clone(&by_git));
@@ -768,7 +767,7 @@ impl Pusher for RemotePusher {
         let mut progress = Progress::default();
         let look = async {
             let mut way = self.find_way().await?;
-            let session = self.connect_by(&mut way).await?;
+            let session = self.connect_or_detour(&mut way).await?;
             let look = self.look(&*session, &mut progress).await;
             let preserved = if let Ok(Look::Diverged { tip, .. }) = look {
                 let preserved = self.end_diverged(session, &way, tip, preserve).await;

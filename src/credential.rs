@@ -437,6 +437,54 @@ mod tests {
         assert_eq!(credential.redact("bad password hunter2"), "bad password ***");
     }
 
+    #[test]
+    fn helpers_are_told_of_what_one_of_them_may_keep() {
+        let of_url = Credential::from_url(&request(), b"u", b"p");
+        let given = Credential::from_output(b"username=u\npassword=p\n").expect("whole");
+        let askpass = |name: &str, value: &str| Environment::default().with(name, value);
+        for (pairs, environment, told_of_url, told_of_given) in [
+            // It is from a helper of a configuration that only git reads.
+            (&[][..], Environment::default(), false, true),
+            (&[], askpass("GIT_ASKPASS", "ask"), false, false),
+            (&[], askpass("SSH_ASKPASS", "ask"), false, false),
+            (
+                &[("core.askPass", "ask")],
+                askpass("GIT_ASKPASS", ""),
+                false,
+                true,
+            ),
+            (
+                &[("credential.https://*.example.helper", "x")],
+                Environment::default(),
+                true,
+                true,
+            ),
+            (
+                &[("credential.h.helper", "")],
+                Environment::default(),
+                false,
+                true,
+            ),
+        ] {
+            let helpers = helpers(pairs, environment);
+            assert_eq!(helpers.is_of_interest(&of_url), told_of_url, "{pairs:?}");
+            assert_eq!(helpers.is_of_interest(&given), told_of_given, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn what_helpers_are_told_has_what_the_server_asked_for() {
+        let told = |credential: &Credential| String::from_utf8(credential.verdict(&request())).expect("text");
+        assert_eq!(
+            told(&Credential::from_url(&request(), b"u", b"p")),
+            "protocol=https\nhost=h:8443\npath=o/r.git\nusername=u\npassword=p\nwwwauth[]=Basic realm=\"x\"\n\n"
+        );
+        let answer =
+            "capability[]=authtype\nauthtype=Bearer\ncredential=t\nephemeral=1\npassword_expiry_utc=1\n";
+        let given = Credential::from_output(answer.as_bytes()).expect("whole");
+        assert_eq!(told(&given), format!("{answer}\n"));
+    }
+
     #[tokio::test]
     async fn helpers_are_asked_in_order_until_one_knows() {
         let first = "!f() { test \"$1\" = get && echo username=first; }; f";
