@@ -22,6 +22,9 @@ const SERVERS = [
   [['/usr/bin/tinyproxy'], ['tinyproxy'], 'tests/https'],
   [['/usr/bin/openssl'], ['openssl'], 'tests/https'],
   [['/usr/sbin/ip', '/usr/bin/ip'], ['iproute2'], 'unreachable.test.mjs'],
+  [pathsOf('plink'), ['putty-tools'], 'tests/ssh'],
+  [pathsOf('dbclient'), ['dropbear-bin'], 'tests/ssh'],
+  [pathsOf('gitolite'), ['gitolite3'], 'tests/ssh'],
   [pathsOf('python3'), ['python3'], 'children.test.mjs, tests/cli.rs'],
   [['/usr/bin/promtool', '/usr/local/bin/promtool'], ['prometheus'], 'metrics.test.mjs'],
   [

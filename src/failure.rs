@@ -26,7 +26,7 @@ pub(crate) use http::of_status;
 pub use kind::Kind;
 pub use redaction::redact;
 pub(crate) use redaction::redact_url;
-pub use ssh::is_missing_program;
+pub use ssh::{ShellComplaint, complaint_of_shell, is_question};
 
 /// A failed attempt: its kind and what was said, with secrets removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,7 @@ pub struct Failure {
     message: String,
     remote_commit: Option<Oid>,
     retry_after: Option<Duration>,
+    hint: Option<&'static str>,
 }
 
 impl Failure {
@@ -46,6 +47,7 @@ impl Failure {
             message,
             remote_commit: None,
             retry_after: None,
+            hint: None,
         }
     }
 
@@ -84,7 +86,7 @@ impl Failure {
     #[must_use]
     pub fn from_unpack_error(reason: &str, server_messages: &str) -> Self {
         Self::new(
-            git::kind_of_unpack_error(server_messages),
+            git::kind_of_unpack_error(reason, server_messages),
             with_server_messages(
                 &format!("the server could not store the pack: {reason}"),
                 server_messages,
@@ -96,12 +98,22 @@ impl Failure {
     #[must_use]
     pub fn from_hangup(context: &str, stderr: &str) -> Self {
         let said = words::plain(stderr);
-        let kind = git::kind_of_hangup(&said).unwrap_or(Kind::Network);
+        let kind = git::kind_of_end(&said);
         if said.is_empty() {
             Self::new(kind, format!("the connection ended {context}"))
         } else {
             Self::new(kind, format!("{said} (the connection ended {context})"))
         }
+    }
+
+    /// The program that connects asks a question, which nobody is there to answer.
+    #[must_use]
+    pub fn from_question(program_words: &str) -> Self {
+        let said = words::plain(program_words);
+        Self::new(
+            git::kind_of_end(&said),
+            format!("{said} (it asks, and nobody is there to answer)"),
+        )
     }
 
     /// The server gave up in the middle of the protocol, in these words.
@@ -141,6 +153,7 @@ impl Failure {
         Self {
             retry_after: self.retry_after,
             remote_commit: self.remote_commit,
+            hint: self.hint.filter(|_| kind == self.kind),
             ..Self::new(kind, message)
         }
     }
@@ -152,6 +165,19 @@ impl Failure {
             retry_after: Some(delay),
             ..self
         }
+    }
+
+    /// Says what to do where that is more than follows from the kind.
+    #[must_use]
+    pub const fn with_hint(mut self, hint: &'static str) -> Self {
+        self.hint = Some(hint);
+        self
+    }
+
+    /// One line that tells the operator what to do.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        self.hint.unwrap_or(self.kind.hint())
     }
 
     /// The kind.

@@ -341,7 +341,7 @@ impl From<&Failure> for NativeFailure {
             message: failure.message().to_owned(),
             kind: kind.as_str(),
             reason: kind.reason(),
-            hint: kind.hint(),
+            hint: failure.hint(),
             retryable: kind.is_retryable(),
             remote_commit: hex(failure.remote_commit()),
         }
