@@ -321,3 +321,54 @@ describe('the local repository', () => {
     });
   }
 });
+
+/** Has the remote answer the next push of its branch with these words, once `run`, a piece of shell, has run. */
+function answerOnce(remote, words, run) {
+  remote.git('config', 'receive.procReceiveRefs', 'refs/heads/main');
+  const hook = remote.hook('proc-receive');
+  fs.writeFileSync(
+    hook,
+    `#!${process.execPath}
+const { execSync } = require('node:child_process');
+const packet = (text) => (text.length + 4).toString(16).padStart(4, '0') + text;
+let sections = 0;
+process.stdin.setEncoding('latin1').on('data', (text) => {
+  for (const _ of text.matchAll(/0000/g)) sections += 1;
+  if (sections === 1) process.stdout.write(packet('version=1\\0') + '0000');
+  if (sections < 2) return;
+  execSync(${JSON.stringify(`git config --unset receive.procReceiveRefs; ${run}`)}, {
+    env: { PATH: process.env.PATH, GIT_DIR: '.' },
+  });
+  process.stdout.write(packet('ng refs/heads/main ${words}') + '0000', () => process.exit());
+});
+`,
+  );
+}
+
+describe('a server that calls a push no fast-forward', () => {
+  for (const words of ['non-fast forward', 'rejected (non-fast-forward)', 'failed to lock']) {
+    test(`is looked at again, and a lost race is no error: ${words}`, async (t) => {
+      const { repo, remote, options } = makePair(t);
+      answerOnce(remote, words, 'true');
+      const daemon = await startInSync(t, { ...options, keepConnectionMs: 0 });
+      const seen = collect(daemon);
+      const tip = repo.commit();
+      await once(daemon, 'push', ({ commit }) => commit === tip);
+      assert.deepEqual(seen.of('error'), []);
+      assertArrived(remote, repo);
+    });
+  }
+
+  test('is looked at again, and a divergence is told with its evidence', async (t) => {
+    const { repo, remote, options } = makePair(t);
+    const before = remote.tip();
+    const theirs = commitByAnother(remote);
+    remote.git('update-ref', 'refs/heads/main', before);
+    answerOnce(remote, 'non-fast forward', `git update-ref refs/heads/main ${theirs}`);
+    const daemon = await startInSync(t, { ...options, keepConnectionMs: 0 });
+    repo.commit();
+    const { kind, remoteCommit } = await once(daemon, 'error');
+    assert.deepEqual([kind, remoteCommit], ['non-fast-forward', theirs]);
+    assert.equal(remote.tip(), theirs);
+  });
+});

@@ -29,6 +29,9 @@ const SERVERS = [
   [['/usr/bin/pip3', '/usr/local/bin/pip3'], ['python3-pip'], 'dulwich.test.mjs'],
   [['/usr/bin/openssl'], ['openssl'], 'tests/https, tls.test.mjs'],
   [['/usr/sbin/ip', '/usr/bin/ip'], ['iproute2'], 'unreachable.test.mjs'],
+  [pathsOf('plink'), ['putty-tools'], 'tests/ssh'],
+  [pathsOf('dbclient'), ['dropbear-bin'], 'tests/ssh'],
+  [pathsOf('gitolite'), ['gitolite3'], 'tests/ssh'],
   [pathsOf('python3'), ['python3'], 'children.test.mjs, tests/cli.rs'],
   [['/usr/bin/promtool', '/usr/local/bin/promtool'], ['prometheus'], 'metrics.test.mjs'],
   [

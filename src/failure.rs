@@ -27,7 +27,7 @@ pub(crate) use http::of_status;
 pub use kind::Kind;
 pub use redaction::redact;
 pub(crate) use redaction::redact_url;
-pub use ssh::is_missing_program;
+pub use ssh::{ShellComplaint, complaint_of_shell, is_question};
 pub use tls::TlsFault;
 
 /// A failed attempt: its kind and what was said, with secrets removed.
@@ -99,7 +99,7 @@ impl Failure {
     #[must_use]
     pub fn from_unpack_error(reason: &str, server_messages: &str) -> Self {
         Self::new(
-            git::kind_of_unpack_error(server_messages),
+            git::kind_of_unpack_error(reason, server_messages),
             with_server_messages(
                 &format!("the server could not store the pack: {reason}"),
                 server_messages,
@@ -111,12 +111,22 @@ impl Failure {
     #[must_use]
     pub fn from_hangup(context: &str, stderr: &str) -> Self {
         let said = words::plain(stderr);
-        let kind = git::kind_of_hangup(&said).unwrap_or(Kind::Network);
+        let kind = git::kind_of_end(&said);
         if said.is_empty() {
             Self::new(kind, format!("the connection ended {context}"))
         } else {
             Self::new(kind, format!("{said} (the connection ended {context})"))
         }
+    }
+
+    /// The program that connects asks a question, which nobody is there to answer.
+    #[must_use]
+    pub fn from_question(program_words: &str) -> Self {
+        let said = words::plain(program_words);
+        Self::new(
+            git::kind_of_end(&said),
+            format!("{said} (it asks, and nobody is there to answer)"),
+        )
     }
 
     /// The server gave up in the middle of the protocol, in these words.

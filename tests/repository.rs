@@ -184,6 +184,7 @@ async fn push(path: &Path, given: &str, environment: &Environment) -> Result<(),
         timeouts: Timeouts {
             connect: None,
             idle: None,
+            report: None,
             attempt: None,
         },
         keep_connection: Duration::ZERO,

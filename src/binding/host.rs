@@ -329,7 +329,7 @@ fn branch_of_head(repository: &Repository) -> Result<String, Error<Misuse>> {
 
 /// What is there cannot be used, which is nobody's misuse but has to be told at the start all the same.
 fn system(failure: &Failure) -> Error<Misuse> {
-    Misuse::System.error(format!("{}. {}", failure.message(), failure.kind().hint()))
+    Misuse::System.error(format!("{}. {}", failure.message(), failure.hint()))
 }
 
 fn misuse_of(error: &OpenError) -> Error<Misuse> {

@@ -1,4 +1,5 @@
-//! What GitHub, GitLab, Gitea with Forgejo, and Bitbucket say when they refuse a push. None of them translates it.
+//! What GitHub, GitLab, Gitea with Forgejo, Bitbucket, Azure DevOps, Gerrit and gitolite say when they refuse a push. None of
+//! them translates it.
 //!
 //! The same sentence comes on the standard error of ssh, as the page of an HTTP status, or beside a report that says
 //! no more than "hook declined". So it is looked for in all of them, before any word that belongs to one way alone.
@@ -26,6 +27,7 @@ const SERVERS: &Words = &[
     ("internal server error", Kind::RemoteError),
     ("internal api unreachable", Kind::RemoteError),
     ("internal api error", Kind::RemoteError),
+    ("writes are currently disabled", Kind::RemoteError),
     ("fatal error in commit_refs", Kind::RemoteError),
     ("push operation timed out", Kind::Timeout),
     // The credentials are good for less than a push, or no longer.
@@ -48,6 +50,13 @@ const SERVERS: &Words = &[
     ("ssh key has expired", Kind::Auth),
     ("your account has been blocked", Kind::Auth),
     ("account is suspended", Kind::Auth),
+    ("who the *heck* are you", Kind::Auth),
+    ("you are not authorised", Kind::Auth),
+    ("you are not authorized", Kind::Auth),
+    ("upload denied for project", Kind::Auth),
+    ("receive-pack not permitted", Kind::Auth),
+    ("tf401027:", Kind::Auth),
+    ("tf400813:", Kind::Auth),
     // A rule of the branch or of the content.
     ("gh001:", Kind::Rejected),
     ("gh006:", Kind::Rejected),
@@ -56,6 +65,10 @@ const SERVERS: &Words = &[
     ("protected branch", Kind::Rejected),
     ("is protected from ", Kind::Rejected),
     ("only be modified through pull requests", Kind::Rejected),
+    ("prohibited by gerrit", Kind::Rejected),
+    ("contributor agreement", Kind::Rejected),
+    ("tf402455:", Kind::Rejected),
+    ("vs403654:", Kind::Rejected),
     ("pushing over http is not allowed", Kind::Rejected),
     // Nothing may be written there.
     ("archived so it is read-only", Kind::Rejected),
@@ -87,6 +100,12 @@ const SERVERS: &Words = &[
     ),
     ("this project does not exist yet", Kind::RemoteError),
     ("cannot find repository", Kind::RemoteError),
+    ("does not exist or you do", Kind::RemoteError),
+    ("does not exist, or you do", Kind::RemoteError),
+    ("unknown git/gitolite command", Kind::RemoteError),
+    ("invalid repo name", Kind::RemoteError),
+    ("suspicious characters loitering", Kind::RemoteError),
+    ("no relative paths allowed", Kind::RemoteError),
 ];
 
 /// Where the repository has gone: said for information beside anything else, and only sometimes a refusal.
@@ -97,7 +116,18 @@ const MOVED: &Words = &[
 
 /// The kind of a refusal in a server's own words.
 pub(super) fn kind_of(said: &str) -> Option<Kind> {
-    words::find(SERVERS, said)
+    kind_of_gitolite(said).or_else(|| words::find(SERVERS, said))
+}
+
+/// gitolite's `<access> <ref> <repository> <user> DENIED by <rule>`. The ref is `any` where the account may not write to the
+/// repository at all, or there is none; else a rule of the branch or of the content has declined the push.
+fn kind_of_gitolite(said: &str) -> Option<Kind> {
+    let line = said.lines().find(|line| line.contains(" DENIED by "))?;
+    let (before, _) = line.split_once(" DENIED by ")?;
+    match before.split_whitespace().rev().nth(2)? {
+        "any" => Some(Kind::Auth),
+        _ => Some(Kind::Rejected),
+    }
 }
 
 /// The same where nothing was said of the push itself.

@@ -156,6 +156,39 @@ const SERVERS: &[(&str, Kind)] = &[
         "Gitea: Internal Server Error (no specific error)",
         Kind::RemoteError,
     ),
+    // gitolite.
+    (
+        "FATAL: W any ro alice DENIED by fallthru\n(or you mis-spelled the reponame)",
+        Kind::Auth,
+    ),
+    ("FATAL: C any nosuch alice DENIED by fallthru", Kind::Auth),
+    (
+        "FATAL: unknown git/gitolite command: 'git receive-pack 'ro''",
+        Kind::RemoteError,
+    ),
+    ("FATAL: invalid repo name: 'bad name'", Kind::RemoteError),
+    (
+        "FATAL: sorry, writes are currently disabled (no more info available)",
+        Kind::RemoteError,
+    ),
+    // Gerrit and Azure DevOps.
+    ("fatal: Upload denied for project 'data'", Kind::Auth),
+    (
+        "prohibited by Gerrit: project state does not permit write",
+        Kind::Rejected,
+    ),
+    (
+        "TF401019: The Git repository with name or identifier data does not exist or you do not have permissions for the operation you are attempting.",
+        Kind::RemoteError,
+    ),
+    (
+        "TF401027: You need the Git 'GenericContribute' permission to perform this action.",
+        Kind::Auth,
+    ),
+    (
+        "TF402455: Pushes to this branch are not permitted; you must use a pull request to update this branch.",
+        Kind::Rejected,
+    ),
     // Bitbucket, in the cloud and in a data centre.
     (
         "repository is in read only mode (over 2 GB size limit).\n\nLearn how to reduce your repository size",
@@ -271,6 +304,35 @@ fn where_a_repository_has_moved_is_news_beside_a_refusal_and_else_the_refusal() 
 fn gits_reasons_for_a_ref_are_told_apart() {
     for (reason, said, kind) in [
         ("non-fast-forward", "", Kind::NonFastForward),
+        ("rejected (non-fast-forward)", "", Kind::NonFastForward),
+        ("non-fast forward", "", Kind::NonFastForward),
+        ("nonfastforward", "", Kind::NonFastForward),
+        ("REJECTED_NONFASTFORWARD", "", Kind::NonFastForward),
+        ("failed to lock", "", Kind::RemoteLock),
+        ("lock error", "", Kind::RemoteLock),
+        ("LOCK_FAILURE", "", Kind::RemoteLock),
+        ("object not found", "", Kind::RemoteError),
+        ("object 1f missing", "", Kind::RemoteError),
+        ("missing object(s)", "", Kind::RemoteError),
+        ("Missing unknown 1f", "", Kind::RemoteError),
+        ("prohibited by Gerrit: not permitted: update", "", Kind::Rejected),
+        (
+            "prohibited by Gerrit: ref update access denied",
+            "",
+            Kind::Rejected,
+        ),
+        ("change https://gerrit/c/data/+/1 closed", "", Kind::Rejected),
+        ("branch refs/heads/main is protected", "", Kind::Rejected),
+        (
+            "hook declined",
+            "FATAL: W refs/heads/main limited alice DENIED by fallthru\nerror: hook declined to update refs/heads/main",
+            Kind::Rejected,
+        ),
+        (
+            "hook declined",
+            "FATAL: C refs/heads/main data alice DENIED by refs/heads/main",
+            Kind::Rejected,
+        ),
         ("fetch first", "", Kind::NonFastForward),
         ("failed to update ref", "", Kind::RemoteLock),
         ("incorrect old value provided", "", Kind::RemoteLock),
@@ -429,7 +491,7 @@ fn what_ssh_and_the_shell_behind_it_say_is_told_apart() {
         ),
         ("Bad owner or permissions on /root/.ssh/config\r\n", Kind::Local),
         ("", Kind::Network),
-        ("something else", Kind::Network),
+        ("something else", Kind::Unknown),
     ] {
         let failure = Failure::from_hangup("before the advertisement", stderr);
         assert_eq!(failure.kind(), kind, "{stderr}");
@@ -467,22 +529,262 @@ fn the_git_daemon_that_serves_no_such_repository_is_no_matter_of_credentials() {
 }
 
 #[test]
-fn a_program_missing_here_is_told_from_one_missing_on_the_server() {
+fn a_program_that_cannot_run_here_is_told_from_one_on_the_server() {
+    use ShellComplaint::{MissingProgram, Other};
     let command = "ssh -i /key";
-    for (stderr, is_missing) in [
-        ("ssh -i /key: 1: ssh: not found", true),
-        ("ssh -i /key: line 1: ssh: command not found", true),
-        ("ssh -i /key: line 0: ssh: not found (the connection ended)", true),
-        ("ssh -i /key: line 0: ssh: Permission denied", false),
-        ("warning\nssh -i /key: 1: exec: ssh: not found\nmore", true),
+    for (stderr, complaint) in [
+        ("ssh -i /key: 1: ssh: not found", Some(MissingProgram)),
+        (
+            "ssh -i /key: line 1: ssh: command not found",
+            Some(MissingProgram),
+        ),
+        (
+            "ssh -i /key: line 0: ssh: not found (the connection ended)",
+            Some(MissingProgram),
+        ),
+        ("ssh -i /key: line 0: ssh: Permission denied", Some(Other)),
+        ("ssh -i /key: 1: /opt/ssh: Exec format error", Some(Other)),
+        (
+            "ssh -i /key: line 1: /opt/ssh: cannot execute: required file not found",
+            Some(Other),
+        ),
+        (
+            "ssh -i /key: 1: Syntax error: Unterminated quoted string",
+            Some(Other),
+        ),
+        (
+            "ssh -i /key: warning: setlocale: LC_ALL: cannot change locale (xx)\nlost",
+            None,
+        ),
+        (
+            "warning\nssh -i /key: 1: exec: ssh: not found\nmore",
+            Some(MissingProgram),
+        ),
         (
             "ssh -i /key: 1: /opt/ssh: No such file or directory (and so on)",
-            true,
+            Some(MissingProgram),
         ),
-        ("bash: line 1: git-receive-pack: command not found", false),
-        ("ssh: Could not resolve hostname h: not found", false),
+        ("bash: line 1: git-receive-pack: command not found", None),
+        ("bash: line 1: git-receive-pack: Permission denied", None),
+        ("ssh: Could not resolve hostname h: not found", None),
     ] {
-        assert_eq!(is_missing_program(stderr, command), is_missing, "{stderr}");
+        assert_eq!(complaint_of_shell(stderr, command), complaint, "{stderr}");
+    }
+}
+
+/// What OpenSSH 9.2 of Debian says where this machine is at fault, unless said otherwise.
+const LOCAL_FAULTS: &[&str] = &[
+    "Bad port 'abc'",
+    "command-line line 0: Bad port 'abc'.",
+    "c1 line 1: Bad port 'abc'.\nc1: terminating, 1 bad configuration options",
+    "c2: line 1: Bad configuration option: bogus\nc2: terminating, 1 bad configuration options",
+    "c3 line 2: invalid quotes",
+    "Missing Match criteria for bogus\nc4 line 1: Bad Match condition",
+    "/root/.ssh/config line 1: no argument after keyword \"include\"",
+    "command-line line 0: unsupported option \"perhaps\".",
+    "Can't open user config file /nonexistent/cfg: No such file or directory",
+    "Bad owner or permissions on /root/.ssh/config",
+    "Unknown cipher type 'bogus'",
+    "Unknown mac type 'bogus'",
+    "Unsupported KEX algorithm \"bogus\"",
+    "unknown option -- Z\nusage: ssh [-46AaCfGgKkMNnqsTtVvXxYy] [-B bind_interface]",
+    "vdollar_percent_expand: unknown key %q\npercent_expand: failed",
+    "ControlPath too long ('/tmp/aaaa' >= 108 bytes)",
+    "unix_listener: path \"/tmp/aaaa\" too long for Unix domain socket",
+    "Warning: Permanently added '[h]:2222' (ED25519) to the list of known hosts.\nunix_listener: cannot bind to path /nonexistent/x: No such file or directory",
+    "bind 192.0.2.99: Cannot assign requested address\nssh: connect to host 127.0.0.1 port 22771: failure",
+    "No user exists for uid 54321",
+    "OpenSSL version mismatch. Built against 3050003f, you have 30500010",
+    "/bin/bash: line 1: /nonexistent/proxy: No such file or directory\nkex_exchange_identification: Connection closed by remote host\nConnection closed by UNKNOWN port 65535",
+    "/bin/bash: line 1: exec: nc-bogus: not found\nkex_exchange_identification: Connection closed by remote host\nConnection closed by UNKNOWN port 65535",
+    "sh: 1: exec: nc: not found\nssh_exchange_identification: Connection closed by remote host",
+    // glibc's loader, musl's, and an older OpenSSH.
+    "ssh: error while loading shared libraries: libcrypto.so.3: cannot open shared object file: No such file or directory",
+    "ssh: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found (required by ssh)",
+    "Error loading shared library libcrypto.so.3: No such file or directory (needed by /usr/bin/ssh)",
+    "Error relocating /usr/bin/ssh: EVP_KDF_CTX_free: symbol not found",
+    "You don't exist, go away!",
+    "plink: unknown option \"-bogus\"",
+];
+
+#[test]
+fn a_fault_of_this_machine_s_ssh_is_local_over_either_way() {
+    for said in LOCAL_FAULTS {
+        let failure = Failure::from_hangup("early", &said.replace('\n', "\r\n"));
+        assert_eq!(failure.kind(), Kind::Local, "{failure}");
+        let through_git = format!("{said}\nfatal: Could not read from remote repository.");
+        let failure = Failure::from_git("git push", &through_git);
+        assert_eq!(failure.kind(), Kind::Local, "{failure}");
+    }
+}
+
+#[test]
+fn the_server_s_programs_are_not_this_machine_s() {
+    for said in [
+        "git-receive-pack: error while loading shared libraries: libpcre2-8.so.0: cannot open shared object file",
+        "Error loading shared library libz.so.1: No such file or directory (needed by /usr/bin/git-receive-pack)",
+        "Error relocating /usr/bin/git-receive-pack: inflate: symbol not found",
+        "bash: line 1: /usr/bin/git-receive-pack: Permission denied",
+        "exec request failed on channel 0",
+        "This service allows sftp connections only.",
+    ] {
+        let failure = Failure::from_hangup("early", said);
+        assert_eq!(failure.kind(), Kind::RemoteError, "{failure}");
+    }
+    let here = "git: error while loading shared libraries: libz.so.1: cannot open shared object file";
+    assert_eq!(Failure::from_git("git push", here).kind(), Kind::Local);
+}
+
+#[test]
+fn what_plink_and_dbclient_say_is_told_apart() {
+    for (said, kind) in [
+        (
+            "The host key is not cached for this server:\n  127.0.0.1 (port 22)\nConnection abandoned.\nFATAL ERROR: Cannot confirm a host key in batch mode",
+            Kind::HostKey,
+        ),
+        (
+            "WARNING - POTENTIAL SECURITY BREACH!\nThe host key does not match the one Plink has cached for\nthis server:",
+            Kind::HostKey,
+        ),
+        (
+            "FATAL ERROR: Host key not in manually configured list",
+            Kind::HostKey,
+        ),
+        (
+            "FATAL ERROR: No supported authentication methods available (server sent: publickey)",
+            Kind::Auth,
+        ),
+        (
+            "Unable to use key file \"/nonexistent\" (unable to open file)\nFATAL ERROR: No supported authentication methods available (server sent: publickey)",
+            Kind::Auth,
+        ),
+        ("Server refused our key\nFATAL ERROR: ...", Kind::Auth),
+        (
+            "FATAL ERROR: Cannot answer interactive prompts in batch mode",
+            Kind::Auth,
+        ),
+        ("FATAL ERROR: Connection refused", Kind::Network),
+        (
+            "FATAL ERROR: Remote side unexpectedly closed network connection",
+            Kind::Network,
+        ),
+        (
+            "FATAL ERROR: Network error: Software caused connection abort",
+            Kind::Network,
+        ),
+        (
+            "Unable to open connection:\nName or service not known",
+            Kind::Network,
+        ),
+        (
+            "\nHost '127.0.0.1' is not in the trusted hosts file.\n(ssh-ed25519 fingerprint SHA256:kEsw)\nDo you want to continue connecting? (y/n) ",
+            Kind::HostKey,
+        ),
+        (
+            "\ndbclient: Connection to root@127.0.0.1:22 exited: \n\nssh-ed25519 host key mismatch for 127.0.0.1 !\nFingerprint is SHA256:kEsw\nExpected SHA256:TqB6",
+            Kind::HostKey,
+        ),
+        (
+            "dbclient: Caution, skipping hostkey check for 127.0.0.1\n\ndbclient: Connection to root@127.0.0.1:22 exited: No auth methods could be used.",
+            Kind::Auth,
+        ),
+        ("dbclient: Exited: String too long", Kind::Auth),
+        (
+            "WARNING: Ignoring unknown option -G\ndbclient: Connection to root@h:22 exited: No auth methods could be used.",
+            Kind::Auth,
+        ),
+        (
+            "dbclient: Connection to root@127.0.0.1:1 exited: Connect failed: Connection refused",
+            Kind::Network,
+        ),
+        (
+            "dbclient: Connection to root@h.invalid:22 exited: Connect failed: Error resolving 'h.invalid' port '22'. Name or service not known",
+            Kind::Network,
+        ),
+        (
+            "dbclient: Connection to git@h:22 exited: Remote closed the connection",
+            Kind::Network,
+        ),
+        (
+            "dbclient: Connection to git@h:22 exited: Keepalive timeout",
+            Kind::Timeout,
+        ),
+    ] {
+        let failure = Failure::from_hangup("early", said);
+        assert_eq!(failure.kind(), kind, "{failure}");
+    }
+}
+
+#[test]
+fn a_question_is_told_from_a_statement() {
+    for said in [
+        "Host 'h' is not in the trusted hosts file.\nDo you want to continue connecting? (y/n) ",
+        "root@127.0.0.1's password: ",
+        "Enter passphrase for key '/etc/key': ",
+        "Are you sure you want to continue connecting (yes/no/[fingerprint])? ",
+    ] {
+        assert!(is_question(said), "{said}");
+        let kind = Failure::from_question(said).kind();
+        assert!(
+            matches!(kind, Kind::HostKey | Kind::Auth | Kind::Unknown),
+            "{said}: {kind}"
+        );
+    }
+    for said in [
+        "",
+        "password:\n",
+        "Welcome. Have you changed your password?",
+        "lost: ",
+    ] {
+        assert!(!is_question(said), "{said}");
+    }
+}
+
+#[test]
+fn an_end_without_words_is_the_network_s_and_one_with_unknown_words_is_not() {
+    let known_hosts =
+        "Warning: Permanently added 'h' (ED25519) to the list of known hosts.\r\ndebug1: pledge: fork\r\n";
+    for (said, kind) in [
+        ("", Kind::Network),
+        (known_hosts, Kind::Network),
+        ("Connection to h closed by remote host.", Kind::Network),
+        ("fatal: the remote end hung up unexpectedly", Kind::Network),
+        ("FATAL: disk maintenance tonight", Kind::Unknown),
+        ("Welcome to the git server\nNo way.", Kind::Unknown),
+    ] {
+        let failure = Failure::from_hangup("early", said);
+        assert_eq!(failure.kind(), kind, "{failure}");
+        let through_git = format!("{said}\nfatal: Could not read from remote repository.");
+        let failure = Failure::from_git("git push", &through_git);
+        assert_eq!(failure.kind(), kind, "{failure}");
+    }
+}
+
+#[test]
+fn a_hint_of_its_own_goes_before_that_of_the_kind_and_is_lost_with_it() {
+    let failure = Failure::new(Kind::Network, "cut");
+    assert_eq!(failure.hint(), Kind::Network.hint());
+    let failure = failure.with_hint("look there");
+    assert_eq!(failure.hint(), "look there");
+    assert_eq!(failure.clone().with_server_messages("more").hint(), "look there");
+    let told = failure.with_server_messages("remote: Repository not found.");
+    assert_eq!(told.hint(), Kind::RemoteError.hint());
+}
+
+#[test]
+fn a_race_that_is_lost_is_looked_at_again_however_it_is_spelt() {
+    for reason in [
+        "non-fast-forward",
+        "non-fast forward",
+        "fetch first",
+        "failed to lock",
+        "lock error",
+        "cannot lock ref 'refs/heads/main': is at 1 but expected 2",
+    ] {
+        assert!(is_lost_race(reason), "{reason}");
+    }
+    for reason in ["hook declined", "prohibited by Gerrit: not permitted: update"] {
+        assert!(!is_lost_race(reason), "{reason}");
     }
 }
 

@@ -19,6 +19,7 @@ use super::Background;
 use super::process::Process;
 #[cfg(unix)]
 use super::watchdog::Watchdog;
+use crate::failure;
 use crate::tail::Tail;
 
 /// How long a child may take to clean up (git removes its lock files on SIGTERM) before it is killed.
@@ -53,6 +54,7 @@ pub(super) struct Child {
     /// Its end tells what went wrong.
     stderr: Arc<Mutex<Tail>>,
     stderr_ended: watch::Receiver<bool>,
+    has_asked: watch::Receiver<bool>,
     exit: watch::Receiver<Exit>,
     /// Says that there is a reason to look whether it has exited.
     look: Arc<Notify>,
@@ -76,6 +78,7 @@ impl Child {
         let (alive, released) = oneshot::channel();
         let (reaped, exit) = watch::channel(Exit::NotYet);
         let (stderr_end, stderr_ended) = watch::channel(false);
+        let (question, has_asked) = watch::channel(false);
         let look = Arc::new(Notify::new());
         background.spawn({
             let (stderr, background) = (Arc::clone(&stderr), background.clone());
@@ -88,7 +91,7 @@ impl Child {
                     sleep(LAST_WORDS).await;
                 };
                 tokio::select! {
-                    () = keep_tail(stderr_pipe, &stderr) => {}
+                    () = keep_tail(stderr_pipe, &stderr, &question) => {}
                     () = exited => {}
                     () = background.ended() => {}
                 }
@@ -116,6 +119,7 @@ impl Child {
                 group,
                 stderr,
                 stderr_ended,
+                has_asked,
                 exit,
                 look,
                 _alive: alive,
@@ -133,8 +137,20 @@ impl Child {
     /// What the child said on its standard error, once it has said it all (or a second has passed).
     pub(super) async fn last_words(&mut self) -> String {
         let _ = timeout(LAST_WORDS, self.stderr_ended.wait_for(|&ended| ended)).await;
+        self.said()
+    }
+
+    fn said(&self) -> String {
         let tail = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(tail.bytes()).trim().to_owned()
+    }
+
+    /// Returns when the child waits for an answer, as far as its standard error tells, with what it has said there.
+    pub(super) async fn question(&mut self) -> String {
+        if self.has_asked.wait_for(|&has| has).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        self.said()
     }
 
     /// Gives its standard output away as it comes, until it has exited; returns as [`Child::exited`].
@@ -170,11 +186,14 @@ impl Child {
     }
 }
 
-async fn keep_tail(mut pipe: ChildStderr, tail: &Mutex<Tail>) {
+async fn keep_tail(mut pipe: ChildStderr, tail: &Mutex<Tail>, question: &watch::Sender<bool>) {
     let mut chunk = [0; 4096];
     while let Ok(length @ 1..) = pipe.read(&mut chunk).await {
         let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
         tail.push(&chunk[..length]);
+        if failure::is_question(&String::from_utf8_lossy(tail.bytes())) {
+            question.send_replace(true);
+        }
     }
 }
 

@@ -52,9 +52,14 @@ where
         let activity = Activity::new();
         let mut reader = PacketReader::new(Watched::new(reader, &activity));
         let writer = Watched::new(writer, &activity);
-        let read = activity
-            .guard(settings.idle_timeout, Advertisement::read(&mut reader))
-            .await;
+        let reading = activity.guard(settings.idle_timeout, Advertisement::read(&mut reader));
+        let read = match &mut child {
+            None => reading.await,
+            Some(child) => tokio::select! {
+                read = reading => read,
+                words = child.question() => return Err(Failure::from_question(&words)),
+            },
+        };
         let advertisement = match read {
             None => return Err(silence(settings.idle_timeout, ADVERTISING)),
             Some(Err(error)) => return Err(failure_of(error, child.as_mut(), ADVERTISING).await),

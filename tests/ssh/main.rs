@@ -7,6 +7,7 @@ mod kept;
 mod memory;
 #[path = "../support/peak.rs"]
 mod peak;
+mod programs;
 mod push;
 #[path = "../support/mod.rs"]
 mod support;

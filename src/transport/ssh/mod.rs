@@ -23,7 +23,13 @@ use super::child::Child;
 use super::session::StreamSession;
 use super::{Session, Settings, Transport, program};
 use crate::config::{Config, Environment};
-use crate::failure::{self, Failure, Kind};
+use crate::failure::{self, Failure, Kind, ShellComplaint};
+
+/// What to do about a failure of this machine's ssh.
+const LOCAL_HINT: &str = "ssh failed on this machine, before it reached the server: read its message, then check the ssh program, its configuration and options (ssh_config, GIT_SSH_COMMAND, core.sshCommand), and the user that the service runs as.";
+
+/// What to do where ssh, or the server behind it, said something that is not known.
+const UNKNOWN_HINT: &str = "ssh, or the server behind it, said something that is not known here: read the message, and run the same ssh command by hand, as the service's user and with its environment.";
 
 /// Where to log in, and for what.
 #[derive(Debug, Clone, Copy)]
@@ -183,7 +189,7 @@ impl SshTransport {
             ""
         };
         let message = format!("{} could not be started: {error}{advice}", self.program);
-        Failure::new(Kind::Local, message)
+        Failure::new(Kind::Local, message).with_hint(LOCAL_HINT)
     }
 
     /// The failure without what the user's command may hold, and told apart from one of this machine's shell.
@@ -192,15 +198,27 @@ impl SshTransport {
         if let Some(password) = &self.password {
             message = message.replace(&format!(":{password}@"), ":***@");
         }
-        let Some(words) = self.program.shell_words().map(OsStr::to_string_lossy) else {
-            return Failure::new(failure.kind(), message);
+        let complaint = self
+            .program
+            .shell_words()
+            .map(OsStr::to_string_lossy)
+            .and_then(|words| {
+                let complaint = failure::complaint_of_shell(&message, &words);
+                message = message.replace(&*words, &self.program.to_string());
+                complaint
+            });
+        let kind = match complaint {
+            Some(ShellComplaint::MissingProgram) => {
+                return self.could_not_start(&message, io::ErrorKind::NotFound);
+            }
+            Some(ShellComplaint::Other) => return self.could_not_start(&message, io::ErrorKind::Other),
+            None => failure.kind(),
         };
-        let is_missing = failure::is_missing_program(&message, &words);
-        message = message.replace(&*words, &self.program.to_string());
-        if is_missing {
-            self.could_not_start(&message, io::ErrorKind::NotFound)
-        } else {
-            Failure::new(failure.kind(), message)
+        let explained = Failure::new(kind, message);
+        match kind {
+            Kind::Local => explained.with_hint(LOCAL_HINT),
+            Kind::Unknown => explained.with_hint(UNKNOWN_HINT),
+            _ => explained,
         }
     }
 }

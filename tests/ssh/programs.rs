@@ -1,0 +1,146 @@
+//! ssh programs that are not OpenSSH, and a server that is not git alone: what they say is put into the right kind.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use git_push_daemon::failure::Kind;
+
+use super::push::server;
+use crate::support::sshd::Sshd;
+use crate::support::{Sandbox, pushed, report};
+
+/// Where a program is, or says that this test is skipped. In CI a skipped test is a failed one.
+fn installed(name: &str, package: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .map(|place| place.join(name))
+        .find(|file| file.exists());
+    if found.is_none() {
+        let reason = format!("there is no {name}: install Debian's {package}");
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{reason}");
+        report(&format!("skipped: {reason}"));
+    }
+    found
+}
+
+/// The fingerprint of the server's key, as plink takes it.
+fn fingerprint(sandbox: &Sandbox) -> String {
+    let output = Command::new("ssh-keygen")
+        .arg("-lf")
+        .arg(sandbox.path("sshd/host_key.pub"))
+        .output()
+        .expect("ssh-keygen is there");
+    let line = String::from_utf8(output.stdout).expect("text");
+    line.split(' ').nth(1).expect("a fingerprint").to_owned()
+}
+
+async fn assert_kind(sandbox: &mut Sandbox, url: &str, command: &str, variant: &str, kind: Kind) {
+    sandbox.var("GIT_SSH_COMMAND", command);
+    sandbox.var("GIT_SSH_VARIANT", variant);
+    let failure = sandbox.failure(url).await;
+    assert_eq!(failure.kind(), kind, "{command}: {failure}");
+}
+
+#[tokio::test]
+async fn plink_is_understood() {
+    let Some(plink) = installed("plink", "putty-tools") else {
+        return;
+    };
+    let Some((mut sandbox, sshd, url)) = server() else {
+        return;
+    };
+    let plink = plink.display();
+    let known = format!("{plink} -hostkey {}", fingerprint(&sandbox));
+    let nobody = format!("ssh://{}@127.0.0.1:1/x.git", sshd.user);
+    for (url, command, kind) in [
+        (&url, plink.to_string(), Kind::HostKey),
+        (&url, known.clone(), Kind::Auth),
+        (&url, format!("{known} -i /nonexistent"), Kind::Auth),
+        (&url, format!("{plink} -bogus"), Kind::Local),
+        (&nobody, known.clone(), Kind::Network),
+    ] {
+        assert_kind(&mut sandbox, url, &command, "plink", kind).await;
+    }
+}
+
+#[tokio::test]
+async fn dbclient_is_understood_and_its_question_is_not_waited_for() {
+    let Some(dbclient) = installed("dbclient", "dropbear-bin") else {
+        return;
+    };
+    let Some((mut sandbox, sshd, _)) = server() else {
+        return;
+    };
+    // The variant takes no port.
+    let url = format!("ssh://{}@127.0.0.1/x.git", sshd.user);
+    let dbclient = format!("{} -p {}", dbclient.display(), sshd.port);
+    for (command, kind) in [
+        (dbclient.clone(), Kind::HostKey),
+        (format!("{dbclient} -y"), Kind::Auth),
+        (format!("{dbclient} -y -i /nonexistent"), Kind::Auth),
+        (format!("{dbclient} -p 1"), Kind::Network),
+    ] {
+        assert_kind(&mut sandbox, &url, &command, "simple", kind).await;
+    }
+}
+
+/// Has the server's key lead to gitolite, with these rules besides those that it makes.
+fn install_gitolite(sandbox: &Sandbox, rules: &str) {
+    let home = sandbox.path("gitolite");
+    fs::create_dir(&home).expect("new");
+    let gitolite = |arguments: &[&str]| {
+        let output = Command::new("gitolite")
+            .args(arguments)
+            .env("HOME", &home)
+            .current_dir(&home)
+            .output()
+            .expect("it is installed");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "gitolite {arguments:?}: {said}");
+    };
+    let key = sandbox.path("key.pub");
+    gitolite(&["setup", "-pk", key.to_str().expect("text")]);
+    let conf = home.join(".gitolite/conf/gitolite.conf");
+    let whole = fs::read_to_string(&conf).expect("made") + rules;
+    fs::write(conf, whole).expect("writable");
+    gitolite(&["compile"]);
+    gitolite(&["trigger", "POST_COMPILE"]);
+    let keys = fs::read_to_string(home.join(".ssh/authorized_keys")).expect("made");
+    let shell = format!("command=\"HOME={} ", home.display());
+    fs::write(
+        sandbox.path("sshd/authorized_keys"),
+        keys.replace("command=\"", &shell),
+    )
+    .expect("writable");
+}
+
+fn gitolite_url(sshd: &Sshd, repository: &str) -> String {
+    sshd.url(Path::new("/")) + repository
+}
+
+#[tokio::test]
+async fn gitolite_is_understood() {
+    const RULES: &str = "repo readable\n    R = @all\nrepo limited\n    RW dev/ = key\nrepo denied\n    - main = key\n    RW+ = key\nrepo open\n    RW+ = key\n";
+    if installed("gitolite", "gitolite3").is_none() {
+        return;
+    }
+    let Some((sandbox, sshd, _)) = server() else {
+        return;
+    };
+    install_gitolite(&sandbox, RULES);
+    for (repository, kind) in [
+        ("nosuch", Kind::Auth),
+        ("readable", Kind::Auth),
+        ("limited", Kind::Rejected),
+        ("denied", Kind::Rejected),
+        ("bad%20name", Kind::RemoteError),
+    ] {
+        let failure = sandbox.failure(&gitolite_url(&sshd, repository)).await;
+        assert_eq!(failure.kind(), kind, "{repository}: {failure}");
+        assert!(failure.message().contains("FATAL: "), "{failure}");
+    }
+    let open = gitolite_url(&sshd, "open");
+    let tip = sandbox.git(&sandbox.work(), &["rev-parse", "main"]);
+    assert_eq!(pushed(&sandbox.attempt(&open).await), tip);
+}
