@@ -150,13 +150,14 @@ impl TlsFault {
         )
     }
 
-    /// Whether it is likely that nothing is wrong, and only rustls cannot do it.
+    /// Whether rustls may be the only one that it matters to: git push is worth a try.
     #[must_use]
     pub const fn is_limit_of_ours(self) -> bool {
         matches!(
             self,
             Self::NoAlternativeName
                 | Self::BadSignature
+                | Self::WrongPurpose
                 | Self::UnsupportedCertificate
                 | Self::NothingInCommon
                 | Self::ClientKeyUnsupported
