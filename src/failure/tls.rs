@@ -150,13 +150,14 @@ impl TlsFault {
         )
     }
 
-    /// Whether it is likely that nothing is wrong, and only rustls cannot do it.
+    /// Whether rustls may be the only one that it matters to: git push is worth a try.
     #[must_use]
     pub const fn is_limit_of_ours(self) -> bool {
         matches!(
             self,
             Self::NoAlternativeName
                 | Self::BadSignature
+                | Self::WrongPurpose
                 | Self::UnsupportedCertificate
                 | Self::NothingInCommon
                 | Self::ClientKeyUnsupported
@@ -177,7 +178,7 @@ impl TlsFault {
                 "the server's certificate is signed by no authority that is trusted here"
             }
             Self::BadSignature => {
-                "the signature of the server's certificate does not verify, or is by a key of fewer than 2048 bits"
+                "the signature of the server's certificate does not verify, or is by a key of a length that the native TLS does not know"
             }
             Self::Revoked => "the server's certificate has been revoked",
             Self::WrongPurpose => "the server's certificate is not meant for servers",
@@ -221,7 +222,7 @@ impl TlsFault {
                 "No authority that is trusted here has signed the server's certificate: verify the certificate, then set http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE to its authority's, and have the server send its intermediate certificates."
             }
             Self::BadSignature => {
-                "The signature of the server's certificate does not verify: check that http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE has the authority's current certificate, and that all keys have 2048 bits or more."
+                "The signature of the server's certificate does not verify: check that http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE has the authority's current certificate, and that all RSA keys have 2048 to 8192 bits."
             }
             Self::Revoked => {
                 "The server's certificate has been revoked by its authority: have a new one issued for the server."
@@ -236,7 +237,7 @@ impl TlsFault {
                 "The server's certificate was not accepted: look at its name, its dates and its authority with `openssl s_client -showcerts`; http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE names the trusted authorities."
             }
             Self::NothingInCommon => {
-                "This side and the server have no TLS in common: have the server offer TLS 1.2 or 1.3 with current ciphers and a certificate with a key of RSA 2048, P-256 or P-384."
+                "This side and the server have no TLS in common: have the server offer TLS 1.2 or 1.3 with current ciphers and a certificate with a key of RSA 2048, P-256 or P-384. A server that requires a client certificate (http.sslCert) may refuse so too."
             }
             Self::NotTls => {
                 "The server does not speak TLS on this port: check the port of the URL, and whether it should begin with http://."

@@ -34,7 +34,12 @@ const CN_ONLY: &str =
 const OLD: &str = "SSLCipherSuite DEFAULT@SECLEVEL=0\nSSLProtocol TLSv1.1\nH2ModernTLSOnly off";
 
 /// How a certificate is made, what is added to the server's configuration, and the fault that leaves it to git.
-const ONLY_FOR_GIT: [(&str, &str, TlsFault); 12] = [
+const ONLY_FOR_GIT: [(&str, &str, TlsFault); 13] = [
+    (
+        "authority $rsa; request $rsa; printf 'extendedKeyUsage=anyExtendedKeyUsage\\n' >>san; sign -days 2 -extfile san",
+        "",
+        TlsFault::WrongPurpose,
+    ),
     ("own $p521 $for_localhost", "", TlsFault::NothingInCommon),
     (
         "authority $p521; request $rsa; sign -days 2 -extfile san",
