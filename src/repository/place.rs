@@ -46,15 +46,9 @@ impl Place {
         let Ok(start) = path.canonicalize() else {
             return Ok(None);
         };
-        if start.is_file() {
-            let top = start.parent().map(Path::to_owned);
-            return match top {
-                Some(top) => Ok(read_git_file(&start, environment)?
-                    .map(|git_dir| Self::new(&git_dir, Some(&start), Some(&top), &top))),
-                None => Ok(None),
-            };
-        }
-        Self::in_directory(&start, &start, environment)
+        let is_git_file = start.is_file() && start.file_name().is_some_and(|name| name == ".git");
+        let top = start.parent().filter(|_| is_git_file).unwrap_or(&start);
+        Self::in_directory(top, top, environment)
     }
 
     /// The repository that git itself would use here: `GIT_DIR`, else upwards from the current directory.
