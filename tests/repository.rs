@@ -565,6 +565,13 @@ const OBJECTS: &[Row] = &[
             .var("GIT_OBJECT_DIRECTORY", "@@/more")
             .var("GIT_ALTERNATE_OBJECT_DIRECTORIES", "@@/pool")
     }),
+    ("both where git itself pushes, for a hook", Pushed, |case| {
+        let case = pooled(case)
+            .var("GIT_OBJECT_DIRECTORY", "../more")
+            .var("GIT_ALTERNATE_OBJECT_DIRECTORIES", "../pool");
+        case.sandbox.script("work/.git/hooks/pre-push", "#!/bin/sh\n");
+        case
+    }),
     ("both of a linked worktree, relative to it", Pushed, |case| {
         pooled(case)
             .file("linked/.git", "gitdir: @@/work/.git/worktrees/linked\n")
