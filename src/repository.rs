@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 pub(crate) use self::commit::CommitHeader;
+pub(crate) use self::objects::Database;
 pub use self::objects::ObjectStore;
 pub use self::open::OpenError;
 use self::packed_refs::PackedRefs;
@@ -48,7 +49,7 @@ pub struct Repository {
     environment: Environment,
     store: ObjectStore,
     store_state: Vec<(PathBuf, Option<SystemTime>)>,
-    odb: git2::Odb<'static>,
+    odb: Database,
     packed_refs: PackedRefs,
 }
 
@@ -103,6 +104,7 @@ impl Repository {
         let root = format.work_tree.unwrap_or_else(|| place.git_dir.clone());
         let environment = objects::absolute(environment.clone(), &root);
         let store = ObjectStore::find(&place.common_dir, &root, &environment);
+        store.check()?;
         // Before it is opened: what changes meanwhile is seen the next time.
         let store_state = store.state();
         let odb = store.open("").map_err(OpenError::Other)?;
@@ -157,7 +159,7 @@ impl Repository {
         ObjectStore::find(&self.common_dir, &self.root, &self.environment).state() != self.store_state
     }
 
-    const fn odb(&self) -> &git2::Odb<'static> {
+    fn odb(&self) -> &git2::Odb<'static> {
         &self.odb
     }
 }

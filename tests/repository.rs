@@ -7,7 +7,9 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -525,6 +527,19 @@ const OBJECTS: &[Row] = &[
     ("a GIT_OBJECT_DIRECTORY that is not there", Refused, |case| {
         case.var("GIT_OBJECT_DIRECTORY", "@@/nowhere")
     }),
+    ("a relative one that is not there", Refused, |case| {
+        case.var("GIT_OBJECT_DIRECTORY", "nowhere")
+    }),
+    ("an empty GIT_OBJECT_DIRECTORY", Refused, |case| {
+        case.var("GIT_OBJECT_DIRECTORY", "")
+    }),
+    ("a path that is not UTF-8", Pushed, |case| {
+        let odd = case.sandbox.path("").join(OsStr::from_bytes(b"o\xffdd"));
+        fs::create_dir(&odd).expect("creates");
+        fs::rename(case.sandbox.work(), odd.join("work")).expect("moves");
+        symlink(odd.join("work"), case.sandbox.work()).expect("links");
+        case
+    }),
     ("GIT_ALTERNATE_OBJECT_DIRECTORIES", Pushed, |case| {
         pooled(case).var("GIT_ALTERNATE_OBJECT_DIRECTORIES", "@@/nowhere:@@/pool:@@/more")
     }),
@@ -550,6 +565,13 @@ const OBJECTS: &[Row] = &[
             .removed("work/.git/objects")
             .var("GIT_OBJECT_DIRECTORY", "@@/more")
             .var("GIT_ALTERNATE_OBJECT_DIRECTORIES", "@@/pool")
+    }),
+    ("both where git itself pushes, for a hook", Pushed, |case| {
+        let case = pooled(case)
+            .var("GIT_OBJECT_DIRECTORY", "../more")
+            .var("GIT_ALTERNATE_OBJECT_DIRECTORIES", "../pool");
+        case.sandbox.script("work/.git/hooks/pre-push", "#!/bin/sh\n");
+        case
     }),
     ("both of a linked worktree, relative to it", Pushed, |case| {
         pooled(case)

@@ -11,7 +11,7 @@ use super::loose::LooseObjects;
 use super::recent::{self, RecentTrees};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
-use crate::repository::{ObjectStore, libgit2, shallow_commits, to_git2};
+use crate::repository::{Database, ObjectStore, libgit2, shallow_commits, to_git2};
 
 /// Bytes of objects that are kept, however many they are.
 const BUDGET: usize = 1024 * 1024;
@@ -61,7 +61,7 @@ impl Object {
 pub(super) struct Objects<'r> {
     store: ObjectStore,
     /// Opened when something is not to be found in loose objects.
-    odb: Option<git2::Odb<'static>>,
+    odb: Option<Database>,
     /// Bytes read from `odb` since it was opened.
     read_bytes: usize,
     loose: LooseObjects,

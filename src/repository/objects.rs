@@ -4,10 +4,13 @@
 //! libgit2 reads alternates of its own accord, but neither the environment nor quoted lines, and it takes a relative line
 //! that does not begin with a dot for one below the current directory.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::open::OpenError;
 use super::place::path_of;
 use crate::config::Environment;
 use crate::failure::{Failure, Kind};
@@ -82,31 +85,85 @@ impl ObjectStore {
             .collect()
     }
 
+    /// git takes no repository whose own objects are nowhere.
+    pub(super) fn check(&self) -> Result<(), OpenError> {
+        let own = &self.directories[0];
+        if own.is_dir() {
+            return Ok(());
+        }
+        Err(OpenError::NotFound {
+            message: format!(
+                "there are no objects at {}: check the repository, and {OWN} in the environment",
+                own.display()
+            ),
+        })
+    }
+
     /// Opens them as one database. `spelling` is put behind each path: libgit2 shares packs and their caches between all that
     /// open them by the same path.
     ///
     /// # Errors
     ///
-    /// When a path is not UTF-8, which git2 cannot pass on.
-    pub(crate) fn open(&self, spelling: &str) -> Result<git2::Odb<'static>, Failure> {
+    /// When git2 cannot pass a path on.
+    pub(crate) fn open(&self, spelling: &str) -> Result<Database, Failure> {
         let failure = |what: &str| {
             Failure::new(
                 Kind::Local,
                 format!("the local object database cannot be opened: {what}"),
             )
         };
-        let odb = git2::Odb::new().map_err(|error| failure(error.message()))?;
+        let mut database = Database {
+            odb: git2::Odb::new().map_err(|error| failure(error.message()))?,
+            open: Vec::new(),
+        };
         for directory in &self.directories {
-            let spelled = directory.join(spelling);
-            let path = spelled
-                .to_str()
-                .ok_or_else(|| failure(&format!("the path {} is not UTF-8", directory.display())))?;
+            let path = match directory.to_str() {
+                Some(path) => path.to_owned(),
+                None => database
+                    .path_of_open(directory)
+                    .map_err(|error| failure(&format!("{}: {error}", directory.display())))?,
+            };
+            let path = format!("{path}/{spelling}");
             // What it does not like about alternates further down was found above, or is to be had from nowhere.
-            if let Err(error) = odb.add_disk_alternate(path) {
+            if let Err(error) = database.odb.add_disk_alternate(&path) {
                 tracing::debug!(path, %error, "libgit2 read not all of the alternates");
             }
         }
-        Ok(odb)
+        Ok(database)
+    }
+}
+
+/// An open object database.
+pub(crate) struct Database {
+    odb: git2::Odb<'static>,
+    /// Directories that are read by their descriptors.
+    open: Vec<File>,
+}
+
+impl Database {
+    /// A path that is UTF-8, which git2 insists on, to a directory whose own is not.
+    #[cfg(target_os = "linux")]
+    fn path_of_open(&mut self, directory: &Path) -> io::Result<String> {
+        use std::os::fd::AsRawFd;
+
+        let open = File::open(directory)?;
+        let path = format!("/proc/self/fd/{}", open.as_raw_fd());
+        self.open.push(open);
+        Ok(path)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn path_of_open(&mut self, _directory: &Path) -> io::Result<String> {
+        self.open.clear();
+        Err(io::Error::other("the path is not UTF-8"))
+    }
+}
+
+impl Deref for Database {
+    type Target = git2::Odb<'static>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.odb
     }
 }
 

@@ -7,8 +7,10 @@ use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use super::open::OpenError;
+use super::refs::{FILLING_ATTEMPTS, FILLING_WAIT};
 use crate::config::{Config, Environment};
 use crate::failure::{Failure, Kind};
 use crate::loose_ref::{self, LooseRef};
@@ -233,7 +235,7 @@ fn is_git_directory(path: &Path, environment: &Environment) -> bool {
     let common_dir = common_dir_of(path);
     let objects = match environment.get_os("GIT_OBJECT_DIRECTORY") {
         // A relative one is found from the working tree, which is not known yet.
-        Some(objects) if Path::new(objects).is_relative() => true,
+        Some(objects) if Path::new(objects).is_relative() => !objects.is_empty(),
         Some(objects) => is_accessible(Path::new(objects)),
         None => is_accessible(&common_dir.join("objects")),
     };
@@ -245,16 +247,26 @@ fn has_head(git_dir: &Path) -> bool {
     if let Ok(target) = fs::read_link(&head) {
         return target.starts_with("refs");
     }
-    match loose_ref::read(&head) {
-        Ok(Some(LooseRef::Symbolic(target))) => target.starts_with("refs/"),
-        Ok(Some(LooseRef::Points(_))) => true,
-        // The id may be one of SHA-256; what is behind it does not matter.
-        Ok(Some(LooseRef::Broken)) => fs::read(&head).is_ok_and(|content| {
-            content
-                .get(..Oid::HEX_LENGTH)
-                .is_some_and(|id| Oid::from_hex(id).is_some())
-        }),
-        Ok(None) | Err(_) => false,
+    let mut attempt = 1;
+    loop {
+        match loose_ref::read(&head) {
+            Ok(Some(LooseRef::Symbolic(target))) => return target.starts_with("refs/"),
+            Ok(Some(LooseRef::Points(_))) => return true,
+            Ok(Some(LooseRef::Broken)) => {}
+            Ok(None) | Err(_) => return false,
+        }
+        match fs::read(&head) {
+            Ok(content) if content.is_empty() && attempt < FILLING_ATTEMPTS => {
+                attempt += 1;
+                thread::sleep(FILLING_WAIT);
+            }
+            // The id may be one of SHA-256; what is behind it does not matter.
+            Ok(content) => {
+                let id = content.get(..Oid::HEX_LENGTH);
+                return id.is_some_and(|id| Oid::from_hex(id).is_some());
+            }
+            Err(_) => return false,
+        }
     }
 }
 

@@ -13,8 +13,8 @@ use crate::oid::Oid;
 
 /// git replaces a ref in one step; others (isomorphic-git) empty its file first and then fill it, between which
 /// a busy process may take its time. A ref that stays unreadable for longer than all of these waits is corrupt.
-const FILLING_ATTEMPTS: u32 = 200;
-const FILLING_WAIT: Duration = Duration::from_millis(5);
+pub(super) const FILLING_ATTEMPTS: u32 = 200;
+pub(super) const FILLING_WAIT: Duration = Duration::from_millis(5);
 
 /// Refs that each worktree has for itself; all others are shared (git-worktree, "REFS").
 const PER_WORKTREE: [&str; 3] = ["refs/bisect/", "refs/worktree/", "refs/rewritten/"];
@@ -220,6 +220,23 @@ mod tests {
         );
         sandbox.git(&work, &["checkout", "-q", "--detach"]);
         assert_eq!(repository.head_branch().expect("readable"), Head::Detached);
+    }
+
+    #[test]
+    fn head_is_read_whatever_white_space_is_in_it() {
+        let sandbox = Sandbox::new();
+        let work = sandbox.init("work");
+        sandbox.commit(&work, "one");
+        let repository = sandbox.open(&work);
+        for content in [
+            "ref:   refs/heads/main  \n",
+            "ref:\trefs/heads/main\r\n\n",
+            "ref:refs/heads/main",
+        ] {
+            fs::write(work.join(".git/HEAD"), content).expect("writes");
+            let head = repository.head_branch().expect("readable");
+            assert_eq!(head, Head::Branch("main".into()), "{content:?}");
+        }
     }
 
     #[test]
