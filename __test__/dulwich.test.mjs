@@ -29,10 +29,11 @@ const WAYS = {
   },
 };
 
-async function makeSite(t, way) {
+async function makeSite(t, way, options = {}) {
   const pair = makePair(t);
   await WAYS[way](t, pair);
-  const daemon = await startInSync(t, { ...pair.options, backoff: ENDLESS_BACKOFF });
+  const all = { ...pair.options, ...options, backoff: ENDLESS_BACKOFF };
+  const daemon = await startInSync(t, all);
   const seen = collect(daemon);
   return { ...pair, daemon, seen };
 }
@@ -94,6 +95,18 @@ for (const way of Object.keys(WAYS)) {
         remote.fsck();
       });
     }
+
+    test('a diverged tip is preserved', async (t) => {
+      const { repo, remote, daemon, seen } = await makeSite(t, way, { onDivergence: 'preserve' });
+      const theirs = foreignCommit(remote);
+      remote.git('update-ref', 'refs/heads/main', theirs);
+      const ours = repo.commit();
+      const { commit, ref } = await once(daemon, 'preserved');
+      assert.deepEqual([commit, remote.git('rev-parse', ref)], [ours, ours]);
+      assert.deepEqual(seen.names(), ['error', 'preserved']);
+      assert.equal(remote.tip(), theirs);
+      remote.fsck();
+    });
 
     test('200 quick commits all arrive', async (t) => {
       const { repo, remote, daemon, seen } = await makeSite(t, way);

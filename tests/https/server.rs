@@ -232,6 +232,25 @@ const LOADED: [&str; 16] = [
     "http2",
 ];
 
+/// A front end that lets only git in, and servers that give their answers other types.
+const FRONTS: &str = r#"<Location "/filtered">
+    RewriteEngine on
+    RewriteCond "%{HTTP_USER_AGENT}" "!^git/"
+    RewriteRule .* - [R=404]
+</Location>
+<LocationMatch "^/loud/.*/info/refs$">
+    Header always set Content-Type "Application/X-Git-Receive-Pack-ADVERTISEMENT ; charset=utf-8"
+</LocationMatch>
+<LocationMatch "^/loud/.*/git-receive-pack$">
+    Header always set Content-Type "APPLICATION/x-git-receive-pack-result; charset=utf-8"
+</LocationMatch>
+<LocationMatch "^/(?:plain/.*/info/refs|plain-report/.*/git-receive-pack)$">
+    Header always set Content-Type "text/plain"
+</LocationMatch>
+<LocationMatch "^/(?:typeless/.*/info/refs|typeless-report/.*/git-receive-pack)$">
+    Header always unset Content-Type
+</LocationMatch>"#;
+
 fn configuration(dir: &Path, port: u16) -> String {
     let modules = LOADED.map(|name| format!("LoadModule {name}_module {MODULES}/mod_{name}.so"));
     let modules = modules.join("\n");
@@ -295,23 +314,7 @@ ScriptAliasMatch "^/(?:anonymous|basic|push-basic|bearer|stepwise|limited|certif
 <Location "/limited">
     LimitRequestBody 2000
 </Location>
-<Location "/filtered">
-    RewriteEngine on
-    RewriteCond "%{{HTTP_USER_AGENT}}" "!^git/"
-    RewriteRule .* - [R=404]
-</Location>
-<LocationMatch "^/loud/.*/info/refs$">
-    Header always set Content-Type "Application/X-Git-Receive-Pack-ADVERTISEMENT ; charset=utf-8"
-</LocationMatch>
-<LocationMatch "^/loud/.*/git-receive-pack$">
-    Header always set Content-Type "APPLICATION/x-git-receive-pack-result; charset=utf-8"
-</LocationMatch>
-<LocationMatch "^/(?:plain/.*/info/refs|plain-report/.*/git-receive-pack)$">
-    Header always set Content-Type "text/plain"
-</LocationMatch>
-<LocationMatch "^/(?:typeless/.*/info/refs|typeless-report/.*/git-receive-pack)$">
-    Header always unset Content-Type
-</LocationMatch>
+{FRONTS}
 <Location "/forbidden">
     Require all denied
 </Location>

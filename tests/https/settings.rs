@@ -1,6 +1,9 @@
 //! Trust and proxies, as configured.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::Command;
 
 use git_push_daemon::daemon::Pusher;
 use git_push_daemon::failure::Kind;
@@ -141,6 +144,46 @@ async fn the_configured_proxy_gets_the_password_of_its_url_and_its_refusal_is_to
 
     place.set("http.proxy", proxy.url("p:s3cret-of-proxy"));
     place.push_well(&url).await;
+}
+
+#[tokio::test]
+async fn a_proxy_is_told_the_same_agent_as_by_git() {
+    let Some(mut place) = Place::new() else { return };
+    place.var("GIT_USER_AGENT", "mine/1");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let proxy = format!("http://{}", listener.local_addr().expect("bound"));
+    let answering = std::thread::spawn(move || {
+        [(); 2].map(|()| {
+            let (mut client, _) = listener.accept().expect("a client");
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                client.read_exact(&mut byte).expect("a request");
+                request.extend(byte);
+            }
+            client
+                .write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+                .expect("writable");
+            let request = String::from_utf8(request).expect("text").to_ascii_lowercase();
+            let agent = request.lines().find(|line| line.starts_with("user-agent:"));
+            agent.map(str::to_owned)
+        })
+    });
+    let url = place.apache.url("anonymous", "r.git");
+    place.set("http.proxy", proxy.clone());
+    place.push_badly(&url).await;
+    let config = format!("http.proxy={proxy}");
+    let by_git = Command::new("git")
+        .args(["-c", &config, "push", "--quiet", &url, "main"])
+        .current_dir(place.local())
+        .env_clear()
+        .envs(place.env.iter())
+        .output()
+        .expect("git is installed");
+    assert!(!by_git.status.success());
+    let [ours, gits] = answering.join().expect("no panic");
+    assert_eq!(ours.as_deref(), Some("user-agent: mine/1"));
+    assert_eq!(gits, ours);
 }
 
 #[tokio::test]

@@ -129,7 +129,7 @@ impl HttpSession {
         };
         let response = answered.map_err(|refused| progress.settle(refused))?;
         if response.status().is_redirection() {
-            progress.set_refused();
+            progress.set_unsent();
             let message = format!(
                 "{} redirects the push elsewhere ({}), which is not followed: set the remote to the new URL",
                 shown(&url),
@@ -225,7 +225,7 @@ impl Progress {
         self.is_sent.store(true, Ordering::Relaxed);
     }
 
-    fn set_refused(&self) {
+    fn set_unsent(&self) {
         self.is_sent.store(false, Ordering::Relaxed);
     }
 
@@ -240,7 +240,7 @@ impl Progress {
     /// The failure of a request without an answer, or with one that refuses it.
     fn settle(&self, refused: Refused) -> Failure {
         if refused.by_server || !refused.was_sent {
-            self.set_refused();
+            self.set_unsent();
         }
         match self.pack_failure().take() {
             Some(failure) => failure,
@@ -286,7 +286,7 @@ fn streamed(
     progress: Progress,
     activity: &Activity,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
-    progress.set_refused();
+    progress.set_unsent();
     activity.unsent();
     let body = StreamedBody {
         pieces,
