@@ -3,8 +3,9 @@
 // An EventEmitter over the native binding: error codes, listener rules, and how long the process is held.
 // The public contract is index.d.ts; what happens behind it is in src/.
 
-const { errorMonitor, EventEmitter } = require('node:events');
+// First, so that it says what is wrong in a bundle in which nothing can be required.
 const native = require('./addon.js');
+const { errorMonitor, EventEmitter } = require('node:events');
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 

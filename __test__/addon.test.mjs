@@ -2,7 +2,15 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { describe, test } from 'node:test';
@@ -108,6 +116,12 @@ describe('without an addon', () => {
     assert.match(message, /another C library/);
   });
 
+  test('one that something else stands in for is named as that', (t) => {
+    const directory = withoutAddon(t);
+    writeFileSync(path.join(directory, 'native.js'), 'module.exports = {};');
+    assert.match(refusal(directory), /no addon, but of the type object.*a mock or a module map/s);
+  });
+
   test('a package of the platform whose addon has gone missing is not called absent', (t) => {
     const directory = withoutAddon(t);
     for (const abi of ['gnu', 'musl', 'msvc', '']) {
@@ -135,6 +149,145 @@ describe('without an addon', () => {
     );
     assert.equal(status, 1);
     assert.match(stderr, /^Error: The native addon of git-push-daemon is not installed/m);
+  });
+});
+
+/** What a process prints, and how it ends. */
+function outcomeOf(args, { node = process.execPath, env = {}, cwd } = {}) {
+  const { status, stdout, stderr } = spawnSync(node, args, {
+    cwd,
+    encoding: 'utf8',
+    timeout: LIMIT_MS,
+    env: { ...process.env, NODE_TEST_CONTEXT: undefined, NODE_OPTIONS: '', ...env },
+  });
+  return { status, stdout, stderr };
+}
+
+const LOADED = 'console.log(typeof startPushDaemon);\n';
+
+describe('in a bundle', () => {
+  const REMEDY = /does not load from a bundle.*--external:git-push-daemon.*externals.*node: true/s;
+
+  /** Runs what esbuild makes of a service that uses the package. */
+  async function runBundle(t, { format = 'cjs', ...options }) {
+    const directory = makeDirectory(t);
+    const entry = path.join(directory, 'service.mjs');
+    mkdirSync(path.join(directory, 'node_modules'));
+    symlinkSync(ROOT, path.join(directory, 'node_modules', 'git-push-daemon'));
+    writeFileSync(entry, `import { startPushDaemon } from 'git-push-daemon';\n${LOADED}`);
+    const file = path.join(directory, format === 'cjs' ? 'out/service.cjs' : 'out/service.mjs');
+    const { build } = require('esbuild');
+    await build({
+      entryPoints: [entry],
+      outfile: file,
+      bundle: true,
+      platform: 'node',
+      format,
+      logLevel: 'silent',
+      ...options,
+    });
+    return outcomeOf([file]);
+  }
+
+  for (const [what, options] of [
+    ["esbuild's file loader", { loader: { '.node': 'file' } }],
+    ["esbuild's file loader into an ES module", { loader: { '.node': 'copy' }, format: 'esm' }],
+    [
+      'an ES module with a require of its own',
+      {
+        loader: { '.node': 'file' },
+        format: 'esm',
+        banner: {
+          js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+        },
+      },
+    ],
+    ['files of addons that are left out', { external: ['*.node'] }],
+  ]) {
+    test(`${what}: the error names the bundle, and how to leave the package out`, async (t) => {
+      const { status, stderr } = await runBundle(t, options);
+      assert.equal(status, 1);
+      assert.match(stderr, REMEDY);
+      assert.doesNotMatch(stderr, /another C library/);
+    });
+  }
+
+  for (const [what, options] of [
+    ["esbuild's copy loader keeps the addon", { loader: { '.node': 'copy' } }],
+    ['the package left out, as the error says', { external: ['git-push-daemon'] }],
+  ]) {
+    test(`${what}: it works`, async (t) => {
+      const { stdout, stderr } = await runBundle(t, options);
+      assert.equal(stdout, 'function\n', stderr);
+    });
+  }
+});
+
+describe('where flags forbid addons', () => {
+  const FOLDER = path.join(ROOT, '__test__', 'node-versions', 'node_modules');
+  const others = existsSync(FOLDER)
+    ? readdirSync(FOLDER).filter((name) => /^node-/.test(name))
+    : [];
+  const nodes = [process.execPath, ...others.map((name) => path.join(FOLDER, name, 'bin', 'node'))];
+  const script = `const { startPushDaemon } = require(${JSON.stringify(ROOT)}); ${LOADED}`;
+
+  for (const node of nodes) {
+    const version = outcomeOf(['-p', 'process.versions.node'], { node }).stdout.trim();
+    const has = (flag) =>
+      outcomeOf(['-p', `process.allowedNodeEnvironmentFlags.has('${flag}')`], { node }).stdout ===
+      'true\n';
+    const permission = has('--permission') ? '--permission' : '--experimental-permission';
+
+    function refusalOf(flags, options) {
+      const { status, stderr } = outcomeOf([...flags, '-e', script], { node, ...options });
+      assert.equal(status, 1, stderr);
+      assert.match(stderr, /must not be loaded in this process/);
+      assert.doesNotMatch(stderr, /another C library/);
+      return stderr;
+    }
+
+    test(`Node ${version} with --no-addons, or with it in NODE_OPTIONS, is told so`, () => {
+      assert.match(refusalOf(['--no-addons']), /Start Node without --no-addons/);
+      assert.match(
+        refusalOf([], { env: { NODE_OPTIONS: '--no-addons' } }),
+        /Start Node without --no-addons/,
+      );
+    });
+
+    test(`Node ${version} with its permission model is told which flag it needs, and works with that`, () => {
+      const flags = [permission, '--allow-fs-read=*'];
+      if (!has('--allow-addons')) {
+        assert.match(refusalOf(flags), /it allows no addon: take a newer Node/);
+        return;
+      }
+      assert.match(refusalOf(flags), /Start Node with --allow-addons/);
+      const { stdout, stderr } = outcomeOf([...flags, '--allow-addons', '-e', script], { node });
+      assert.equal(stdout, 'function\n', stderr);
+    });
+  }
+
+  test('an addon that Node may not read is not called absent', (t) => {
+    const directory = withoutAddon(t);
+    const elsewhere = makeDirectory(t);
+    const [name] = readdirSync(ROOT).filter((file) => file.endsWith('.node'));
+    const platform = name.replace('git-push-daemon.', 'git-push-daemon-').replace('.node', '');
+    mkdirSync(path.join(directory, 'node_modules'));
+    symlinkSync(elsewhere, path.join(directory, 'node_modules', platform));
+    writeFileSync(path.join(elsewhere, 'package.json'), '{ "main": "a.node" }');
+    symlinkSync(path.join(ROOT, name), path.join(elsewhere, 'a.node'));
+    const main = path.join(directory, 'main.js');
+    writeFileSync(main, `require('./index.js');`);
+    const permission = process.allowedNodeEnvironmentFlags.has('--permission')
+      ? '--permission'
+      : '--experimental-permission';
+    const { stderr } = outcomeOf([
+      permission,
+      '--allow-addons',
+      `--allow-fs-read=${directory}/*`,
+      main,
+    ]);
+    assert.match(stderr, /--allow-fs-read=/);
+    assert.doesNotMatch(stderr, /another C library|--omit=optional/);
   });
 });
 

@@ -6,7 +6,7 @@ use super::{Kind, servers, ssh};
 
 /// A lost compare-and-swap or a held lock, in git's `refs` code (`refs.c`, `refs/files-backend.c`) and in
 /// `builtin/receive-pack.c`.
-/// The others are JGit's, Gerrit's and those of servers built on libraries.
+/// The others are `JGit`'s, Gerrit's and those of servers built on libraries.
 const LOST_RACES: [&str; 14] = [
     "failed to update ref",
     "incorrect old value",
@@ -108,7 +108,7 @@ pub(super) fn kind_of_rejection(reason: &str, said: &str) -> Kind {
         .unwrap_or(Kind::Rejected)
 }
 
-/// JGit's `object <id> missing`.
+/// `JGit`'s `object <id> missing`.
 fn is_missing_object(reason: &str) -> bool {
     reason.starts_with("object ") && reason.ends_with(" missing")
 }

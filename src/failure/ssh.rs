@@ -130,7 +130,11 @@ const SSH: &Words = &[
         Kind::RemoteError,
     ),
     ("unrecognized command", Kind::RemoteError),
+    (": syntax error", Kind::RemoteError),
 ];
+
+/// The names under which shells complain that nobody has given another.
+const SHELLS: [&str; 7] = ["sh", "bash", "dash", "ash", "ksh", "zsh", "busybox"];
 
 /// What a shell, or a program's loader, says of what it cannot run.
 const CANNOT_RUN: &Words = &[
@@ -173,7 +177,6 @@ pub(super) fn kind_of_loader(said: &str) -> Option<Kind> {
 /// A program for `ProxyCommand` that could not be run. Only a shell of this machine can have complained where ssh has not
 /// heard a word of the server.
 fn kind_of_proxy_command(said: &str) -> Option<Kind> {
-    const SHELLS: [&str; 7] = ["sh", "bash", "dash", "ash", "ksh", "zsh", "busybox"];
     let lower = said.to_ascii_lowercase();
     let has_not_met = ["exchange_identification", "unknown port 65535", "banner exchange"];
     let is_complaint = |line: &str| {
@@ -275,7 +278,10 @@ pub(super) fn is_failed_command(said: &str) -> bool {
         let says_so = parts.next().is_some_and(|words| COMPLAINTS.contains(&words));
         let is_receive_pack = name.ends_with('\'');
         let is_of_name = |part: &str| name.split_whitespace().any(|word| word == part);
-        says_so && !is_receive_pack && parts.any(is_of_name)
+        let shell = name.rsplit(['/', '-']).next().unwrap_or_default();
+        let is_malformed = complaint.to_ascii_lowercase().contains(": syntax error")
+            || complaint.contains(": unexpected EOF while looking for matching");
+        !is_receive_pack && (says_so && parts.any(is_of_name) || is_malformed && !SHELLS.contains(&shell))
     })
 }
 

@@ -906,6 +906,15 @@ fn the_git_command_s_words_for_a_broken_transfer_or_program_are_known() {
             Kind::Local,
         ),
         ("ssh -i /key: line 1: ssh: command not found", Kind::Local),
+        ("/opt/ssh -i /key: 1: /opt/ssh: Permission denied", Kind::Local),
+        (
+            "ssh \"-x: 1: Syntax error: Unterminated quoted string",
+            Kind::Local,
+        ),
+        (
+            "bash: -c: line 1: syntax error near unexpected token `('",
+            Kind::RemoteError,
+        ),
         (
             "/x/git-receive-pack '/srv/r.git': 1: /x/git-receive-pack: not found\nfatal: Could not read from remote repository.",
             Kind::RemoteError,
