@@ -39,7 +39,7 @@ impl fmt::Display for Raw {
                 formatter.write_str(if *value > 0.0 { "Infinity" } else { "-Infinity" })
             }
             Self::Number(value) => write!(formatter, "{value}"),
-            Self::String(value) => write!(formatter, "'{}'", crate::failure::redact(value)),
+            Self::String(value) => write!(formatter, "'{}'", crate::failure::redact_url(value)),
             Self::Object(_) => formatter.write_str("an object"),
             Self::Other(kind @ "array") => write!(formatter, "an {kind}"),
             Self::Other(kind) => write!(formatter, "a {kind}"),

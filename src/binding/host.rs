@@ -21,7 +21,7 @@ use crate::branch::{SharedSide, Target, WatchedBranch};
 use crate::config::{Config as GitConfig, Environment};
 use crate::daemon::{Daemon, Delivery, Ended, Observer, Request, SharedStatus, now};
 use crate::event::Event;
-use crate::failure::{Failure, Kind, redact};
+use crate::failure::{Failure, Kind, redact_url};
 use crate::options::{Config, OnDivergence, Raw, short_branch_name};
 use crate::repository::{Head, OpenError, Repository, is_valid_branch_refname};
 use crate::state::{Policy, State};
@@ -153,7 +153,7 @@ impl Host {
             ))
         })?;
         let facts = Facts {
-            remote: redact(&config.remote).into_owned(),
+            remote: redact_url(&config.remote).into_owned(),
             url: remote.parsed.to_string(),
             branch: short_branch_name(&refname).to_owned(),
             route: TransportNote::default(),
@@ -238,7 +238,7 @@ impl Host {
                 .thread_name(THREAD_NAME)
                 .build()?;
             let ended = runtime.block_on(async {
-                tracing::info!(remote = %redact(&route.remote), branch = target.refname, "started");
+                tracing::info!(remote = %redact_url(&route.remote), branch = target.refname, "started");
                 let side = SharedSide::in_environment(target, route.environment.clone());
                 let branch = WatchedBranch::start(side.clone(), &route.common_dir, config.watch);
                 let pusher = RemotePusher::new(side, route, note);

@@ -1,4 +1,5 @@
-//! Takes the secrets out of text: those that stand in URLs, which git and its servers like to repeat.
+//! Takes the secrets out of text: those that stand in URLs, which git and its servers like to repeat, and what git repeats of
+//! credential helpers.
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
@@ -8,18 +9,99 @@ const START: &str = "://";
 
 /// Removes user names, passwords and queries from every URL in a text: `https://user:token@host/path?token=x` becomes
 /// `https://***@host/path?***`. The user of an ssh URL is an account name, not a secret, and stays without its password.
+/// Also removes what git and shells repeat of credential helpers: a line that is none, a helper's own text, a shell's trace.
 ///
-/// A URL ends at white space and at what quotes it, as nothing tells where a password with such a character would.
-/// Where a password was not escaped as it should have been, more than the password may go.
+/// A URL ends at white space and at what quotes it, unless that stands within its user and password. Where a password was
+/// not escaped as it should have been, more than the password may go.
 #[must_use]
 pub fn redact(text: &str) -> Cow<'_, str> {
-    redact_up_to(text, |c| c.is_whitespace() || "'\"<>|`".contains(c))
+    match redact_up_to(text, |c| c.is_whitespace() || "'\"<>|`".contains(c)) {
+        Cow::Borrowed(text) => redact_helpers(text),
+        Cow::Owned(text) => Cow::Owned(redact_helpers(&text).into_owned()),
+    }
 }
 
-/// The same for a text that is one URL and nothing else, whatever characters are in it.
+/// The same for a text that is one URL, path or name and nothing else, whatever characters are in it. What looks like
+/// `user:password@host/path` without its scheme, and so is read as `host:path`, loses the password too.
 #[must_use]
 pub(crate) fn redact_url(url: &str) -> Cow<'_, str> {
+    if !url.contains(START)
+        && let Some((host, path)) = url.split_once(':')
+        && !host.contains('/')
+        && let Some((_, behind)) = authority(path).rsplit_once('@')
+    {
+        let rest = &path[authority(path).len()..];
+        return Cow::Owned(format!("{host}:***@{behind}{rest}"));
+    }
     redact_up_to(url, |_| false)
+}
+
+/// Lines in which git or a shell repeats what a credential helper is or printed.
+fn redact_helpers(text: &str) -> Cow<'_, str> {
+    const NO_LINE: &str = "invalid credential line: ";
+    const QUIT: (&str, &str) = ("credential helper '", "' told us to quit");
+    let hide = |line: &str| {
+        if let Some((before, _)) = line.split_once(NO_LINE) {
+            return Some(format!("{before}{NO_LINE}***"));
+        }
+        if let Some((before, helper)) = line.split_once(QUIT.0) {
+            let (_, behind) = helper.rsplit_once(QUIT.1)?;
+            return Some(format!("{before}{}***{}{behind}", QUIT.0, QUIT.1));
+        }
+        if line.trim_start_matches('+').starts_with(' ') && line.starts_with('+') {
+            return Some("+ ***".to_owned());
+        }
+        // A shell calls a helper by its whole text: `<helper> get: 1: ...`, `<helper> get: line 1: ...`.
+        [" get: ", " store: ", " erase: "].iter().find_map(|action| {
+            let (_, said) = line.split_once(action)?;
+            let is_of_shell = said.starts_with("line ") || said.starts_with(|c: char| c.is_ascii_digit());
+            is_of_shell.then(|| format!("***{action}{said}"))
+        })
+    };
+    let mut redacted = String::new();
+    let mut is_changed = false;
+    for whole in text.split_inclusive('\n') {
+        let line = whole.trim_end_matches('\n');
+        match hide(line) {
+            Some(hidden) => {
+                is_changed = true;
+                redacted.push_str(&hidden);
+            }
+            None => redacted.push_str(line),
+        }
+        redacted.push_str(&whole[line.len()..]);
+    }
+    if is_changed {
+        Cow::Owned(redacted)
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// Where the user and password of a URL end that has a character in them at which a URL in a text would end: the place of the
+/// `@` behind. `url` is what comes before that character, `after` goes on behind it.
+fn end_of_broken_userinfo(url: &str, after: &str) -> Option<usize> {
+    let behind = &after[url.len()..];
+    let line = &behind[..behind.find('\n').unwrap_or(behind.len())];
+    if authority(url).len() < url.len() || url.contains('@') || line.is_empty() {
+        return None;
+    }
+    let token = |text: &str| text.find(char::is_whitespace).unwrap_or(text.len());
+    let searched = match url.split_once(':') {
+        // No port, so it is a password, and white space may be in it.
+        Some((_, port)) if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let first = line.find('@')?;
+            &line[..first + token(&line[first..])]
+        }
+        Some(_) => return None,
+        // Perhaps a user name or token. White space in it is not told from the end of the URL, unless a colon follows.
+        None if line.trim_start().starts_with(':') => {
+            let first = line.find('@')?;
+            &line[..first + token(&line[first..])]
+        }
+        None => &line[..token(line)],
+    };
+    searched.rfind('@').map(|at| url.len() + at)
 }
 
 fn redact_up_to(text: &str, is_end: impl Fn(char) -> bool) -> Cow<'_, str> {
@@ -30,6 +112,11 @@ fn redact_up_to(text: &str, is_end: impl Fn(char) -> bool) -> Cow<'_, str> {
         redacted.push_str(before);
         let url_end = after.find(&is_end).unwrap_or(after.len());
         let url = &after[..url_end];
+        if let Some(at) = end_of_broken_userinfo(url, after) {
+            redacted.push_str("***");
+            rest = &after[at..];
+            continue;
+        }
         let host_start = match userinfo(url) {
             Some(userinfo) => {
                 let is_ssh = before.trim_end_matches(START).ends_with("ssh");
@@ -148,6 +235,65 @@ mod tests {
             ("git@github.com:o/r.git", "git@github.com:o/r.git"),
         ] {
             assert_eq!(redact(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_character_that_should_have_been_escaped_hides_no_password() {
+        for character in (' '..='~').filter(|character| !"/?#@".contains(*character)) {
+            for url in [
+                format!("http://bob:SEC{character}RET@h/x"),
+                format!("ssh://bob:SEC{character}RET@h/x"),
+                format!("http://bob{character}:SECRET@h/x"),
+            ] {
+                for text in [url.clone(), format!("fatal: unable to access '{url}/': no route")] {
+                    let shown = redact(&text);
+                    assert!(!shown.contains("SEC") && !shown.contains("RET"), "{shown}");
+                    assert!(shown.contains("@h/x"), "{shown}");
+                }
+                let shown = redact_url(&url).into_owned();
+                assert!(!shown.contains("SEC") && !shown.contains("RET"), "{shown}");
+            }
+        }
+        assert_eq!(redact("http://tok\"en@h/x"), "http://***@h/x");
+        assert_eq!(
+            redact("at 'http://h' by a@b, 'http://h:80' or http://h, not a@b"),
+            "at 'http://h' by a@b, 'http://h:80' or http://h, not a@b"
+        );
+    }
+
+    #[test]
+    fn a_forgotten_scheme_hides_no_password() {
+        assert_eq!(redact_url("bob:SECRET@h/x"), "bob:***@h/x");
+        assert_eq!(redact_url("git@h:o/r@v1"), "git@h:o/r@v1");
+        for plain in ["origin", "/srv/a:b@c", "git@github.com:o/r.git"] {
+            assert_eq!(redact_url(plain), plain);
+        }
+    }
+
+    #[test]
+    fn what_is_repeated_of_a_credential_helper_is_hidden() {
+        for (said, expected) in [
+            (
+                "warning: invalid credential line: ghp_SECRET\nfatal: no",
+                "warning: invalid credential line: ***\nfatal: no",
+            ),
+            (
+                "fatal: credential helper '!f() { : SECRET; }; f' told us to quit",
+                "fatal: credential helper '***' told us to quit",
+            ),
+            (
+                "nosuch --token=SECRET get: 1: nosuch: not found",
+                "*** get: 1: nosuch: not found",
+            ),
+            (
+                "nosuch --token=SECRET get: line 1: nosuch: command not found",
+                "*** get: line 1: nosuch: command not found",
+            ),
+            ("+ TOKEN=SECRET\n++ echo SECRET\nfailed", "+ ***\n+ ***\nfailed"),
+            ("cannot get: no", "cannot get: no"),
+        ] {
+            assert_eq!(redact(said), expected);
         }
     }
 }

@@ -63,7 +63,9 @@ impl Transport for GitTransport {
 
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
         Box::pin(async move {
-            let address = format!("{} port {}", self.host, self.port);
+            // git:// has no users: what looks like one, with a password, is a part of the name that is looked up.
+            let host = self.host.rsplit('@').next().unwrap_or_default();
+            let address = format!("{host} port {}", self.port);
             let stream = TcpStream::connect((self.host.as_str(), self.port))
                 .await
                 .map_err(|error| {

@@ -63,7 +63,25 @@ pub(crate) fn with_english_messages(environment: Environment) -> Environment {
             .with("LANG", locale),
         None => environment.without("LC_ALL"),
     };
-    environment.without("LANGUAGE").with("LC_MESSAGES", "C")
+    without_traces(environment.without("LANGUAGE").with("LC_MESSAGES", "C"))
+}
+
+/// Keeps git's traces (`GIT_TRACE` and its like in git(1)) out of what is read as its messages: they show headers and the
+/// arguments of helpers, secrets included. Those that go to a file stay.
+fn without_traces(environment: Environment) -> Environment {
+    let goes_to_stderr = |value: &OsStr| {
+        let value = value.to_string_lossy();
+        matches!(&*value, "1" | "2") || value.eq_ignore_ascii_case("true")
+    };
+    let traces: Vec<_> = environment
+        .iter()
+        .filter(|(name, value)| {
+            let name = name.as_encoded_bytes();
+            name == b"GIT_CURL_VERBOSE" || (name.starts_with(b"GIT_TRACE") && goes_to_stderr(value))
+        })
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    traces.iter().fold(environment, Environment::without)
 }
 
 /// A program by its name or path, to run in `root` with exactly this environment.
@@ -243,5 +261,17 @@ mod tests {
     fn a_directory_is_nothing_to_run() {
         let sandbox = tempfile::tempdir().expect("a temporary directory");
         assert!(!is_executable(sandbox.path()));
+    }
+
+    #[test]
+    fn traces_among_the_messages_are_switched_off_and_those_in_files_are_not() {
+        let environment = Environment::default()
+            .with("GIT_TRACE", "/var/log/trace")
+            .with("GIT_TRACE_CURL", "1")
+            .with("GIT_TRACE2_EVENT", "true")
+            .with("GIT_CURL_VERBOSE", "1");
+        let left = with_english_messages(environment);
+        let names: Vec<_> = left.iter().map(|(name, _)| name.to_string_lossy()).collect();
+        assert_eq!(names, ["GIT_TRACE", "LC_MESSAGES"]);
     }
 }
