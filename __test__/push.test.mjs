@@ -447,6 +447,25 @@ describe('repositories', () => {
     assert.match(remote.git('ls-tree', 'main', 'module'), new RegExp(`commit ${elsewhere}`));
   });
 
+  for (const [what, content] of [
+    ['an empty file', ''],
+    ['zeros, as a power loss leaves them', '\0'.repeat(41)],
+    ['a ref that leads to itself', 'ref: refs/remotes/origin/main\n'],
+  ]) {
+    test(`a remote-tracking ref that is ${what}`, async (t) => {
+      const { repo, remote, options } = makePair(t);
+      const file = path.join(repo.path, 'refs', 'remotes', 'origin', 'main');
+      fs.mkdirSync(path.dirname(file), { recursive: true });
+      fs.writeFileSync(file, content);
+      const daemon = start(t, options);
+      const seen = collect(daemon);
+      const commit = repo.commit();
+      await daemon.waitForPush(commit);
+      assert.equal(remote.tip(), commit);
+      assert.deepEqual(seen.names(), ['push']);
+    });
+  }
+
   test('a detached HEAD with the branch named', async (t) => {
     const { repo, remote, options } = makePair(t, { bare: false });
     repo.git('checkout', '--quiet', '--detach', 'main');

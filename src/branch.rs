@@ -111,16 +111,21 @@ impl LocalSide {
         self.repository.branch_tip(&self.target.refname)
     }
 
-    /// The last tip that the remote is known to have had.
+    /// The last tip that the remote is known to have had. A remote-tracking ref that cannot be read (a power loss leaves
+    /// empty files) is as good as none: it only remembers.
     ///
     /// # Errors
     ///
-    /// When the repository cannot be read.
+    /// When the configuration cannot be read.
     pub fn last_known_remote(&self) -> Result<Option<Oid>, Failure> {
-        match self.tracking_ref(&self.config()?) {
-            Some(refname) => self.repository.branch_tip(&refname),
-            None => Ok(self.confirmed),
-        }
+        let Some(refname) = self.tracking_ref(&self.config()?) else {
+            return Ok(self.confirmed);
+        };
+        let remembered = self.repository.branch_tip(&refname);
+        Ok(remembered.unwrap_or_else(|failure| {
+            tracing::debug!(%failure, "the remote-tracking ref cannot be read");
+            self.confirmed
+        }))
     }
 
     fn config(&self) -> Result<Config, Failure> {
