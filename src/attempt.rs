@@ -703,7 +703,7 @@ fn pushed(push: Unconfirmed) -> Outcome {
 
 /// Whether a success is one without another look.
 fn is_certain(session: &dyn Session, report: &Report) -> bool {
-    session.compares_old_values() && !report.is_rewritten
+    session.compares_old_values() && !report.is_doubtful
 }
 
 /// The failure behind a report that is no success.

@@ -83,6 +83,11 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
         }
     }
 
+    /// Takes the next packet out of what was read ahead; `None` where that holds no whole one.
+    pub fn take_read(&mut self) -> Option<Packet> {
+        take_packet(&mut self.buffer).ok().flatten()
+    }
+
     /// Reads to the end of the stream, whatever it holds, and keeps nothing.
     ///
     /// # Errors

@@ -15,15 +15,16 @@ pub struct Report {
     /// Whether the ref was updated; else the server's reason.
     pub reference: Result<(), String>,
     /// Whether the server says that it updated another ref instead, or to another value, as its `proc-receive` hook can
-    /// have it do (`option refname` and `option new-oid` in gitprotocol-pack(5)).
-    pub is_rewritten: bool,
+    /// have it do (`option refname` and `option new-oid` in gitprotocol-pack(5)), or that it failed after all, in the same
+    /// breath as the report.
+    pub is_doubtful: bool,
     /// What the server and its hooks said for people: at most the last 8 KiB, without control characters
     /// and escape sequences.
     pub messages: String,
 }
 
 impl Report {
-    /// Whether the server accepted the update. The ref has the new value then, unless it is `is_rewritten`, or the server
+    /// Whether the server accepted the update. The ref has the new value then, unless it `is_doubtful`, or the server
     /// does not keep its word.
     #[must_use]
     pub fn is_success(&self) -> bool {
@@ -62,7 +63,7 @@ impl<'a> ReportReader<'a> {
                 refname,
                 unpack: None,
                 reference: None,
-                is_rewritten: false,
+                is_doubtful: false,
             },
             sideband,
             pending: BytesMut::new(),
@@ -90,6 +91,10 @@ impl<'a> ReportReader<'a> {
                 self.lines.packet(&packet)?
             };
             if is_complete {
+                while let Some(packet) = reader.take_read().filter(|_| self.sideband) {
+                    self.lines.is_doubtful |=
+                        matches!(&packet, Packet::Data(payload) if payload.first() == Some(&3));
+                }
                 return self.lines.verdict(self.messages());
             }
         }
@@ -130,7 +135,7 @@ struct Lines<'a> {
     refname: &'a str,
     unpack: Option<Result<(), String>>,
     reference: Option<Result<(), String>>,
-    is_rewritten: bool,
+    is_doubtful: bool,
 }
 
 impl Lines<'_> {
@@ -173,7 +178,7 @@ impl Lines<'_> {
             let is_of_another = option
                 .strip_prefix(b"refname ")
                 .is_some_and(|name| name != self.refname.as_bytes());
-            self.is_rewritten |= is_of_another || option.starts_with(b"new-oid ");
+            self.is_doubtful |= is_of_another || option.starts_with(b"new-oid ");
         } else {
             return Err(unexpected("the fate of a ref in the report", line));
         }
@@ -199,7 +204,7 @@ impl Lines<'_> {
         Ok(Report {
             unpack,
             reference,
-            is_rewritten: self.is_rewritten,
+            is_doubtful: self.is_doubtful,
             messages,
         })
     }
@@ -249,13 +254,27 @@ mod tests {
                 bytes = on_band(1, &bytes, 1000);
             }
             let report = read(&bytes, sideband).expect("a report");
-            assert!(report.is_success() && !report.is_rewritten);
+            assert!(report.is_success() && !report.is_doubtful);
+        }
+    }
+
+    #[test]
+    fn a_failure_in_the_same_breath_as_the_report_is_told() {
+        for (band, is_doubtful) in [(3, true), (2, false)] {
+            let mut bytes = Vec::new();
+            let report = lines(&["unpack ok", "ok refs/heads/main"]);
+            encode(&[&[1], &report[..]].concat(), &mut bytes);
+            encode(&[&[band], &b"disk full\n"[..]].concat(), &mut bytes);
+            encode_flush(&mut bytes);
+            let report = read(&bytes, true).expect("a report");
+            assert!(report.is_success());
+            assert_eq!(report.is_doubtful, is_doubtful, "band {band}");
         }
     }
 
     #[test]
     fn an_update_of_something_else_is_told() {
-        for (option, is_rewritten) in [
+        for (option, is_doubtful) in [
             ("option refname refs/heads/main", false),
             ("option refname refs/pull/1/head", true),
             ("option new-oid 1111111111111111111111111111111111111111", true),
@@ -264,7 +283,7 @@ mod tests {
             let report = lines(&["unpack ok", "ok refs/heads/main", option]);
             let report = read(&report, false).expect("a report");
             assert!(report.is_success(), "{option}");
-            assert_eq!(report.is_rewritten, is_rewritten, "{option}");
+            assert_eq!(report.is_doubtful, is_doubtful, "{option}");
         }
     }
 
@@ -279,7 +298,7 @@ mod tests {
                 Report {
                     unpack: Ok(()),
                     reference: Err("hook declined".to_owned()),
-                    is_rewritten: false,
+                    is_doubtful: false,
                     messages: "declined: no".to_owned(),
                 }
             );

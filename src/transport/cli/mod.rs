@@ -305,7 +305,7 @@ impl CliSession {
         let report = |reference| Report {
             unpack: Ok(()),
             reference,
-            is_rewritten: false,
+            is_doubtful: false,
             messages: ended.said.clone(),
         };
         match verdicts.iter().find(|verdict| !updated(verdict)) {
