@@ -218,8 +218,8 @@ export interface PushDaemon extends EventEmitter, AsyncDisposable {
   notifyCommit(commit?: string | null): void;
 
   /**
-   * Makes an attempt now, without waiting for a debounce or a backoff. Resolves once the remote has the
-   * branch's tip as it was at the call; at once if it has it already.
+   * Makes an attempt now, without waiting for a debounce or a backoff. Resolves once the remote has confirmed
+   * the branch's tip as it was at the call; at once if it did before.
    *
    * @throws {PushError} by rejection: the attempt failed, `timeoutMs` passed, the daemon stopped, or
    * `signal` aborted; see {@link PushErrorCode}. The commits stay pending and the daemon goes on.

@@ -14,6 +14,10 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 
 const LOGGER_METHODS = ['debug', 'info', 'warn', 'error'];
 
+/** Bun and Deno end without the part of C's `exit` that the addon waits for. */
+const ENDS_WITH_PROCESS =
+  native.NativeDaemon.endsWithProcess() && !process.versions.bun && !process.versions.deno;
+
 /** A running daemon is not garbage: it works until it is stopped, whether or not its handle is kept. */
 const running = runningInThread();
 
@@ -32,7 +36,8 @@ function runningInThread() {
         entry.beforeExit();
       }
     };
-    // Blocks, bounded: what is pending is pushed, and no child process stays behind. All of them end at the same time.
+    // Where the addon cannot do so by itself: blocks, bounded, until what is pending is pushed and no child process is left.
+    // All of them end at the same time.
     const exit = () => {
       const begun = [...entries].map((entry) => entry.exit());
       for (const finish of begun) {
@@ -42,7 +47,9 @@ function runningInThread() {
     const add = (entry) => {
       if (entries.size === 0) {
         process.on('beforeExit', beforeExit);
-        process.on('exit', exit);
+        if (!ENDS_WITH_PROCESS) {
+          process.on('exit', exit);
+        }
       }
       entries.add(entry);
     };

@@ -50,6 +50,18 @@ const ENDINGS = [
   ],
   ['by an uncaught exception', 'setImmediate(() => { throw new Error("the end"); });', 1],
   ['by an unhandled rejection', 'Promise.reject(new Error("the end"));', 1],
+  [
+    'by an exit listener that exits again',
+    'process.prependListener("exit", () => process.exit(7)); process.exit(5);',
+    7,
+  ],
+  [
+    'by an exit listener that throws',
+    'process.prependListener("exit", () => { throw new Error("the end"); }); process.exit(7);',
+    7,
+  ],
+  ['with every exit listener removed', 'process.removeAllListeners("exit"); process.exit(7);', 7],
+  ['by process.reallyExit()', 'process.reallyExit(7);', 7],
 ];
 
 describe('a commit in the last moment', () => {
@@ -64,6 +76,32 @@ describe('a commit in the last moment', () => {
       assertArrived(remote, repo);
     });
   }
+
+  test('in an exit listener is pushed', async (t) => {
+    const { repo, remote, options } = makePair(t);
+    const commit = prepareCommit(repo);
+    const host = await runScript(`${IN_SYNC} process.on('exit', commit); process.exit(7);`, {
+      input: { options, commit },
+    });
+    assert.deepEqual([host.code, host.stderr], [7, '']);
+    assert.equal(remote.tip(), commit);
+  });
+
+  test('after an exit event that ended nothing is pushed by the daemon, which goes on', async (t) => {
+    const { repo, remote, options } = makePair(t);
+    const commit = prepareCommit(repo);
+    const host = await runScript(
+      `${IN_SYNC} process.emit('exit', 0);
+       // Node takes the module that waits for one that never ends.
+       process.exitCode = 0;
+       commit();
+       tell(await daemon.flush()); tell(await daemon.stop());`,
+      { input: { options, commit } },
+    );
+    assert.deepEqual([host.code, host.stderr], [0, '']);
+    assert.deepEqual(host.told, [{ commit }, { drained: true, pendingCommits: 0 }]);
+    assert.equal(remote.tip(), commit);
+  });
 
   test('before process.exit() right after the start is pushed', async (t) => {
     const { repo, remote, options } = makePair(t);
@@ -195,6 +233,21 @@ describe('what does not reach the remote before the process ends', () => {
     assert.match(host.stderr, /^git-push-daemon: origin lacks 1 commit of main \(.+\); .+\n$/);
     await until('no process is at the remote', () => processesOf(remote.path).length === 0);
     assert.deepEqual(repo.locks(), []);
+  });
+
+  test('does not keep a process whose standard error is full and read by nobody', async (t) => {
+    const { repo, remote, options } = makePair(t);
+    goAway(remote);
+    repo.commit();
+    const host = await runScript(
+      `writeSync(2, Buffer.alloc(65_536)); startPushDaemon(input.options); process.exit(9);`,
+      {
+        input: { options: { ...options, exitDrainMs: 200 } },
+        under: ['bash', '-c', '"$@" 2> >(exec sleep 20 >/dev/null 2>&1)', 'bash'],
+      },
+    );
+    assert.equal(host.code, 9);
+    comeBack(remote);
   });
 
   test('is not waited for with exitDrainMs 0', async (t) => {

@@ -70,7 +70,7 @@ impl NativeDaemon {
         let (end, ended) = std_mpsc::channel();
         let thread = host.spawn(receiver, end)?;
         let exit = Exit::new(requests.clone(), ended, drain, status.clone(), &facts);
-        // It runs where `index.js` no longer can: at `worker.terminate()`.
+        // It runs where `index.js` no longer can: at `worker.terminate()`, and at the natural end of the main thread.
         let cleanup = env
             .add_env_cleanup_hook(exit.clone(), |exit| {
                 exit::begin_all_of_thread();
@@ -133,6 +133,13 @@ impl NativeDaemon {
     pub fn stop(&self, timeout_ms: f64) {
         let timeout = Duration::try_from_secs_f64(timeout_ms / 1000.0).unwrap_or_default();
         self.request(Request::Stop { timeout });
+    }
+
+    /// Whether the end of the process waits for the daemons by itself, as far as the runtime calls C's `exit`.
+    #[napi]
+    #[must_use]
+    pub fn ends_with_process() -> bool {
+        exit::ENDS_WITH_PROCESS
     }
 
     /// Begins the end of a process that did not call `stop()`: the daemon looks at the branch once more and pushes what is

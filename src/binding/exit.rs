@@ -1,13 +1,15 @@
 //! The end of a process or worker that did not call `stop()`: a bounded, blocking drain.
 //!
 //! `process.exit()`, an uncaught exception or `worker.terminate()` leaves no time for JavaScript to wait, so the thread that
-//! ends blocks here while the daemons' own threads push what is pending. Nothing can be emitted any more: what was not pushed
-//! is told on standard error.
+//! ends blocks here while the daemons' own threads push what is pending. Node runs an environment's clean-up hooks at the end of
+//! a worker and at the natural end of the main thread, but not at `process.exit()`: there it is C's `exit` that calls
+//! [`at_exit`], after every listener of JavaScript. Nothing can be emitted any more: what was not pushed is told on standard
+//! error.
 
-use std::cell::RefCell;
 use std::io::Write;
-use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -20,11 +22,11 @@ use crate::failure::Kind;
 /// How much longer than the drain the exit waits for children to be ended and the daemon's thread to go.
 const EXIT_GRACE: Duration = Duration::from_millis(500);
 
-thread_local! {
-    /// The daemons that end with this JavaScript thread. Node runs their clean-up hooks one after the other; the first one
-    /// begins the end of all, so that they drain at the same time.
-    static OF_THREAD: RefCell<Vec<Exit>> = const { RefCell::new(Vec::new()) };
-}
+/// How long a standard error that takes nothing is waited for.
+const TELL_LIMIT: Duration = Duration::from_millis(200);
+
+/// The daemons of this process. Those that end together begin together, so that they drain at the same time.
+static DAEMONS: Mutex<Vec<Exit>> = Mutex::new(Vec::new());
 
 /// What ends one daemon, once, however often it is asked to.
 #[derive(Debug, Clone)]
@@ -40,6 +42,8 @@ struct Inner {
     status: SharedStatus,
     remote: String,
     branch: String,
+    /// The JavaScript thread with which it ends.
+    thread: ThreadId,
     begun: OnceLock<Instant>,
     finished: OnceLock<()>,
 }
@@ -60,16 +64,18 @@ impl Exit {
             status,
             remote: facts.remote.clone(),
             branch: facts.branch.clone(),
+            thread: thread::current().id(),
             begun: OnceLock::new(),
             finished: OnceLock::new(),
         }));
-        OF_THREAD.with_borrow_mut(|exits| exits.push(exit.clone()));
+        call_at_exit();
+        daemons(|daemons| daemons.push(exit.clone()));
         exit
     }
 
     /// Forgets a daemon that has ended.
     pub(super) fn forget(&self) {
-        OF_THREAD.with_borrow_mut(|exits| exits.retain(|exit| !Arc::ptr_eq(&exit.0, &self.0)));
+        daemons(|daemons| daemons.retain(|exit| !Arc::ptr_eq(&exit.0, &self.0)));
     }
 
     /// Asks the daemon to end. A `stop()` that is under way keeps its deadline if that is earlier.
@@ -105,18 +111,72 @@ impl Exit {
 
     fn tell(&self) {
         let line = left_behind(&self.0.remote, &self.0.branch, &self.0.status.get());
-        // Where standard error is closed, there is nowhere else to tell it.
-        let _ = std::io::stderr().write_all(line.as_bytes());
+        // Standard error may be a pipe that is full and that nobody reads: the process ends all the same.
+        let (told, done) = mpsc::channel();
+        let telling = thread::Builder::new().spawn(move || {
+            let _ = std::io::stderr().write_all(line.as_bytes());
+            let _ = told.send(());
+        });
+        if telling.is_ok() {
+            let _ = done.recv_timeout(TELL_LIMIT);
+        }
     }
+}
+
+fn daemons<T>(visit: impl FnOnce(&mut Vec<Exit>) -> T) -> T {
+    visit(&mut DAEMONS.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Begins the end of every daemon that ends with this thread.
 pub(super) fn begin_all_of_thread() {
-    OF_THREAD.with_borrow(|exits| exits.iter().for_each(Exit::begin));
+    let here = thread::current().id();
+    daemons(|daemons| {
+        let ending = daemons.iter().filter(|exit| exit.0.thread == here);
+        ending.for_each(Exit::begin);
+    });
+}
+
+/// Has the end of the process wait for the daemons, where C's `exit` can: on Windows the threads of a library are gone
+/// by the time that it is told.
+pub(super) const ENDS_WITH_PROCESS: bool = cfg!(unix);
+
+#[cfg(unix)]
+fn call_at_exit() {
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| {
+        PROCESS.get_or_init(std::process::id);
+        #[expect(unsafe_code, reason = "no crate that is used here wraps atexit(3)")]
+        // SAFETY: the function is one of C's standard library with this signature. The handler unwinds nowhere, and this
+        // library is not unloaded before it has run: unloading runs it first.
+        unsafe {
+            unsafe extern "C" {
+                fn atexit(handler: extern "C" fn()) -> std::ffi::c_int;
+            }
+            atexit(at_exit);
+        }
+    });
+}
+
+#[cfg(not(unix))]
+fn call_at_exit() {}
+
+/// The process that called [`call_at_exit`]. A fork of it has the handler, but no thread of any daemon.
+#[cfg(unix)]
+static PROCESS: OnceLock<u32> = OnceLock::new();
+
+#[cfg(unix)]
+extern "C" fn at_exit() {
+    if PROCESS.get() != Some(&std::process::id()) {
+        return;
+    }
+    let ending = daemons(|daemons| daemons.clone());
+    ending.iter().for_each(Exit::begin);
+    ending.iter().for_each(Exit::finish);
 }
 
 /// One line about what is not on the remote, why, and what becomes of it.
 fn left_behind(remote: &str, branch: &str, status: &Status) -> String {
+    let (remote, branch) = (remote.escape_debug(), branch.escape_debug());
     let what = match status.pending_commits {
         0 => format!("{remote} may lack commits of {branch}"),
         1 => format!("{remote} lacks 1 commit of {branch}"),
@@ -208,5 +268,7 @@ mod tests {
             assert!(line.ends_with('\n') && line.lines().count() == 1, "{line}");
             assert!(!line.contains("hunter2"), "{line}");
         }
+        let odd = left_behind("/a\u{1b}[31m\nb", "main", &status(1, None));
+        assert!(odd.lines().count() == 1 && !odd.contains('\u{1b}'), "{odd}");
     }
 }
