@@ -9,6 +9,8 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -234,6 +236,17 @@ pub struct Helpers {
     environment: Environment,
     root: PathBuf,
     background: Background,
+    /// Whether somebody waits for an answer, in any of the clones.
+    is_asking: Arc<AtomicBool>,
+}
+
+/// Holds while an answer is waited for, until it is there or no longer wanted.
+struct Asking<'a>(&'a AtomicBool);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Helpers {
@@ -257,7 +270,19 @@ impl Helpers {
             environment,
             root: source.root.to_owned(),
             background: settings.background.clone(),
+            is_asking: Arc::default(),
         }
+    }
+
+    /// Whether a helper's answer is waited for.
+    #[must_use]
+    pub fn is_asking(&self) -> bool {
+        self.is_asking.load(Ordering::Relaxed)
+    }
+
+    fn asking(&self) -> Asking<'_> {
+        self.is_asking.store(true, Ordering::Relaxed);
+        Asking(&self.is_asking)
     }
 
     /// Asks the helpers, then the askpass program. Dropping the future ends what they run. `step` is the answer before,
@@ -271,6 +296,7 @@ impl Helpers {
         request: &Request,
         step: Option<&Credential>,
     ) -> Result<Credential, NoCredential> {
+        let _asking = self.asking();
         let is_configured = self.has_helper() || self.has_askpass();
         let nothing = || {
             NoCredential(
@@ -317,6 +343,7 @@ impl Helpers {
     /// Tells the helpers that a credential was refused, so that they forget it before they are asked again.
     pub async fn reject(&self, request: &Request, credential: &Credential) {
         if self.is_of_interest(credential) {
+            let _asking = self.asking();
             self.tell("reject", credential.verdict(request)).await;
         }
     }
@@ -411,6 +438,22 @@ mod tests {
             http: SharedClient::default(),
         };
         Helpers::new(&source, &settings)
+    }
+
+    #[tokio::test]
+    async fn it_is_seen_whether_a_helper_is_waited_for() {
+        let helpers = helpers(
+            &[("credential.helper", "!exec sleep 600; :")],
+            Environment::default(),
+        );
+        let clone = helpers.clone();
+        assert!(!helpers.is_asking());
+        let request = request();
+        let mut asking = Box::pin(clone.fill(&request, None));
+        assert!(futures_util::poll!(&mut asking).is_pending());
+        assert!(helpers.is_asking());
+        drop(asking);
+        assert!(!helpers.is_asking());
     }
 
     #[test]

@@ -22,11 +22,12 @@ use std::time::Duration;
 
 use crate::oid::Oid;
 
-pub use git::is_lost_race;
+pub use git::{is_lost_race, is_silent};
 pub(crate) use http::of_status;
 pub use kind::Kind;
 pub use redaction::redact;
 pub(crate) use redaction::redact_url;
+pub(crate) use ssh::{LOCAL_HINT as SSH_LOCAL_HINT, UNKNOWN_HINT as SSH_UNKNOWN_HINT};
 pub use ssh::{ShellComplaint, complaint_of_shell, is_question};
 pub use tls::TlsFault;
 
@@ -115,8 +116,22 @@ impl Failure {
         if said.is_empty() {
             Self::new(kind, format!("the connection ended {context}"))
         } else {
-            Self::new(kind, format!("{said} (the connection ended {context})"))
+            Self::new(kind, format!("{said} (the connection ended {context})")).with_hint_of_ssh(&said)
         }
+    }
+
+    /// The program that connects ended before the server said anything, and did not say why: nothing tells whether the
+    /// network, the server or the program itself is the cause.
+    #[must_use]
+    pub fn from_silent_end(context: &str, stderr: &str) -> Self {
+        let said = words::plain(stderr);
+        let end = format!("the program that connects ended {context}, and did not say why");
+        let message = if said.is_empty() {
+            end
+        } else {
+            format!("{said} ({end})")
+        };
+        Self::new(Kind::Unknown, message)
     }
 
     /// The program that connects asks a question, which nobody is there to answer.
@@ -127,6 +142,7 @@ impl Failure {
             git::kind_of_end(&said),
             format!("{said} (it asks, and nobody is there to answer)"),
         )
+        .with_hint_of_ssh(&said)
     }
 
     /// The server gave up in the middle of the protocol, in these words.
@@ -148,7 +164,13 @@ impl Failure {
         if said.is_empty() {
             Self::new(kind, format!("{command} failed and did not say why"))
         } else {
-            Self::new(kind, format!("{command} failed: {said}"))
+            let failure = Self::new(kind, format!("{command} failed: {said}")).with_hint_of_ssh(&said);
+            let is_by_ssh = said.to_ascii_lowercase().contains(git::UNREAD);
+            match kind {
+                Kind::Local if is_by_ssh => failure.or_hint(ssh::LOCAL_HINT),
+                Kind::Unknown if is_by_ssh => failure.or_hint(ssh::UNKNOWN_HINT),
+                _ => failure,
+            }
         }
     }
 
@@ -178,8 +200,8 @@ impl Failure {
     /// Adds to what was said.
     #[must_use]
     pub fn and(self, words: &str) -> Self {
-        let message = redact(&format!("{}; {words}", self.message)).into_owned();
-        Self { message, ..self }
+        let message = format!("{}; {words}", self.message);
+        self.reworded(&message)
     }
 
     /// The server asked us, in seconds, to wait at least this long.
@@ -196,6 +218,27 @@ impl Failure {
     pub const fn with_hint(mut self, hint: &'static str) -> Self {
         self.hint = Some(hint);
         self
+    }
+
+    /// The same, where nothing was said about it before.
+    #[must_use]
+    pub(crate) fn or_hint(mut self, hint: &'static str) -> Self {
+        self.hint.get_or_insert(hint);
+        self
+    }
+
+    fn with_hint_of_ssh(self, said: &str) -> Self {
+        match ssh::hint_of(said, self.kind) {
+            Some(hint) => self.with_hint(hint),
+            None => self,
+        }
+    }
+
+    /// The same failure in other words.
+    #[must_use]
+    pub(crate) fn reworded(self, message: &str) -> Self {
+        let message = redact(message.trim()).into_owned();
+        Self { message, ..self }
     }
 
     /// One line that tells the operator what to do.

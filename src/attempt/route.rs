@@ -14,6 +14,8 @@ use crate::options::{Timeouts, TransportChoice};
 use crate::transport::{self, CliTransport, Session, Settings, Source, Transport};
 use crate::url::Remote;
 
+const HELPER_HINT: &str = "The credential helper (credential.helper) or askpass program did not answer: run `git credential fill` by hand, as the service's user and with its environment. A helper that waits for a person (a browser, a keyring, a terminal) is none for a service; one that is only slow needs a larger connectTimeoutMs.";
+
 /// Where the pushes go and how. Its `Debug` leaves the remote out: as a URL it may hold a secret.
 #[derive(Clone)]
 pub struct Route {
@@ -99,11 +101,18 @@ impl fmt::Debug for Way {
 
 impl Way {
     pub(super) async fn connect(&self, limit: Option<Duration>) -> Result<Box<dyn Session>, Failure> {
-        match limit {
-            None => self.transport.connect().await,
-            Some(limit) => timeout(limit, self.transport.connect())
-                .await
-                .unwrap_or_else(|_| Err(Failure::timed_out("the remote did not answer", limit))),
+        let mut connecting = self.transport.connect();
+        let Some(limit) = limit else {
+            return connecting.await;
+        };
+        match timeout(limit, &mut connecting).await {
+            Ok(connected) => connected,
+            Err(_) if self.transport.waits_for_helper() => Err(Failure::timed_out(
+                "git's credential helper did not answer",
+                limit,
+            )
+            .with_hint(HELPER_HINT)),
+            Err(_) => Err(Failure::timed_out("the remote did not answer", limit)),
         }
     }
 }
@@ -147,6 +156,52 @@ impl Route {
             common_dir: &self.common_dir,
             refname: &target.refname,
             config,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::future::{BoxFuture, pending};
+    use std::path::Path;
+
+    /// A transport that never connects.
+    struct Hanging {
+        waits_for_helper: bool,
+    }
+
+    impl Transport for Hanging {
+        fn name(&self) -> &'static str {
+            "hanging"
+        }
+
+        fn waits_for_helper(&self) -> bool {
+            self.waits_for_helper
+        }
+
+        fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
+            Box::pin(pending())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_credential_helper_that_hangs_is_not_taken_for_the_remote() {
+        let here = Path::new("/nonexistent");
+        let environment = Environment::default().with("GIT_CONFIG_NOSYSTEM", "1");
+        for (waits_for_helper, who) in [(true, "credential helper"), (false, "the remote")] {
+            let config = Config::load(&environment, here, here).expect("nothing to read");
+            let way = Way {
+                remote: Remote::resolve(&config, "https://h.example/r.git", here).expect("a URL"),
+                transport: Box::new(Hanging { waits_for_helper }),
+                config,
+            };
+            let connected = way.connect(Some(Duration::from_secs(15))).await;
+            let failure = connected.err().expect("it never connects");
+            assert_eq!(failure.kind(), Kind::Timeout, "{failure}");
+            assert!(failure.message().contains(who), "{failure}");
+            let is_hinted = failure.hint().contains("credential.helper");
+            assert_eq!(is_hinted, waits_for_helper, "{failure}");
         }
     }
 }

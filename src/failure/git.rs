@@ -167,7 +167,7 @@ const SERVING: &Words = &[
 ];
 
 /// How git ends every failure over ssh, whatever ssh has said.
-const UNREAD: &str = "could not read from remote repository";
+pub(super) const UNREAD: &str = "could not read from remote repository";
 
 /// What git says in the end of nearly every failure to talk to a remote.
 const LAST_RESORT: &Words = &[
@@ -200,9 +200,9 @@ pub(super) fn kind_of_end(said: &str) -> Kind {
 }
 
 /// Whether nothing was said that could have a meaning.
-fn is_silent(said: &str) -> bool {
-    let mut lines = said.lines().filter(|line| !ssh::is_noise(line));
-    lines.all(|line| line.to_ascii_lowercase().contains(UNREAD))
+#[must_use]
+pub fn is_silent(said: &str) -> bool {
+    said.lines().all(ssh::is_noise)
 }
 
 /// The kind of a failed git command, by what it said.
@@ -214,7 +214,6 @@ pub(super) fn kind_of_command(said: &str) -> Option<Kind> {
         .or_else(|| super::http::kind_in(said))
         .or_else(|| kind_of_hangup(said))
         .or_else(|| words::find(LAST_RESORT, said))
-        .or_else(|| (!said.is_empty() && is_silent(said)).then_some(Kind::Network))
 }
 
 /// Whether it is the git of this machine that its loader cannot start: the server's is `git-receive-pack`.

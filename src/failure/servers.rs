@@ -1,5 +1,5 @@
-//! What GitHub, GitLab, Gitea with Forgejo, Bitbucket, Azure DevOps, Gerrit and gitolite say when they refuse a push. None of
-//! them translates it.
+//! What GitHub, GitLab, Gitea with Forgejo, Bitbucket, Azure DevOps, AWS `CodeCommit`, Gerrit and gitolite say when they refuse
+//! a push. None of them translates it.
 //!
 //! The same sentence comes on the standard error of ssh, as the page of an HTTP status, or beside a report that says
 //! no more than "hook declined". So it is looked for in all of them, before any word that belongs to one way alone.
@@ -23,7 +23,29 @@ const SERVERS: &Words = &[
     ("temporarily unavailable", Kind::RemoteError),
     ("read-only gitlab instance", Kind::RemoteError),
     ("locked for migration", Kind::RemoteError),
-    ("unable to handle this request due to load", Kind::RemoteError),
+    ("unable to handle this request", Kind::RemoteError),
+    ("gitaly is not available", Kind::RemoteError),
+    ("gitaly, is not available", Kind::RemoteError),
+    ("repository is currently in read-only mode", Kind::RemoteError),
+    ("this cache server is read-only", Kind::RemoteError),
+    ("problem with this repository on disk", Kind::RemoteError),
+    (
+        "external authentication server failed to respond",
+        Kind::RemoteError,
+    ),
+    ("github enterprise license has expired", Kind::RemoteError),
+    // Azure DevOps: a request that was cancelled for using too much, no answer from its database, its own error.
+    ("tf400733:", Kind::RemoteError),
+    ("exceeding usage of resource", Kind::RemoteError),
+    ("tf246017:", Kind::RemoteError),
+    ("tf246018:", Kind::RemoteError),
+    ("tf400898:", Kind::RemoteError),
+    // AWS CodeCommit. The last of the keys' words hold those for a refusal of the account.
+    ("encryptionkeydisabled", Kind::RemoteError),
+    ("encryptionkeynotfound", Kind::RemoteError),
+    ("encryptionkeyunavailable", Kind::RemoteError),
+    ("encryptionintegritychecksfailed", Kind::RemoteError),
+    ("encryptionkeyaccessdenied", Kind::RemoteError),
     ("internal server error", Kind::RemoteError),
     ("internal api unreachable", Kind::RemoteError),
     ("internal api error", Kind::RemoteError),
@@ -57,6 +79,40 @@ const SERVERS: &Words = &[
     ("receive-pack not permitted", Kind::Auth),
     ("tf401027:", Kind::Auth),
     ("tf400813:", Kind::Auth),
+    ("tf30063:", Kind::Auth),
+    ("accessdenied", Kind::Auth),
+    ("user not authorized", Kind::Auth),
+    ("not permitted to write to this repository", Kind::Auth),
+    // GitHub.
+    ("ip allow list", Kind::Auth),
+    ("using an rsa key with sha-1", Kind::Auth),
+    ("using a dsa key", Kind::Auth),
+    ("unknown public ssh key", Kind::Auth),
+    ("doing an ssh key audit", Kind::Auth),
+    ("blocked access to ssh keys", Kind::Auth),
+    ("error parsing your ssh key", Kind::Auth),
+    ("this ssh certificate", Kind::Auth),
+    ("the ssh certificate used", Kind::Auth),
+    ("ssh certificate authentication", Kind::Auth),
+    ("you must verify your email address", Kind::Auth),
+    ("weak credentials. please", Kind::Auth),
+    ("clone tokens are read-only", Kind::Auth),
+    ("token in this link has expired", Kind::Auth),
+    ("invalid signed token", Kind::Auth),
+    ("anonymous access denied", Kind::Auth),
+    ("no anonymous write access", Kind::Auth),
+    ("write to gist denied", Kind::Auth),
+    ("set up two-factor authentication", Kind::Auth),
+    ("conditional access policies", Kind::Auth),
+    ("forbidden from accessing this repository", Kind::Auth),
+    ("integration was suspended", Kind::Auth),
+    // GitLab.
+    ("your password expired", Kind::Auth),
+    ("otp verification is required", Kind::Auth),
+    ("account has been deactivated", Kind::Auth),
+    ("account is pending approval", Kind::Auth),
+    ("must accept the terms of service", Kind::Auth),
+    ("primary email address is not confirmed", Kind::Auth),
     // A rule of the branch or of the content.
     ("gh001:", Kind::Rejected),
     ("gh006:", Kind::Rejected),
@@ -66,6 +122,9 @@ const SERVERS: &Words = &[
     ("is protected from ", Kind::Rejected),
     ("only be modified through pull requests", Kind::Rejected),
     ("prohibited by gerrit", Kind::Rejected),
+    (": push not permitted", Kind::Rejected),
+    ("push to restricted branch", Kind::Rejected),
+    ("permission denied to update branch", Kind::Rejected),
     ("contributor agreement", Kind::Rejected),
     ("tf402455:", Kind::Rejected),
     ("vs403654:", Kind::Rejected),
@@ -75,6 +134,13 @@ const SERVERS: &Words = &[
     ("an archived project", Kind::Rejected),
     (" is archived", Kind::Rejected),
     ("mirror repository", Kind::Rejected),
+    ("this repository has been disabled", Kind::Rejected),
+    ("your repository is disabled", Kind::Rejected),
+    ("ask the owner to check their account", Kind::Rejected),
+    ("repository access blocked", Kind::Rejected),
+    ("due to dmca takedown", Kind::Rejected),
+    ("blocked in your country", Kind::Rejected),
+    ("unauthenticated git protocol", Kind::Rejected),
     // A limit of size or quota.
     ("file size limit", Kind::Rejected),
     ("blobs which exceed the ", Kind::Rejected),
@@ -100,6 +166,9 @@ const SERVERS: &Words = &[
     ),
     ("this project does not exist yet", Kind::RemoteError),
     ("cannot find repository", Kind::RemoteError),
+    ("repositorydoesnotexist", Kind::RemoteError),
+    ("project not found", Kind::RemoteError),
+    ("tf200016:", Kind::RemoteError),
     ("does not exist or you do", Kind::RemoteError),
     ("does not exist, or you do", Kind::RemoteError),
     ("unknown git/gitolite command", Kind::RemoteError),
@@ -116,7 +185,27 @@ const MOVED: &Words = &[
 
 /// The kind of a refusal in a server's own words.
 pub(super) fn kind_of(said: &str) -> Option<Kind> {
-    kind_of_gitolite(said).or_else(|| words::find(SERVERS, said))
+    kind_of_gitolite(said)
+        .or_else(|| words::find(SERVERS, said))
+        .or_else(|| said.lines().find_map(kind_of_line))
+}
+
+/// Words that mean this only where they are all of a line: a hook may say them of anything else.
+fn kind_of_line(line: &str) -> Option<Kind> {
+    let line = line
+        .strip_prefix("remote:")
+        .unwrap_or(line)
+        .trim()
+        .to_ascii_lowercase();
+    match line.trim_end_matches('.') {
+        // Bitbucket.
+        "unauthorized" | "forbidden" => Some(Kind::Auth),
+        // Gerrit's `fatal: project <name> not found`.
+        line if line.starts_with("fatal: project ") && line.ends_with(" not found") => {
+            Some(Kind::RemoteError)
+        }
+        _ => None,
+    }
 }
 
 /// gitolite's `<access> <ref> <repository> <user> DENIED by <rule>`. The ref is `any` where the account may not write to the

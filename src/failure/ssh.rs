@@ -25,6 +25,7 @@ const LOCAL: &Words = &[
     ("bad match condition", Kind::Local),
     ("percent_expand", Kind::Local),
     ("percent_dollar_expand", Kind::Local),
+    ("tilde_expand", Kind::Local),
     ("unknown option -- ", Kind::Local),
     ("plink: unknown option", Kind::Local),
     ("illegal option -- ", Kind::Local),
@@ -58,13 +59,13 @@ const SSH: &Words = &[
     ("permission denied, please try again", Kind::Auth),
     ("too many authentication failures", Kind::Auth),
     ("authentication failed", Kind::Auth),
+    // Launchpad.
+    ("authorization failed", Kind::Auth),
     ("no supported authentication methods", Kind::Auth),
     ("server refused our key", Kind::Auth),
     ("unable to use key file", Kind::Auth),
-    ("load private key", Kind::Auth),
     ("cannot answer interactive prompts", Kind::Auth),
     ("no auth methods could be used", Kind::Auth),
-    ("failed loading keyfile", Kind::Auth),
     // What dbclient says of a key in a format that it does not read.
     ("exited: string too long", Kind::Auth),
     // They ask, which nobody answers.
@@ -79,11 +80,14 @@ const SSH: &Words = &[
     ("operation timed out", Kind::Timeout),
     ("keepalive timeout", Kind::Timeout),
     ("idle timeout", Kind::Timeout),
+    ("timeout waiting for handshake", Kind::Timeout),
+    ("timeout before auth", Kind::Timeout),
     // What OpenSSH's ServerAliveInterval leads to.
     (" not responding", Kind::Timeout),
     ("connection refused", Kind::Network),
     ("could not resolve host", Kind::Network),
     ("error resolving ", Kind::Network),
+    ("host does not exist", Kind::Network),
     ("name or service not known", Kind::Network),
     ("temporary failure in name resolution", Kind::Network),
     ("no route to host", Kind::Network),
@@ -109,11 +113,12 @@ const SSH: &Words = &[
     ("ssh: connect to host ", Kind::Network),
     ("received disconnect from ", Kind::Network),
     ("unable to negotiate with ", Kind::RemoteError),
-    ("couldn't agree a key exchange algorithm", Kind::RemoteError),
+    ("couldn't agree a ", Kind::RemoteError),
     ("no matching algo ", Kind::RemoteError),
     ("exec request failed on channel", Kind::RemoteError),
     ("session open refused by peer", Kind::RemoteError),
     ("allows sftp connections only", Kind::RemoteError),
+    ("interactive git shell is not enabled", Kind::RemoteError),
     (
         "unprivileged users are not permitted to log in",
         Kind::RemoteError,
@@ -131,7 +136,56 @@ const SSH: &Words = &[
     ),
     ("unrecognized command", Kind::RemoteError),
     (": syntax error", Kind::RemoteError),
+    // plink and dbclient, of a key that they then did without: whatever else was said tells more.
+    ("load private key", Kind::Local),
+    ("configured key file not available", Kind::Local),
+    ("failed loading keyfile", Kind::Local),
 ];
+
+/// What to do about a failure of this machine's ssh.
+pub(crate) const LOCAL_HINT: &str = "ssh failed on this machine, before it reached the server: read its message, then check the ssh program, its configuration and options (ssh_config, GIT_SSH_COMMAND, core.sshCommand), and the user that the service runs as.";
+
+/// What to do where neither ssh nor the server behind it said anything that is known.
+pub(crate) const UNKNOWN_HINT: &str = "ssh, or the server behind it, said nothing that is known here: read the message, and run the same ssh command by hand, as the service's user and with its environment.";
+
+const KEY_HINT: &str = "ssh could not use a private key on this side, as its message says: check that the key file is mounted where ssh looks for it, that the service's user owns it with mode 0600 or 0400, that it is whole and in a format that this ssh program reads, and that it needs no passphrase. A key in an agent: check that the agent may sign with it without asking.";
+
+const ALGORITHM_HINT: &str = "ssh and the server have no algorithm in common: update the older side, or allow by HostKeyAlgorithms, KexAlgorithms, Ciphers, MACs or PubkeyAcceptedAlgorithms in ssh_config what the message says that the server offers.";
+
+/// What to do, where the words tell more of it than the kind does.
+const HINTS: &[(&str, &[Kind], &str)] = &[
+    ("no mutual signature", &[Kind::Auth], ALGORITHM_HINT),
+    ("unable to negotiate with ", NEGOTIATION, ALGORITHM_HINT),
+    ("couldn't agree a ", NEGOTIATION, ALGORITHM_HINT),
+    ("no matching algo ", NEGOTIATION, ALGORITHM_HINT),
+    // OpenSSH, of the file's permissions and format, its absence, and the agent.
+    ("load key \"", KEY, KEY_HINT),
+    ("unprotected private key file", KEY, KEY_HINT),
+    (" not accessible: ", KEY, KEY_HINT),
+    ("no such identity: ", KEY, KEY_HINT),
+    ("agent refused operation", KEY, KEY_HINT),
+    ("signing failed for ", KEY, KEY_HINT),
+    ("enter passphrase", KEY, KEY_HINT),
+    ("passphrase for key", KEY, KEY_HINT),
+    // plink.
+    ("unable to use key file", KEY, KEY_HINT),
+    ("load private key", KEY, KEY_HINT),
+    ("configured key file not available", KEY, KEY_HINT),
+    // dbclient.
+    ("failed loading keyfile", KEY, KEY_HINT),
+    ("exited: string too long", KEY, KEY_HINT),
+];
+const NEGOTIATION: &[Kind] = &[Kind::HostKey, Kind::RemoteError];
+const KEY: &[Kind] = &[Kind::Auth, Kind::Local];
+
+/// What to do about a failure of this kind with these words, where that is more than follows from the kind.
+pub(super) fn hint_of(said: &str, kind: Kind) -> Option<&'static str> {
+    let said = said.to_ascii_lowercase();
+    HINTS
+        .iter()
+        .find(|(words, kinds, _)| kinds.contains(&kind) && said.contains(words))
+        .map(|&(_, _, hint)| hint)
+}
 
 /// The names under which shells complain that nobody has given another.
 const SHELLS: [&str; 7] = ["sh", "bash", "dash", "ash", "ksh", "zsh", "busybox"];

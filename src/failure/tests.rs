@@ -55,6 +55,32 @@ const SERVERS: &[(&str, Kind)] = &[
         "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
         Kind::RemoteError,
     ),
+    (
+        "ERROR: The repository owner has an IP allow list enabled, and 192.0.2.1 is not permitted to access this repository.",
+        Kind::Auth,
+    ),
+    (
+        "ERROR: You're using an RSA key with SHA-1, which is no longer allowed.\nPlease use a newer client or a different key type.",
+        Kind::Auth,
+    ),
+    ("This SSH certificate has expired.", Kind::Auth),
+    (
+        "Personal access tokens (classic) are forbidden from accessing this repository.",
+        Kind::Auth,
+    ),
+    (
+        "ERROR: Access to this repository has been disabled by GitHub staff.\nIf you are the repository owner, you can contact support",
+        Kind::Rejected,
+    ),
+    (
+        "Repository 'org/data' is disabled.\nPlease ask the owner to check their account.",
+        Kind::Rejected,
+    ),
+    ("Repository unavailable due to DMCA takedown.", Kind::Rejected),
+    (
+        "This repository is currently in read-only mode.",
+        Kind::RemoteError,
+    ),
     ("Internal Server Error", Kind::RemoteError),
     ("fatal error in commit_refs", Kind::RemoteError),
     (
@@ -131,6 +157,26 @@ const SERVERS: &[(&str, Kind)] = &[
         Kind::RemoteError,
     ),
     (
+        "GitLab is currently unable to handle this request. Please try again later.",
+        Kind::RemoteError,
+    ),
+    (
+        "ERROR: The git server, Gitaly, is not available at this time. Please contact your administrator.",
+        Kind::RemoteError,
+    ),
+    (
+        "ERROR: Your password expired. Please access GitLab from a web browser to update your password.",
+        Kind::Auth,
+    ),
+    (
+        "ERROR: OTP verification is required to access the repository.\n\n   Use: ssh git@gitlab.com 2fa_verify",
+        Kind::Auth,
+    ),
+    (
+        "Your account has been deactivated by your administrator.",
+        Kind::Auth,
+    ),
+    (
         "GitLab: Push operation timed out\n\nTiming information for debugging purposes:",
         Kind::Timeout,
     ),
@@ -189,7 +235,45 @@ const SERVERS: &[(&str, Kind)] = &[
         "TF402455: Pushes to this branch are not permitted; you must use a pull request to update this branch.",
         Kind::Rejected,
     ),
+    ("fatal: project data: push not permitted", Kind::Rejected),
+    ("fatal: project data not found", Kind::RemoteError),
+    ("Project not found", Kind::RemoteError),
+    (
+        "TF400733: The request has been canceled: Request was blocked due to exceeding usage of resource 'Concurrency' in namespace 'User.'",
+        Kind::RemoteError,
+    ),
+    (
+        "TF30063: You are not authorized to access https://dev.azure.com/org.",
+        Kind::Auth,
+    ),
+    // AWS CodeCommit.
+    (
+        "RepositoryDoesNotExistException: data does not exist",
+        Kind::RemoteError,
+    ),
+    (
+        "EncryptionKeyDisabledException: encryption key is disabled",
+        Kind::RemoteError,
+    ),
+    (
+        "EncryptionKeyAccessDeniedException: an encryption key could not be accessed",
+        Kind::RemoteError,
+    ),
+    (
+        "AccessDeniedException: User: arn:aws:iam::1:user/pod cannot push",
+        Kind::Auth,
+    ),
     // Bitbucket, in the cloud and in a data centre.
+    ("Unauthorized", Kind::Auth),
+    (
+        "You are not permitted to write to this repository.\nAn access key with write access is needed.",
+        Kind::Auth,
+    ),
+    (
+        "Push to restricted branch 'main' is not permitted.",
+        Kind::Rejected,
+    ),
+    ("Permission denied to update branch main.", Kind::Rejected),
     (
         "repository is in read only mode (over 2 GB size limit).\n\nLearn how to reduce your repository size",
         Kind::Rejected,
@@ -359,6 +443,12 @@ fn gits_reasons_for_a_ref_are_told_apart() {
         ),
         ("pre-receive hook declined", "", Kind::Rejected),
         ("hook declined", "no such ticket", Kind::Rejected),
+        // The words of a server are those of a hook where they are not all of the line.
+        (
+            "hook declined",
+            "the author is unauthorized\nproject key ABC not found",
+            Kind::Rejected,
+        ),
         ("protected branch hook declined", "", Kind::Rejected),
         (
             "push declined due to repository rule violations",
@@ -430,6 +520,11 @@ fn what_ssh_and_the_shell_behind_it_say_is_told_apart() {
         (UNPROTECTED_KEY, Kind::Auth),
         (TOO_MANY_KEYS, Kind::Auth),
         ("This account is currently not available.\n", Kind::Auth),
+        ("fatal: Authorization failed.\n", Kind::Auth),
+        (
+            "fatal: Interactive git shell is not enabled.\nhint: ~/git-shell-commands should exist",
+            Kind::RemoteError,
+        ),
         (
             "bash: line 1: git-receive-pack: command not found\n",
             Kind::RemoteError,
@@ -658,6 +753,15 @@ fn what_plink_and_dbclient_say_is_told_apart() {
             "Unable to use key file \"/nonexistent\" (unable to open file)\nFATAL ERROR: No supported authentication methods available (server sent: publickey)",
             Kind::Auth,
         ),
+        (
+            "Unable to load private key file \"/k.ppk\" (unable to open file)\nFATAL ERROR: Configured key file not available",
+            Kind::Local,
+        ),
+        ("FATAL ERROR: Host does not exist", Kind::Network),
+        (
+            "FATAL ERROR: Couldn't agree a client-to-server cipher (available: 3des-cbc)",
+            Kind::RemoteError,
+        ),
         ("Server refused our key\nFATAL ERROR: ...", Kind::Auth),
         (
             "FATAL ERROR: Cannot answer interactive prompts in batch mode",
@@ -700,6 +804,19 @@ fn what_plink_and_dbclient_say_is_told_apart() {
         (
             "dbclient: Connection to root@h.invalid:22 exited: Connect failed: Error resolving 'h.invalid' port '22'. Name or service not known",
             Kind::Network,
+        ),
+        ("dbclient: Exited: Failed loading keyfile /k", Kind::Local),
+        (
+            "Failed loading keyfile '/k'\ndbclient: Connection to root@h:22 exited: Connect failed: Connection refused",
+            Kind::Network,
+        ),
+        (
+            "Failed loading keyfile '/k'\ndbclient: Connection to root@h:22 exited: No auth methods could be used.",
+            Kind::Auth,
+        ),
+        (
+            "dbclient: Connection to git@h:22 exited: Timeout waiting for handshake",
+            Kind::Timeout,
         ),
         (
             "dbclient: Connection to git@h:22 exited: Remote closed the connection",
@@ -754,9 +871,77 @@ fn an_end_without_words_is_the_network_s_and_one_with_unknown_words_is_not() {
     ] {
         let failure = Failure::from_hangup("early", said);
         assert_eq!(failure.kind(), kind, "{failure}");
+        // git starts ssh for itself, and says so much of its end.
+        let kind = if is_silent(said) { Kind::Unknown } else { kind };
         let through_git = format!("{said}\nfatal: Could not read from remote repository.");
         let failure = Failure::from_git("git push", &through_git);
         assert_eq!(failure.kind(), kind, "{failure}");
+        let is_hinted = failure.hint() == SSH_UNKNOWN_HINT;
+        assert_eq!(is_hinted, kind == Kind::Unknown, "{failure}");
+    }
+}
+
+#[test]
+fn an_ssh_program_that_ends_in_silence_tells_nothing_of_the_network() {
+    for said in [
+        "",
+        "Warning: Permanently added 'h' (ED25519) to the list of known hosts.\r\n",
+    ] {
+        let failure = Failure::from_silent_end("early", said);
+        assert_eq!(failure.kind(), Kind::Unknown, "{failure}");
+        assert!(failure.message().contains(said.trim()), "{failure}");
+    }
+}
+
+#[test]
+fn a_key_that_ssh_cannot_use_and_algorithms_that_nobody_shares_have_hints_of_their_own() {
+    let denied = "git@h: Permission denied (publickey).";
+    for (said, kind, hint) in [
+        (UNPROTECTED_KEY.to_owned(), Kind::Auth, "0600"),
+        (NO_KEY_FILE.to_owned(), Kind::Auth, "key file"),
+        (format!("Load key \"/k\": invalid format\n{denied}"), Kind::Auth, "format"),
+        (format!("Load key \"/k\": error in libcrypto\n{denied}"), Kind::Auth, "format"),
+        (
+            format!("sign_and_send_pubkey: signing failed for ED25519 \"/k\" from agent: agent refused operation\n{denied}"),
+            Kind::Auth,
+            "agent",
+        ),
+        (
+            "Unable to use key file \"/k\" (unable to open file)\nFATAL ERROR: No supported authentication methods available (server sent: publickey)".to_owned(),
+            Kind::Auth,
+            "key file",
+        ),
+        ("Failed loading keyfile '/k'".to_owned(), Kind::Local, "key file"),
+        ("FATAL ERROR: Configured key file not available".to_owned(), Kind::Local, "key file"),
+        (OLD_HOST_KEY_TYPE.to_owned(), Kind::HostKey, "HostKeyAlgorithms"),
+        (OLD_KEY_EXCHANGE.to_owned(), Kind::RemoteError, "KexAlgorithms"),
+        (
+            "Unable to negotiate with h port 22: no matching MAC found. Their offer: hmac-md5".to_owned(),
+            Kind::RemoteError,
+            "MACs",
+        ),
+        (
+            format!("sign_and_send_pubkey: no mutual signature supported\n{denied}"),
+            Kind::Auth,
+            "PubkeyAcceptedAlgorithms",
+        ),
+    ] {
+        let through_git = format!("{said}\nfatal: Could not read from remote repository.");
+        for failure in [
+            Failure::from_hangup("early", &said),
+            Failure::from_git("git push", &through_git),
+        ] {
+            assert_eq!(failure.kind(), kind, "{failure}");
+            assert!(failure.hint().contains(hint), "{failure}: {}", failure.hint());
+        }
+    }
+    for said in [
+        denied,
+        CHANGED_HOST_KEY,
+        "ssh: connect to host h port 22: Connection refused",
+    ] {
+        let failure = Failure::from_hangup("early", said);
+        assert_eq!(failure.hint(), failure.kind().hint(), "{failure}");
     }
 }
 

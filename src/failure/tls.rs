@@ -24,6 +24,8 @@ pub enum TlsFault {
     WrongPurpose,
     /// The certificate's version, key or signature is unknown to rustls.
     UnsupportedCertificate,
+    /// The key is another one than `http.pinnedPubkey` names.
+    WrongPin,
     /// The certificate was refused, and nothing tells why.
     NotAccepted,
     /// No version, cipher or kind of key is common to both sides.
@@ -44,6 +46,7 @@ pub enum TlsFault {
 
 /// Words of the TLS libraries behind curl, in lower case, most telling first.
 const WORDS: &[(&str, TlsFault)] = &[
+    ("does not match pinned public key", TlsFault::WrongPin),
     // Alerts are about our own certificate, in the words that are otherwise about the server's.
     ("alert certificate", TlsFault::ClientRefused),
     ("alert bad certificate", TlsFault::ClientRefused),
@@ -185,6 +188,7 @@ impl TlsFault {
             Self::UnsupportedCertificate => {
                 "the server's certificate, or its authority's, is of a version or has a key that the native TLS does not know"
             }
+            Self::WrongPin => "the server's public key is not the one of http.pinnedPubkey",
             Self::NotAccepted => "the server's certificate was not accepted",
             Self::NothingInCommon => {
                 "the server offers no version, cipher or kind of key that the native TLS knows"
@@ -232,6 +236,9 @@ impl TlsFault {
             }
             Self::UnsupportedCertificate => {
                 "The native TLS does not know this kind of certificate: have the server's issued with a key of RSA 2048, P-256 or P-384 in version 3."
+            }
+            Self::WrongPin => {
+                "The server's public key is not the one that http.pinnedPubkey names: verify the server's new key with its operator, then update the pin."
             }
             Self::NotAccepted => {
                 "The server's certificate was not accepted: look at its name, its dates and its authority with `openssl s_client -showcerts`; http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE names the trusted authorities."
@@ -363,6 +370,10 @@ mod tests {
         (
             "OpenSSL SSL_connect: SSL_ERROR_SYSCALL in connection to h:443",
             None,
+        ),
+        (
+            "SSL: public key does not match pinned public key",
+            Some(TlsFault::WrongPin),
         ),
         ("Could not resolve host: h", None),
         (

@@ -59,7 +59,8 @@ impl Choice {
                 format!(
                     "the native transport cannot do what git push would do here: {need}; use the option transport: 'auto' or 'git'"
                 ),
-            )),
+            )
+            .with_hint("The native transport cannot push here as git push would: set the option transport to 'auto' or 'git', or take away what the message names.")),
             (_, Some(reason)) => Ok(Self {
                 kind: ChoiceKind::Git,
                 reason,
@@ -274,6 +275,7 @@ mod tests {
                         .choose(TransportChoice::Native, given)
                         .expect_err("native cannot");
                     assert!(failure.message().contains(words), "{failure}");
+                    assert!(failure.hint().contains("'auto' or 'git'"), "{failure}");
                 }
             }
             let forced = self.choose(TransportChoice::Git, given).expect("chosen");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::activity::Overdue;
 use super::child::Child;
-use crate::failure::{Failure, Kind};
+use crate::failure::{self, Failure, Kind};
 use crate::send_pack::WireError;
 
 /// What is awaited, for the messages of failures.
@@ -43,6 +43,7 @@ pub(super) fn overdue(overdue: Overdue) -> Failure {
 
 /// Finds the cause behind an error of the wire: what the remote's process said, if it said anything.
 pub(super) async fn failure_of(error: WireError, child: Option<&mut Child>, context: &str) -> Failure {
+    let is_of_program = child.is_some() && context == ADVERTISING;
     let words = match child {
         Some(child) if matches!(error, WireError::Io(_) | WireError::UnexpectedEof { .. }) => {
             child.last_words().await
@@ -50,6 +51,9 @@ pub(super) async fn failure_of(error: WireError, child: Option<&mut Child>, cont
         _ => String::new(),
     };
     match error {
+        WireError::Io(_) | WireError::UnexpectedEof { .. } if is_of_program && failure::is_silent(&words) => {
+            Failure::from_silent_end(context, &words)
+        }
         WireError::Io(_) | WireError::UnexpectedEof { .. } if !words.is_empty() => {
             Failure::from_hangup(context, &words)
         }

@@ -73,6 +73,11 @@ pub trait Transport: Send + Sync {
         true
     }
 
+    /// Whether it waits for a credential helper of git's, and not for the remote.
+    fn waits_for_helper(&self) -> bool {
+        false
+    }
+
     /// Connects and reads what the remote advertises. Dropping the future leaves nothing behind.
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>>;
 }

@@ -106,6 +106,16 @@ async fn trusted_certificates_that_are_missing_are_named() {
 }
 
 #[tokio::test]
+async fn a_client_certificate_that_is_missing_is_named_and_hinted_at() {
+    let Some(mut place) = Place::new() else { return };
+    place.set("http.sslCert", "/nonexistent/client.pem");
+    let failure = place.push_badly(&place.apache.url("anonymous", "r.git")).await;
+    assert_eq!(failure.kind(), Kind::Local, "{failure}");
+    assert!(failure.message().contains("/nonexistent/client.pem"), "{failure}");
+    assert!(failure.hint().contains("http.sslCert"), "{failure}");
+}
+
+#[tokio::test]
 async fn a_setting_that_is_not_implemented_is_an_error_rather_than_ignored() {
     let Some(mut place) = Place::new() else { return };
     place.set("http.pinnedPubkey", "sha256//x");

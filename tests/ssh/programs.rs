@@ -1,6 +1,7 @@
 //! ssh programs that are not OpenSSH, and a server that is not git alone: what they say is put into the right kind.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -76,12 +77,90 @@ async fn dbclient_is_understood_and_its_question_is_not_waited_for() {
     let url = format!("ssh://{}@127.0.0.1/x.git", sshd.user);
     let dbclient = format!("{} -p {}", dbclient.display(), sshd.port);
     for (command, kind) in [
+        (format!("{dbclient} -p 1 -i /nonexistent"), Kind::Network),
         (dbclient.clone(), Kind::HostKey),
         (format!("{dbclient} -y"), Kind::Auth),
         (format!("{dbclient} -y -i /nonexistent"), Kind::Auth),
         (format!("{dbclient} -p 1"), Kind::Network),
     ] {
         assert_kind(&mut sandbox, &url, &command, "simple", kind).await;
+    }
+}
+
+#[tokio::test]
+async fn what_ssh_does_not_tell_is_unknown_and_what_it_tells_is_hinted_at() {
+    let Some((mut sandbox, sshd, url)) = server() else {
+        return;
+    };
+    let unusable = sandbox.path("unusable");
+    fs::write(&unusable, "no key\n").expect("writable");
+    fs::set_permissions(&unusable, fs::Permissions::from_mode(0o600)).expect("ours");
+    let openssh = |options: &str| {
+        let known = sandbox.path("known_hosts");
+        format!(
+            "ssh -F none -o StrictHostKeyChecking=no -o UserKnownHostsFile={} -o IdentityAgent=none -o IdentitiesOnly=yes {options}",
+            known.display()
+        )
+    };
+    let port = sshd.port;
+    let closed = format!("ssh://{}@127.0.0.1:1/x.git", sshd.user);
+    for (url, command, variant, kind, hint) in [
+        (
+            &url,
+            "true".to_owned(),
+            "ssh",
+            Kind::Unknown,
+            "the same ssh command by hand",
+        ),
+        (
+            &url,
+            "false".to_owned(),
+            "ssh",
+            Kind::Unknown,
+            "the same ssh command by hand",
+        ),
+        (
+            &url,
+            "echo no idea >&2; false".to_owned(),
+            "ssh",
+            Kind::Unknown,
+            "the same ssh command by hand",
+        ),
+        (
+            &url,
+            openssh(&format!("-i {}", unusable.display())),
+            "ssh",
+            Kind::Auth,
+            "key file",
+        ),
+        (
+            &url,
+            openssh("-i /nonexistent/key"),
+            "ssh",
+            Kind::Auth,
+            "key file",
+        ),
+        (
+            &url,
+            openssh("-o HostKeyAlgorithms=rsa-sha2-256"),
+            "ssh",
+            Kind::HostKey,
+            "HostKeyAlgorithms",
+        ),
+        (&closed, openssh(""), "ssh", Kind::Network, "could not be reached"),
+        (
+            &url,
+            openssh(&format!("-p {port}")),
+            "simple",
+            Kind::Local,
+            "GIT_SSH_VARIANT",
+        ),
+    ] {
+        sandbox.var("GIT_SSH_COMMAND", &command);
+        sandbox.var("GIT_SSH_VARIANT", variant);
+        let failure = sandbox.failure(url).await;
+        assert_eq!(failure.kind(), kind, "{command}: {failure}");
+        assert!(failure.hint().contains(hint), "{command}: {}", failure.hint());
     }
 }
 

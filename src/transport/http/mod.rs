@@ -197,6 +197,10 @@ impl Transport for HttpTransport {
         true
     }
 
+    fn waits_for_helper(&self) -> bool {
+        self.helpers.is_asking()
+    }
+
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
         Box::pin(async move {
             let activity = Activity::new();

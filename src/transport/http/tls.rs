@@ -97,6 +97,7 @@ impl TlsSettings {
                 let unreadable = |setting: &str, path: &Path, error: &dyn fmt::Display| {
                     let path = path.display();
                     Failure::new(Kind::Local, format!("{setting} {path} cannot be used: {error}"))
+                        .with_hint(TlsFault::ClientUnusable.hint())
                 };
                 let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&certificate.path)
                     .and_then(Iterator::collect)

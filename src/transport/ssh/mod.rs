@@ -23,13 +23,7 @@ use super::child::Child;
 use super::session::StreamSession;
 use super::{Session, Settings, Transport, program};
 use crate::config::{Config, Environment};
-use crate::failure::{self, Failure, Kind, ShellComplaint};
-
-/// What to do about a failure of this machine's ssh.
-const LOCAL_HINT: &str = "ssh failed on this machine, before it reached the server: read its message, then check the ssh program, its configuration and options (ssh_config, GIT_SSH_COMMAND, core.sshCommand), and the user that the service runs as.";
-
-/// What to do where ssh, or the server behind it, said something that is not known.
-const UNKNOWN_HINT: &str = "ssh, or the server behind it, said something that is not known here: read the message, and run the same ssh command by hand, as the service's user and with its environment.";
+use crate::failure::{self, Failure, Kind, SSH_LOCAL_HINT, SSH_UNKNOWN_HINT, ShellComplaint};
 
 /// Where to log in, and for what.
 #[derive(Debug, Clone, Copy)]
@@ -189,7 +183,7 @@ impl SshTransport {
             ""
         };
         let message = format!("{} could not be started: {error}{advice}", self.program);
-        Failure::new(Kind::Local, message).with_hint(LOCAL_HINT)
+        Failure::new(Kind::Local, message).with_hint(SSH_LOCAL_HINT)
     }
 
     /// The failure without what the user's command may hold, and told apart from one of this machine's shell.
@@ -207,17 +201,17 @@ impl SshTransport {
                 message = message.replace(&*words, &self.program.to_string());
                 complaint
             });
-        let kind = match complaint {
+        match complaint {
             Some(ShellComplaint::MissingProgram) => {
                 return self.could_not_start(&message, io::ErrorKind::NotFound);
             }
             Some(ShellComplaint::Other) => return self.could_not_start(&message, io::ErrorKind::Other),
-            None => failure.kind(),
-        };
-        let explained = Failure::new(kind, message);
-        match kind {
-            Kind::Local => explained.with_hint(LOCAL_HINT),
-            Kind::Unknown => explained.with_hint(UNKNOWN_HINT),
+            None => {}
+        }
+        let explained = failure.clone().reworded(&message);
+        match explained.kind() {
+            Kind::Local => explained.or_hint(SSH_LOCAL_HINT),
+            Kind::Unknown => explained.or_hint(SSH_UNKNOWN_HINT),
             _ => explained,
         }
     }

@@ -200,7 +200,9 @@ fn no_port(port: u16) -> Failure {
     let message = format!(
         "the ssh program takes no options, as far as git's rules can tell, so that port {port} cannot be asked for; if it is OpenSSH or takes its options, set GIT_SSH_VARIANT or ssh.variant to 'ssh'"
     );
-    Failure::new(Kind::Local, message)
+    Failure::new(Kind::Local, message).with_hint(
+        "Set GIT_SSH_VARIANT or ssh.variant to what the program of GIT_SSH, GIT_SSH_COMMAND or core.sshCommand is ('ssh', 'plink', 'tortoiseplink'), or leave the port out of the URL and give it in that program's own options.",
+    )
 }
 
 #[cfg(test)]
