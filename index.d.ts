@@ -74,7 +74,8 @@ export interface PushDaemonOptions {
   readonly debounceMs?: number | undefined;
 
   /**
-   * How long connecting to the remote may take in one attempt, in milliseconds; 0 for no limit.
+   * How long connecting may take in one attempt, until the remote has said what it has, login and credential helpers
+   * included, in milliseconds; 0 for no limit.
    *
    * @default 15000
    */
