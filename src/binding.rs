@@ -3,7 +3,7 @@
 //! A thin adapter: it checks what needs the repository while the caller can still be thrown at, starts the
 //! daemon's thread, and turns events, replies and the status into plain objects. `index.js` makes an
 //! `EventEmitter` of them. Nothing here blocks the JavaScript thread but opening the repository at the start
-//! and the bounded [exit](exit).
+//! and the bounded wait at the end.
 
 #![expect(clippy::needless_pass_by_value, reason = "napi hands values over")]
 
