@@ -1,7 +1,5 @@
 //! No password of a URL survives in a message, wherever in a text the URL stands.
 
-use std::borrow::Cow;
-
 use arbitrary::Unstructured;
 use git_push_daemon::failure::{Failure, Kind, redact};
 
@@ -22,7 +20,12 @@ pub fn check(input: &[u8]) {
     let once = redact(&text);
     assert_eq!(redact(&once), once, "{text:?} is redacted once for all");
     if !text.contains("://") {
-        assert!(matches!(once, Cow::Borrowed(same) if *same == *text));
+        // What git repeats of credential helpers is hidden too, by whole lines.
+        let hidden = |(before, after): (&str, &str)| before == after || after.contains("***");
+        assert!(
+            text.lines().zip(once.lines()).all(hidden),
+            "{text:?} is shown as {once:?}"
+        );
     }
 
     let mut choices = Unstructured::new(input);

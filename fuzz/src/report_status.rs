@@ -37,10 +37,15 @@ pub(super) fn read(arrival: Arrival, bytes: &[u8], sideband: bool) -> Result<Rep
     ))
 }
 
-/// Two readings of the same bytes agree. What is shown of something that is no packet depends on how much is there.
+/// Two readings of the same bytes agree. What is shown of something that is no packet depends on how much is there, and so does
+/// whether a server is seen to take its report back.
 pub(super) fn is_alike(one: &Result<Report, WireError>, other: &Result<Report, WireError>) {
     match (one, other) {
-        (Ok(one), Ok(other)) => assert_eq!(one, other),
+        (Ok(one), Ok(other)) => {
+            assert_eq!(&one.unpack, &other.unpack);
+            assert_eq!(&one.reference, &other.reference);
+            assert_eq!(&one.messages, &other.messages);
+        }
         (Err(WireError::Protocol(_)), Err(WireError::Protocol(_))) => {}
         (Err(one), Err(other)) => assert_eq!(one.to_string(), other.to_string()),
         _ => panic!("{one:?} and {other:?}"),
