@@ -159,7 +159,8 @@ impl LocalSide {
     ///
     /// When the repository cannot be read.
     pub fn relation(&self, local: Oid, remote: Option<Oid>) -> Result<Relation, Failure> {
-        self.repository.relation(local, remote, self.last_known_remote()?)
+        self.repository
+            .relation(local, remote, || self.last_known_remote())
     }
 
     /// The branch, compared with the remote's tip.

@@ -38,7 +38,7 @@ impl Repository {
         &self,
         local: Oid,
         remote: Option<Oid>,
-        last_known: Option<Oid>,
+        last_known: impl FnOnce() -> Result<Option<Oid>, Failure>,
     ) -> Result<Relation, Failure> {
         let Some(remote) = remote else {
             return Ok(Relation::Absent);
@@ -52,7 +52,7 @@ impl Repository {
         if self.has_commit(remote) {
             return Walk::new(self)?.relation(local, remote);
         }
-        match last_known {
+        match last_known()? {
             Some(known) if known == local => Ok(Relation::BehindUnknown),
             Some(known) if self.has_commit(known) => Ok(if self.is_ancestor_or_same(local, known)? {
                 Relation::BehindUnknown
@@ -333,7 +333,9 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                repository.relation(local, remote, last_known).expect("readable"),
+                repository
+                    .relation(local, remote, || Ok(last_known))
+                    .expect("readable"),
                 expected,
                 "{local} {remote:?} {last_known:?}"
             );
@@ -349,7 +351,9 @@ mod tests {
         let island = sandbox.commit(&work, "island");
         let repository = sandbox.open(&work);
         assert_eq!(
-            repository.relation(one, Some(island), None).expect("readable"),
+            repository
+                .relation(one, Some(island), || Ok(None))
+                .expect("readable"),
             Relation::Diverged
         );
     }
@@ -366,13 +370,13 @@ mod tests {
         for (ancestor, descendant) in [(root, three), (one, two), (two, three), (one, three)] {
             assert_eq!(
                 repository
-                    .relation(descendant, Some(ancestor), None)
+                    .relation(descendant, Some(ancestor), || Ok(None))
                     .expect("readable"),
                 Relation::Ahead
             );
             assert_eq!(
                 repository
-                    .relation(ancestor, Some(descendant), None)
+                    .relation(ancestor, Some(descendant), || Ok(None))
                     .expect("readable"),
                 Relation::Behind
             );
@@ -470,7 +474,7 @@ mod tests {
         );
         assert_eq!(
             repository
-                .relation(commits[29], Some(commits[28]), None)
+                .relation(commits[29], Some(commits[28]), || Ok(None))
                 .expect("near the tip"),
             Relation::Ahead
         );
@@ -521,7 +525,9 @@ mod tests {
             let tip = sandbox.commit(&work, message);
             sandbox.git(&work, &["gc", "-q", "--prune=now"]);
             assert_eq!(
-                repository.relation(tip, Some(one), None).expect("readable"),
+                repository
+                    .relation(tip, Some(one), || Ok(None))
+                    .expect("readable"),
                 Relation::Ahead
             );
         }
@@ -555,7 +561,9 @@ mod tests {
             assert_eq!(repository.shallow_commits().expect("readable"), [boundary]);
             assert_eq!(repository.ahead(tip, &[]).expect("readable").commits, 2);
             assert_eq!(
-                repository.relation(tip, Some(boundary), None).expect("readable"),
+                repository
+                    .relation(tip, Some(boundary), || Ok(None))
+                    .expect("readable"),
                 Relation::Ahead
             );
             assert!(!repository.is_ancestor_or_same(root, tip).expect("readable"));
