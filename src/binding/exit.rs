@@ -8,7 +8,7 @@
 
 use std::io::Write;
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -142,9 +142,7 @@ pub(super) const ENDS_WITH_PROCESS: bool = cfg!(unix);
 
 #[cfg(unix)]
 fn call_at_exit() {
-    static REGISTERED: Once = Once::new();
-    REGISTERED.call_once(|| {
-        PROCESS.get_or_init(std::process::id);
+    PROCESS.get_or_init(|| {
         #[expect(unsafe_code, reason = "no crate that is used here wraps atexit(3)")]
         // SAFETY: the function is one of C's standard library with this signature. The handler unwinds nowhere, and this
         // library is not unloaded before it has run: unloading runs it first.
@@ -154,6 +152,7 @@ fn call_at_exit() {
             }
             atexit(at_exit);
         }
+        std::process::id()
     });
 }
 
