@@ -24,6 +24,21 @@ impl Environment {
         self
     }
 
+    /// An environment that gives git these settings, and none of the system.
+    #[cfg(test)]
+    pub(crate) fn of_settings(settings: &[(&str, &str)]) -> Self {
+        let count = settings.len().to_string();
+        let alone = Self::default()
+            .with("GIT_CONFIG_NOSYSTEM", "1")
+            .with("GIT_CONFIG_COUNT", count);
+        let numbered = settings.iter().enumerate();
+        numbered.fold(alone, |environment, (index, (key, value))| {
+            environment
+                .with(format!("GIT_CONFIG_KEY_{index}"), *key)
+                .with(format!("GIT_CONFIG_VALUE_{index}"), *value)
+        })
+    }
+
     /// Removes one variable.
     #[must_use]
     pub fn without(mut self, name: impl AsRef<OsStr>) -> Self {

@@ -373,14 +373,7 @@ mod tests {
     const MAIN: &str = "refs/remotes/origin/main";
 
     fn config(settings: &[(&str, &str)]) -> Config {
-        let mut environment = Environment::default()
-            .with("GIT_CONFIG_NOSYSTEM", "1")
-            .with("GIT_CONFIG_COUNT", settings.len().to_string());
-        for (index, (key, value)) in settings.iter().enumerate() {
-            environment = environment
-                .with(format!("GIT_CONFIG_KEY_{index}"), *key)
-                .with(format!("GIT_CONFIG_VALUE_{index}"), *value);
-        }
+        let environment = Environment::of_settings(settings);
         Config::load_protected(&environment).expect("well-formed")
     }
 

@@ -221,14 +221,7 @@ mod tests {
 
     impl Fixture {
         fn new(settings: &[(&str, &str)]) -> Self {
-            let mut environment = Environment::default()
-                .with("GIT_CONFIG_NOSYSTEM", "1")
-                .with("GIT_CONFIG_COUNT", settings.len().to_string());
-            for (index, (key, value)) in settings.iter().enumerate() {
-                environment = environment
-                    .with(format!("GIT_CONFIG_KEY_{index}"), *key)
-                    .with(format!("GIT_CONFIG_VALUE_{index}"), *value);
-            }
+            let environment = Environment::of_settings(settings);
             Self {
                 directory: tempfile::tempdir().expect("a temporary directory"),
                 environment,

@@ -100,14 +100,7 @@ mod tests {
     use std::path::Path;
 
     fn checked(url: &str, settings: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<(), Failure> {
-        let mut environment = Environment::default()
-            .with("GIT_CONFIG_NOSYSTEM", "1")
-            .with("GIT_CONFIG_COUNT", settings.len().to_string());
-        for (index, (key, value)) in settings.iter().enumerate() {
-            environment = environment
-                .with(format!("GIT_CONFIG_KEY_{index}"), *key)
-                .with(format!("GIT_CONFIG_VALUE_{index}"), *value);
-        }
+        let mut environment = Environment::of_settings(settings);
         for &(name, value) in variables {
             environment = environment.with(name, value);
         }

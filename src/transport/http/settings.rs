@@ -298,18 +298,6 @@ mod tests {
 
     const URL: &str = "https://h.example/o/r.git";
 
-    fn environment(pairs: &[(&str, &str)]) -> Environment {
-        let mut environment = Environment::default()
-            .with("GIT_CONFIG_NOSYSTEM", "1")
-            .with("GIT_CONFIG_COUNT", pairs.len().to_string());
-        for (index, (key, value)) in pairs.iter().enumerate() {
-            environment = environment
-                .with(format!("GIT_CONFIG_KEY_{index}"), *key)
-                .with(format!("GIT_CONFIG_VALUE_{index}"), *value);
-        }
-        environment
-    }
-
     fn read<T>(environment: &Environment, read: impl Fn(&Reader<'_>) -> T) -> T {
         let nowhere = Path::new("/nonexistent");
         let config = Config::load(environment, nowhere, nowhere).expect("well-formed");
@@ -330,7 +318,7 @@ mod tests {
     }
 
     fn headers(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-        let settings = requests(&environment(pairs)).expect("valid");
+        let settings = requests(&Environment::of_settings(pairs)).expect("valid");
         let headers = settings
             .headers
             .iter()
@@ -348,14 +336,14 @@ mod tests {
         let header = |value: &str| ("x-a".to_owned(), value.to_owned());
         assert_eq!(sent, [header("1"), header("2")]);
 
-        let secret = environment(&[("http.extraheader", "Authorization: Bearer hunter2")]);
+        let secret = Environment::of_settings(&[("http.extraheader", "Authorization: Bearer hunter2")]);
         let settings = requests(&secret).expect("valid");
         assert!(!format!("{:?}", settings.headers).contains("hunter2"));
     }
 
     #[test]
     fn only_headers_that_are_configured_for_another_place_are_sent_there() {
-        let configured = environment(&[
+        let configured = Environment::of_settings(&[
             ("http.extraheader", "Authorization: Bearer hunter2"),
             ("http.https://h.example.extraheader", "X-A: 1"),
             ("http.https://other.example.extraheader", "X-B: 1"),
@@ -370,7 +358,7 @@ mod tests {
 
     #[test]
     fn what_is_no_header_is_refused_without_showing_it() {
-        let secret = environment(&[("http.extraheader", "hunter2")]);
+        let secret = Environment::of_settings(&[("http.extraheader", "hunter2")]);
         let failure = requests(&secret).err().expect("no header");
         assert!(
             failure.message().contains("http.extraHeader") && !failure.message().contains("hunter2"),
@@ -402,7 +390,7 @@ mod tests {
             (&[("http.useragent", "")], &[of_git], None),
             (&[general], &[("GIT_HTTP_USER_AGENT", "")], None),
         ] {
-            let mut environment = environment(pairs);
+            let mut environment = Environment::of_settings(pairs);
             for (name, value) in variables {
                 environment = environment.with(*name, *value);
             }
@@ -421,7 +409,7 @@ mod tests {
 
     #[test]
     fn an_agent_that_is_no_header_is_named_by_its_setting() {
-        let configured = environment(&[]).with("GIT_USER_AGENT", "a\nb");
+        let configured = Environment::of_settings(&[]).with("GIT_USER_AGENT", "a\nb");
         let failure = requests(&configured).err().expect("no header");
         assert!(failure.message().starts_with("GIT_USER_AGENT "), "{failure}");
     }
@@ -458,7 +446,7 @@ mod tests {
                 Trust::Anyone,
             ),
         ] {
-            let mut environment = environment(pairs);
+            let mut environment = Environment::of_settings(pairs);
             for (name, value) in variables {
                 environment = environment.with(*name, *value);
             }
@@ -486,7 +474,7 @@ mod tests {
                 &["http.proxyAuthMethod"],
             ),
         ] {
-            let environment = environment(pairs);
+            let environment = Environment::of_settings(pairs);
             let named = read(&environment, |reader| {
                 unsupported_settings(reader.config, &environment, reader.url)
             });
