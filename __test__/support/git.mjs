@@ -7,8 +7,10 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 
 import { atEnd } from './cleanup.mjs';
+import { processesIn } from './proc.mjs';
 
 /** No command of git that a test runs takes nearly as long. */
 const GIT_TIMEOUT_MS = 60_000;
@@ -51,11 +53,28 @@ export function gitWith({ input = '', env = {} }, directory, ...args) {
   }).trim();
 }
 
-/** A temporary directory that goes when the test ends. Its path has no symbolic link in it. */
+/** A temporary directory that is removed when the test ends. Its path contains no symbolic link. */
 export function makeDirectory(t) {
   const directory = realpathSync(mkdtempSync(path.join(tmpdir(), 'git-push-daemon-')));
-  atEnd(t, () => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
+  atEnd(t, () => removeDirectory(directory));
   return directory;
+}
+
+/** Ends the processes that still work in a directory, such as the git of a remote whose client was killed, and removes it. */
+async function removeDirectory(directory) {
+  for (let pids = processesIn(directory); pids.length > 0; pids = processesIn(directory)) {
+    for (const pid of pids) kill(pid);
+    await setTimeout(10);
+  }
+  rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+}
+
+function kill(pid) {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error;
+  }
 }
 
 /** A repository, and what tests do to one. */

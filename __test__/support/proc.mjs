@@ -21,6 +21,14 @@ function read(file) {
   }
 }
 
+function readLink(file) {
+  try {
+    return readlinkSync(file);
+  } catch {
+    return '';
+  }
+}
+
 /** The names of a process's threads. */
 export function threads(pid = process.pid) {
   return list(`/proc/${pid}/task`)
@@ -37,13 +45,9 @@ export function daemonThreads(pid = process.pid) {
 
 /** What a process's open descriptors lead to, such as `anon_inode:inotify` or a path. */
 export function descriptors(pid = process.pid) {
-  return list(`/proc/${pid}/fd`).flatMap((descriptor) => {
-    try {
-      return [readlinkSync(`/proc/${pid}/fd/${descriptor}`)];
-    } catch {
-      return [];
-    }
-  });
+  return list(`/proc/${pid}/fd`)
+    .map((descriptor) => readLink(`/proc/${pid}/fd/${descriptor}`))
+    .filter(Boolean);
 }
 
 /** The files that a process has open or mapped into its memory; ` (deleted)` follows the path of one that is gone. */
@@ -85,6 +89,14 @@ export function processesOf(text) {
       command: commandLine(pid),
     }))
     .filter(({ command }) => command.includes(text));
+}
+
+/** The process ids of the other processes whose working directory is `directory` or below it. */
+export function processesIn(directory) {
+  return list('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .filter((pid) => `${readLink(`/proc/${pid}/cwd`)}/`.startsWith(`${directory}/`))
+    .map(Number);
 }
 
 /** The fields of a process's `stat` that follow its name, the state first. */
