@@ -1,4 +1,4 @@
-//! How far an attempt has come: what is told of one that fails or is cut off.
+//! How far an attempt has come, and so its outcome when it fails or is cut off.
 
 use std::sync::Arc;
 
