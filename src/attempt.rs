@@ -10,18 +10,13 @@
 //!
 //! A success of a server that is not known to compare old values is no more than a claim: it is looked for in another
 //! advertisement before it is believed, and nothing is kept of its connections.
-//!
-//! While a fresh connection is made, so is the pack of a fast-forward from that tip. It is used if that is what the
-//! advertisement asks for, and made again if not.
 
 mod conflict;
 mod detour;
-mod guess;
 mod packing;
 mod route;
 mod steps;
 
-use std::cell::Cell;
 use std::future::{Future, ready};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -41,7 +36,6 @@ use crate::state::{Outcome, RemoteTip, Survey, Unconfirmed};
 use crate::transport::{Background, Kept, PushFailure, Session, Settings, SharedClient};
 use conflict::{CONFLICTS, conflict_ref};
 use detour::Detour;
-use guess::Guess;
 use packing::{EMPTY, PACK_PIECES};
 use route::Way;
 
@@ -61,8 +55,6 @@ pub struct RemotePusher {
     http: SharedClient,
     kept: Kept<Arc<Way>>,
     detour: Detour,
-    /// The tip that the last attempt left the remote at: good for one guess.
-    confirmed: Cell<Option<Oid>>,
     /// The last tip that was to be preserved, and the name chosen for it. Each try for a tip uses the same one, so that a
     /// try whose outcome is unknown, and which arrives late, makes no second branch.
     conflict: Mutex<Option<(Oid, String)>>,
@@ -83,8 +75,6 @@ struct Progress {
     unconfirmed: Option<Unconfirmed>,
     /// What a hook said to one of these over a kept connection: the tip and the remote's at that time.
     declined: Option<(Oid, Option<Oid>, Failure)>,
-    /// The pack that is made while the connection is.
-    guess: Option<Guess>,
     /// The tip that the remote has confirmed, to be remembered.
     confirmed: Option<Oid>,
     /// What to keep ready for the next push, once this one was told.
@@ -169,7 +159,6 @@ impl RemotePusher {
             kept,
             detour: Detour::default(),
             route,
-            confirmed: Cell::default(),
             conflict: Mutex::default(),
         }
     }
@@ -188,9 +177,7 @@ impl RemotePusher {
                 }
                 progress.look_again();
             }
-            progress.guess = self.guess(&way, &progress.steps);
             let mut session = self.connect_or_detour(&mut way).await?;
-            progress.guess.take_if(|_| !way.transport.takes_pack());
             let look = self.look(&*session, progress).await?;
             if let Some(push) = progress.arrived(&look) {
                 progress.confirmed = Some(push.commit);
@@ -364,14 +351,6 @@ impl RemotePusher {
         }
     }
 
-    /// Begins to make the pack that will be wanted if neither side has done anything but what is expected.
-    fn guess(&self, way: &Way, steps: &Steps) -> Option<Guess> {
-        let confirmed = self.confirmed.take()?;
-        way.transport
-            .takes_pack()
-            .then(|| Guess::begin(&self.side, confirmed, steps))
-    }
-
     fn push(&self, tip: Oid, previous: Option<Oid>, shallow: Vec<Oid>) -> Push<'_> {
         Push {
             refname: &self.side.target().refname,
@@ -517,7 +496,7 @@ impl RemotePusher {
         })
     }
 
-    /// Sends the command and the pack, which is the one that was guessed if that guess was right.
+    /// Sends the command and the pack.
     async fn send(
         &self,
         session: &mut dyn Session,
@@ -528,29 +507,17 @@ impl RemotePusher {
         progress.steps.looked = Some(progress.steps.now());
         let command = Command::new(push.refname, push.previous, push.tip)
             .map_err(|error| Failure::new(Kind::Local, error.to_string()))?;
-        let guessed = match progress.guess.take() {
-            Some(guess) => {
-                let began = guess.began;
-                let guessed = guess.for_push(push, session.advertisement().tips()).await;
-                progress.steps.guessed = guessed.is_some().then_some(began);
-                guessed
-            }
-            None => None,
+        let request = PackRequest {
+            tip: push.tip,
+            remote_has: session.advertisement().tips().collect(),
         };
-        let (pack, packed) = guessed.unwrap_or_else(|| {
-            let request = PackRequest {
-                tip: push.tip,
-                remote_has: session.advertisement().tips().collect(),
-            };
-            let (sender, pack) = mpsc::channel(PACK_PIECES);
-            let packed = if way.transport.takes_pack() {
-                packing::pack(&self.side, request, sender, progress.steps.on_packed())
-            } else {
-                drop(sender);
-                packing::count(&self.side, request)
-            };
-            (pack, packed)
-        });
+        let (sender, pack) = mpsc::channel(PACK_PIECES);
+        let packed = if way.transport.takes_pack() {
+            packing::pack(&self.side, request, sender, progress.steps.on_packed())
+        } else {
+            drop(sender);
+            packing::count(&self.side, request)
+        };
         progress.sending = Some(push.unconfirmed(EMPTY));
         let sent = session.push(&command, &push.shallow, pack).await;
         progress.steps.reported = Some(progress.steps.now());
@@ -725,10 +692,6 @@ impl Pusher for RemotePusher {
         let survey = self.survey_after(remote, progress.confirmed).await;
         if let Some(next) = progress.next {
             self.make_ready(next);
-        }
-        if let (Ok(Outcome::Pushed { .. } | Outcome::UpToDate { .. }), RemoteTip::At(tip)) = (&result, remote)
-        {
-            self.confirmed.set(Some(tip));
         }
         progress.steps.log();
         let outcome = match (result, progress.tip, progress.diverged, remote) {

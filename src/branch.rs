@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::Sender;
-use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
@@ -348,31 +347,6 @@ impl SharedSide {
                 Err(failure)
             }
         }
-    }
-
-    /// Makes the pack of the branch's tip of this moment for a remote that is at `confirmed`, if a few commits in a row lead
-    /// from there to it; names them first, the tip last. Otherwise it is `None`, and nothing is named or sent.
-    ///
-    /// # Errors
-    ///
-    /// As [`SharedSide::stream_pack`], and when the branch cannot be read.
-    pub fn stream_pack_from(
-        &self,
-        confirmed: Oid,
-        commits: oneshot::Sender<Vec<Oid>>,
-        sender: Sender<Result<Bytes, Failure>>,
-    ) -> Result<Option<PackStats>, Failure> {
-        let repository = open(&self.target, &self.environment)?;
-        let Some(tip) = repository.branch_tip(&self.target.refname)? else {
-            return Ok(None);
-        };
-        pack::stream_chain(
-            repository.objects(),
-            (confirmed, tip),
-            &self.recent,
-            sender,
-            |chain| commits.send(chain).is_ok(),
-        )
     }
 
     fn close(&self) {

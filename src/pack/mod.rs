@@ -22,7 +22,7 @@ mod tree;
 
 use std::io::Write;
 
-pub use channel::{ChannelWriter, stream_chain, stream_pack};
+pub use channel::{ChannelWriter, stream_pack};
 pub use recent::RecentTrees;
 
 use crate::failure::Failure;
