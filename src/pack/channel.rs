@@ -6,9 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::{PackRequest, PackStats, RecentTrees, write_pack};
 use crate::failure::{Failure, Kind};
-use crate::repository::ObjectStore;
 
 /// How much is gathered before it is sent on.
 const PIECE: usize = 64 * 1024;
@@ -105,28 +103,6 @@ impl Drop for ChannelWriter {
             let _: Result<(), _> = self.sender.blocking_send(failure);
         }
     }
-}
-
-/// Makes a pack and sends it through a channel; a failure is sent too. To be used on a thread that may block.
-///
-/// # Errors
-///
-/// As [`write_pack`]. A dropped receiver cancels.
-pub fn stream_pack(
-    store: impl Into<ObjectStore>,
-    request: &PackRequest,
-    recent: &RecentTrees,
-    sender: Sender<Result<Bytes, Failure>>,
-) -> Result<PackStats, Failure> {
-    let mut writer = ChannelWriter::new(sender);
-    let made = write_pack(store, request, recent, &mut writer);
-    match &made {
-        Ok(_) => writer
-            .finish()
-            .map_err(|error| super::stream::not_written(&error))?,
-        Err(failure) => writer.fail(failure.clone()),
-    }
-    made
 }
 
 #[cfg(test)]
