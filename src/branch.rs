@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::Sender;
-use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
@@ -18,7 +17,7 @@ use crate::config::{Config, Environment};
 use crate::daemon::Branch;
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
-use crate::pack::{self, PackRequest, PackStats, RecentTrees};
+use crate::pack::{self, PackRequest, PackStats};
 use crate::repository::{Ahead, Relation, Repository, tracking_ref};
 use crate::state::Survey;
 use crate::watch::{POLL_INTERVAL, POLL_INTERVAL_WITHOUT_EVENTS, RefWatcher};
@@ -217,36 +216,27 @@ impl LocalSide {
     }
 
     fn count(&self, tip: Oid, basis: Option<Oid>) -> Result<Counted, Failure> {
-        let chain = match basis {
-            Some(basis) => self.repository.chain(tip, basis)?,
-            None => None,
+        let (ahead, contains_basis) = match basis {
+            Some(basis) => self.repository.ahead_of(tip, basis)?,
+            None => (self.repository.ahead(tip, &[])?, true),
         };
         Ok(Counted {
             basis,
             tip,
-            contains_basis: chain.is_some() || basis.is_none(),
-            ahead: match chain {
-                Some(chain) => chain,
-                None => self.repository.ahead(tip, basis.as_slice())?,
-            },
+            ahead,
+            contains_basis,
         })
     }
 
-    /// Counts only what has come since, if nothing was taken back.
+    /// Counts only the commits that came since, unless some were taken back.
     fn count_on(&self, counted: Counted, tip: Oid) -> Result<Counted, Failure> {
-        let chain = if counted.contains_basis {
-            self.repository.chain(tip, counted.tip)?
-        } else {
-            None
-        };
-        let new = match chain {
-            Some(chain) => chain,
-            None if self.repository.is_ancestor_or_same(counted.tip, tip)? => {
-                let known: Vec<Oid> = counted.basis.into_iter().chain([counted.tip]).collect();
-                self.repository.ahead(tip, &known)?
-            }
-            None => return self.count(tip, counted.basis),
-        };
+        if !counted.contains_basis {
+            return self.count(tip, counted.basis);
+        }
+        let (new, is_continued) = self.repository.ahead_of(tip, counted.tip)?;
+        if !is_continued {
+            return self.count(tip, counted.basis);
+        }
         let Ahead { commits, oldest } = counted.ahead;
         let ahead = Ahead {
             commits: commits + new.commits,
@@ -270,7 +260,6 @@ pub struct SharedSide {
     target: Target,
     environment: Environment,
     side: Arc<Mutex<Option<LocalSide>>>,
-    recent: RecentTrees,
 }
 
 impl SharedSide {
@@ -287,7 +276,6 @@ impl SharedSide {
             target,
             environment,
             side: Arc::new(Mutex::new(None)),
-            recent: RecentTrees::default(),
         }
     }
 
@@ -308,7 +296,6 @@ impl SharedSide {
     ) -> Result<T, Failure> {
         let side = Arc::clone(&self.side);
         let (target, environment) = (self.target.clone(), self.environment.clone());
-        self.recent.forget_unused();
         let dispatch = tracing::dispatcher::get_default(Clone::clone);
         let asked = spawn_blocking(move || {
             tracing::dispatcher::with_default(&dispatch, || {
@@ -341,38 +328,13 @@ impl SharedSide {
         sender: Sender<Result<Bytes, Failure>>,
     ) -> Result<PackStats, Failure> {
         match open(&self.target, &self.environment) {
-            Ok(repository) => pack::stream_pack(repository.objects(), request, &self.recent, sender),
+            Ok(repository) => pack::stream_pack(repository.objects(), request, sender),
             Err(failure) => {
                 // Where the receiver is gone nobody wants to know.
                 let _ = sender.blocking_send(Err(failure.clone()));
                 Err(failure)
             }
         }
-    }
-
-    /// Makes the pack of the branch's tip of this moment for a remote that is at `confirmed`, if a few commits in a row lead
-    /// from there to it; names them first, the tip last. Otherwise it is `None`, and nothing is named or sent.
-    ///
-    /// # Errors
-    ///
-    /// As [`SharedSide::stream_pack`], and when the branch cannot be read.
-    pub fn stream_pack_from(
-        &self,
-        confirmed: Oid,
-        commits: oneshot::Sender<Vec<Oid>>,
-        sender: Sender<Result<Bytes, Failure>>,
-    ) -> Result<Option<PackStats>, Failure> {
-        let repository = open(&self.target, &self.environment)?;
-        let Some(tip) = repository.branch_tip(&self.target.refname)? else {
-            return Ok(None);
-        };
-        pack::stream_chain(
-            repository.objects(),
-            (confirmed, tip),
-            &self.recent,
-            sender,
-            |chain| commits.send(chain).is_ok(),
-        )
     }
 
     fn close(&self) {

@@ -4,7 +4,6 @@
 //! never writes a local branch, an object or the configuration; the one thing it writes is a remote-tracking ref, with its
 //! reflog.
 
-mod chain;
 mod commit;
 mod format;
 mod history;
@@ -25,7 +24,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-pub(crate) use self::commit::CommitHeader;
+pub(crate) use self::commit::{Commit, Commits};
+pub(crate) use self::history::missing_commits;
 pub(crate) use self::objects::Database;
 pub use self::objects::ObjectStore;
 pub use self::open::OpenError;

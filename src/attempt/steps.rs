@@ -13,8 +13,6 @@ pub(super) struct Steps {
     started: Option<Duration>,
     /// The advertisement was read; none over a kept connection.
     pub(super) connected: Option<Duration>,
-    /// The pack was begun before that, as a guess that turned out right.
-    pub(super) guessed: Option<Duration>,
     /// The local tip and what the remote has were compared.
     pub(super) looked: Option<Duration>,
     packed: Arc<OnceLock<Duration>>,
@@ -28,7 +26,6 @@ impl Default for Steps {
             start: Instant::now(),
             started: monotonic(),
             connected: None,
-            guessed: None,
             looked: None,
             packed: Arc::default(),
             reported: None,
@@ -59,7 +56,6 @@ impl Steps {
         tracing::debug!(
             started_ms = ms(self.started),
             connected_ms = ms(self.connected),
-            guessed_ms = ms(self.guessed),
             looked_ms = ms(self.looked),
             packed_ms = ms(self.packed.get().copied()),
             reported_ms = ms(self.reported),
