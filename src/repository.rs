@@ -31,7 +31,6 @@ pub use self::objects::ObjectStore;
 pub use self::open::OpenError;
 use self::packed_refs::PackedRefs;
 use self::place::Found;
-pub(crate) use self::refs::is_shared;
 pub use self::refs::{Head, is_valid_branch_refname};
 pub(crate) use self::shallow::shallow_commits;
 pub use self::tracking::tracking_ref;

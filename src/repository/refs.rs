@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -15,14 +15,6 @@ use crate::oid::Oid;
 /// a busy process may take its time. A ref that stays unreadable for longer than all of these waits is corrupt.
 pub(super) const FILLING_ATTEMPTS: u32 = 200;
 pub(super) const FILLING_WAIT: Duration = Duration::from_millis(5);
-
-/// Refs that each worktree has for itself; all others are shared (git-worktree, "REFS").
-const PER_WORKTREE: [&str; 3] = ["refs/bisect/", "refs/worktree/", "refs/rewritten/"];
-
-/// Whether the worktrees of a repository have this ref in common.
-pub(crate) fn is_shared(refname: &str) -> bool {
-    refname.starts_with("refs/") && !PER_WORKTREE.iter().any(|prefix| refname.starts_with(prefix))
-}
 
 /// A ref, itself.
 #[derive(Debug, PartialEq, Eq)]
@@ -130,12 +122,11 @@ impl Repository {
     }
 
     pub(super) fn ref_file(&self, refname: &str) -> PathBuf {
-        let base = if is_shared(refname) {
-            self.common_dir()
-        } else {
-            self.git_dir()
-        };
-        base.join(refname)
+        self.ref_base(refname).join(refname)
+    }
+
+    pub(super) fn ref_base(&self, refname: &str) -> &Path {
+        loose_ref::base(&self.common_dir, &self.git_dir, refname)
     }
 
     fn unreadable(&self, refname: &str, problem: impl Display) -> Failure {

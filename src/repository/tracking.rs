@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::Repository;
-use super::refs::{Raw, is_shared, is_valid_name};
+use super::refs::{Raw, is_valid_name};
 use super::shared::Sharing;
 use crate::config::Config;
 use crate::failure::{Failure, Kind};
@@ -165,7 +165,7 @@ impl Repository {
         log: impl FnOnce(Oid) -> io::Result<()>,
     ) -> io::Result<()> {
         let file = self.ref_file(name);
-        let mut lock = Lock::take(self.base_of(name), &file, sharing)?;
+        let mut lock = Lock::take(self.ref_base(name), &file, sharing)?;
         let old = match self
             .read_ref(name)
             .map_err(|failure| io::Error::other(failure.to_string()))?
@@ -218,7 +218,7 @@ impl Repository {
     }
 
     fn append_to_log(&self, name: &str, line: &str, creates: bool, sharing: Sharing) -> io::Result<()> {
-        let base = self.base_of(name);
+        let base = self.ref_base(name);
         let path = base.join("logs").join(name);
         if creates {
             if let Some(directory) = path.parent() {
@@ -244,14 +244,6 @@ impl Repository {
         // Another member of the group may own it, and have done so.
         let _: io::Result<()> = sharing.adjust(&path);
         log.write_all(line.as_bytes()).map_err(|error| at(&path, &error))
-    }
-
-    fn base_of(&self, name: &str) -> &Path {
-        if is_shared(name) {
-            self.common_dir()
-        } else {
-            self.git_dir()
-        }
     }
 }
 
