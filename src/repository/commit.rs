@@ -35,7 +35,7 @@ impl<'repo> Commits<'repo> {
         let object = match self.odb.read(to_git2(oid)) {
             Ok(object) => object,
             Err(error) if error.code() == git2::ErrorCode::NotFound => return Ok(None),
-            Err(error) => return Err(failure(format_args!("reading commit {oid}"), &error)),
+            Err(error) => return Err(failure(format_args!("reading commit {oid}"), error.message())),
         };
         let unusable = |what: &str| Failure::new(Kind::Local, format!("reading commit {oid}: {what}"));
         if object.kind() != git2::ObjectType::Commit {
