@@ -27,9 +27,9 @@ use crate::config::Environment;
 use crate::daemon::{Request, SharedStatus, now};
 use crate::oid::Oid;
 use exit::Exit;
-use host::{Facts, Host};
+use host::Host;
 use misuse::Misuse;
-use shapes::{NativeMessage, NativeStatus};
+use shapes::{Facts, NativeMessage, NativeStatus};
 
 /// A running daemon, as `index.js` holds it.
 #[napi]
@@ -63,9 +63,8 @@ impl NativeDaemon {
         let options = raw::from_js(options)?;
         let environment = environment.into_iter().collect::<Environment>();
         let deliver = host::Deliver::new(&deliver)?;
-        let (host, facts) = Host::prepare(&options, environment, has_logger, deliver)?;
-        let status = host.status();
-        let drain = host.exit_drain();
+        let host = Host::prepare(&options, environment, has_logger, deliver)?;
+        let (status, facts, drain) = (host.status.clone(), host.facts.clone(), host.options.exit_drain);
         let (requests, receiver) = tokio::sync::mpsc::unbounded_channel();
         let (end, ended) = std_mpsc::channel();
         let thread = host.spawn(receiver, end)?;
@@ -103,13 +102,13 @@ impl NativeDaemon {
     /// Answers once the branch was looked at, after telling whether there is work.
     #[napi]
     pub fn check(&self, id: u32) {
-        self.request(Request::Check { id });
+        self.request(Request::Check(id));
     }
 
     /// Attempts now; answers when the remote has the tip of this moment.
     #[napi]
     pub fn flush(&self, id: u32) {
-        self.request(Request::Flush { id });
+        self.request(Request::Flush(id));
     }
 
     /// Answers when the remote has the commit. False if that is no object id.
@@ -117,7 +116,7 @@ impl NativeDaemon {
     #[must_use]
     pub fn wait_for_push(&self, id: u32, commit: String) -> bool {
         commit.parse::<Oid>().is_ok_and(|commit| {
-            self.request(Request::WaitForPush { id, commit });
+            self.request(Request::WaitForPush(id, commit));
             true
         })
     }
@@ -125,7 +124,7 @@ impl NativeDaemon {
     /// Nobody waits for this answer any more.
     #[napi]
     pub fn abandon(&self, id: u32) {
-        self.request(Request::Abandon { id });
+        self.request(Request::Abandon(id));
     }
 
     /// Drains for so many milliseconds at most, then ends.

@@ -9,23 +9,30 @@ use tokio::time::Instant;
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 
+/// A push whose request has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SentPush {
+    /// The commit that was sent.
+    pub commit: Oid,
+    /// The remote's tip before; `None` where the branch is new there.
+    pub previous: Option<Oid>,
+    /// Commits that the remote did not have before.
+    pub commits: u64,
+    /// Bytes of the pack.
+    pub bytes: u64,
+}
+
 /// Something the listeners are told. It is emitted only after the state changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The remote confirmed the update of the branch.
     Push {
-        /// The commit that was sent, now the remote's tip.
-        commit: Oid,
-        /// How long the attempt took.
-        duration: Duration,
-        /// The remote's tip before; `None` when the branch was created.
-        previous: Option<Oid>,
-        /// How many commits the remote did not have before.
-        commits: u64,
+        /// What was pushed; its commit is now the remote's tip.
+        push: SentPush,
         /// The number of the attempt, from 1.
         attempt: u32,
-        /// Bytes of the pack.
-        bytes: u64,
+        /// How long the attempt took.
+        duration: Duration,
     },
     /// An attempt failed.
     Error {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::route::Way;
+use super::route::Route;
 use crate::failure::{Failure, Kind, TlsFault};
 use crate::options::TransportChoice;
 
@@ -23,18 +23,18 @@ pub(super) struct Detour(RefCell<Option<Taken>>);
 
 #[derive(Debug)]
 struct Taken {
-    native: Arc<Way>,
-    by_git: Arc<Way>,
+    native: Arc<Route>,
+    by_git: Arc<Route>,
     until: Instant,
 }
 
 impl Detour {
     /// The way that git went lately in the place of this one.
-    pub(super) fn instead_of(&self, way: &Way) -> Option<Arc<Way>> {
+    pub(super) fn instead_of(&self, route: &Route) -> Option<Arc<Route>> {
         let taken = self.0.borrow();
         let taken = taken
             .as_ref()
-            .filter(|taken| *taken.native == *way && Instant::now() < taken.until)?;
+            .filter(|taken| *taken.native == *route && Instant::now() < taken.until)?;
         Some(Arc::clone(&taken.by_git))
     }
 
@@ -44,7 +44,7 @@ impl Detour {
     }
 
     /// Remembers that git connected where the native way did not.
-    pub(super) fn take(&self, native: Arc<Way>, by_git: Arc<Way>) {
+    pub(super) fn take(&self, native: Arc<Route>, by_git: Arc<Route>) {
         *self.0.borrow_mut() = Some(Taken {
             native,
             by_git,
@@ -56,18 +56,16 @@ impl Detour {
 /// The fault for which git may be tried in the place of `way`; else the failure as it is to be told.
 pub(super) fn fault_for_git(
     failure: Failure,
-    way: &Way,
+    route: &Route,
     wanted: TransportChoice,
 ) -> Result<(Failure, TlsFault), Failure> {
     match failure.tls_fault() {
-        Some(fault) if fault.is_for_git() && way.transport.why().is_none() => {
-            match wanted {
-                TransportChoice::Native if fault.is_limit_of_ours() => Err(failure
-                    .and("git push may connect all the same: use the option transport: 'auto' or 'git'")),
-                TransportChoice::Auto => Ok((failure, fault)),
-                _ => Err(failure),
-            }
-        }
+        Some(fault) if fault.is_for_git() && route.transport.why().is_none() => match wanted {
+            TransportChoice::Native if fault.is_limit_of_ours() => Err(failure
+                .and("git push may connect all the same: use the option transport: 'auto' or 'git-cli'")),
+            TransportChoice::Auto => Ok((failure, fault)),
+            _ => Err(failure),
+        },
         _ => Err(failure),
     }
 }
@@ -125,7 +123,7 @@ mod tests {
         }
     }
 
-    fn way(transport: &'static str, setting: &str) -> Arc<Way> {
+    fn route(transport: &'static str, setting: &str) -> Arc<Route> {
         let nowhere = Path::new("/nonexistent");
         let environment = Environment::default()
             .with("GIT_CONFIG_NOSYSTEM", "1")
@@ -133,7 +131,7 @@ mod tests {
             .with("GIT_CONFIG_KEY_0", "a.b")
             .with("GIT_CONFIG_VALUE_0", setting);
         let config = Config::load(&environment, nowhere, nowhere).expect("well-formed");
-        Arc::new(Way {
+        Arc::new(Route {
             remote: Remote::resolve(&config, "https://h/r.git", nowhere).expect("a URL"),
             transport: Box::new(Named(transport)),
             config,
@@ -143,17 +141,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn git_is_taken_at_once_for_an_hour_on_the_same_way_alone() {
         let detour = Detour::default();
-        assert!(detour.instead_of(&way("https", "1")).is_none());
-        detour.take(way("https", "1"), way("git-cli", "1"));
-        let taken = detour.instead_of(&way("https", "1")).expect("it is known");
+        assert!(detour.instead_of(&route("https", "1")).is_none());
+        detour.take(route("https", "1"), route("git-cli", "1"));
+        let taken = detour.instead_of(&route("https", "1")).expect("it is known");
         assert_eq!(taken.transport.name(), "git-cli");
-        assert!(detour.instead_of(&way("https", "2")).is_none());
-        assert!(detour.instead_of(&way("git-cli", "1")).is_none());
+        assert!(detour.instead_of(&route("https", "2")).is_none());
+        assert!(detour.instead_of(&route("git-cli", "1")).is_none());
         advance(LIMIT).await;
-        assert!(detour.instead_of(&way("https", "1")).is_none());
-        detour.take(way("https", "1"), way("git-cli", "1"));
+        assert!(detour.instead_of(&route("https", "1")).is_none());
+        detour.take(route("https", "1"), route("git-cli", "1"));
         detour.forget();
-        assert!(detour.instead_of(&way("https", "1")).is_none());
+        assert!(detour.instead_of(&route("https", "1")).is_none());
     }
 
     #[test]
@@ -192,7 +190,7 @@ mod tests {
                 false,
             ),
         ] {
-            let tried = fault_for_git(failure, &way(transport, "1"), wanted);
+            let tried = fault_for_git(failure, &route(transport, "1"), wanted);
             assert_eq!(tried.is_ok(), is_tried, "{tried:?}");
         }
     }

@@ -6,8 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::Push;
-use super::packing::{EMPTY, PACK_PIECES};
+use super::send::{EMPTY, PACK_PIECES, Push};
 use super::steps::Steps;
 use crate::branch::SharedSide;
 use crate::failure::Failure;

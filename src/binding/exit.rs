@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::host::Facts;
+use super::shapes::Facts;
 use crate::daemon::{Ended, Request, SharedStatus};
 use crate::event::Status;
 use crate::failure::Kind;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use napi::bindgen_prelude::Either3;
 use napi_derive::napi;
 
-use super::host::Facts;
+use crate::attempt::TransportNote;
 use crate::daemon::{Delivery, Ended, Receipt, Refusal, RequestId};
 use crate::event::{Event, Status};
 use crate::failure::Failure;
@@ -134,6 +134,15 @@ pub struct NativeLastError {
     pub attempt: u32,
 }
 
+/// What the status shows besides the state.
+#[derive(Debug, Clone)]
+pub(super) struct Facts {
+    pub(super) remote: String,
+    pub(super) url: String,
+    pub(super) branch: String,
+    pub(super) transport: TransportNote,
+}
+
 /// The status; points in time are milliseconds since the epoch.
 #[napi(object, object_from_js = false)]
 #[derive(Debug)]
@@ -166,14 +175,14 @@ pub struct NativeStatus {
 
 impl NativeStatus {
     pub(super) fn new(status: &Status, facts: &Facts, now: Now) -> Self {
-        let route = facts.route.get();
+        let chosen = facts.transport.get();
         Self {
             running: status.running,
             state: status.state.as_str(),
             remote: facts.remote.clone(),
             url: facts.url.clone(),
-            transport: route.as_ref().map(|route| route.transport.to_owned()),
-            transport_reason: route.and_then(|route| route.reason),
+            transport: chosen.as_ref().map(|chosen| chosen.transport.to_owned()),
+            transport_reason: chosen.and_then(|chosen| chosen.reason),
             branch: facts.branch.clone(),
             local_commit: hex(status.local_commit),
             remote_commit: hex(status.remote_commit),
@@ -270,20 +279,17 @@ impl From<Event> for NativeEvent {
     fn from(event: Event) -> Self {
         match event {
             Event::Push {
-                commit,
-                duration,
-                previous,
-                commits,
+                push,
                 attempt,
-                bytes,
+                duration,
             } => Self {
                 name: "push".to_owned(),
-                commit: Some(commit.to_string()),
+                commit: Some(push.commit.to_string()),
                 duration_ms: Some(ms(duration)),
-                previous: hex(previous),
-                commits: Some(number(commits)),
+                previous: hex(push.previous),
+                commits: Some(number(push.commits)),
                 attempt: Some(attempt),
-                bytes: Some(number(bytes)),
+                bytes: Some(number(push.bytes)),
                 ..Self::default()
             },
             Event::Error {
