@@ -510,7 +510,7 @@ export type PushFailureReason = 'non-fast-forward' | 'unknown';
 export type PushFailureKind =
   /** The remote branch has commits that the local one lacks: a person must reconcile them. */
   | 'non-fast-forward'
-  /** The server declined: a hook, a protected or checked-out branch, an archived repository, a limit of size or quota. */
+  /** The server declined: a hook, a protected or checked-out branch, an archived repository, a limit or quota. */
   | 'rejected'
   /** The server did not accept the credentials, or they may not write. */
   | 'auth'
