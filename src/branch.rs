@@ -3,15 +3,13 @@
 //! Every question is asked on a blocking thread, because a disk may be slow. It reads; the one thing it writes
 //! is the remote-tracking ref.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::Sender;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep_until};
 
 use crate::config::{Config, Environment};
 use crate::daemon::Branch;
@@ -20,7 +18,7 @@ use crate::oid::Oid;
 use crate::pack::{self, PackRequest, PackStats};
 use crate::repository::{Ahead, Relation, Repository, tracking_ref};
 use crate::state::Survey;
-use crate::watch::{POLL_INTERVAL, POLL_INTERVAL_WITHOUT_EVENTS, RefWatcher};
+use crate::watch::RefWatcher;
 
 /// Which branch of which repository goes where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -348,9 +346,6 @@ pub struct WatchedBranch {
     side: SharedSide,
     /// `None` where the caller turned watching off, and at the end.
     watcher: RefCell<Option<Arc<RefWatcher>>>,
-    next_poll: Cell<Instant>,
-    /// Why only polling sees changes, once that was logged.
-    polling_only: RefCell<Option<String>>,
 }
 
 impl WatchedBranch {
@@ -364,31 +359,6 @@ impl WatchedBranch {
         Self {
             side,
             watcher: RefCell::new(watcher),
-            next_poll: Cell::new(Instant::now()),
-            polling_only: RefCell::default(),
-        }
-    }
-
-    fn poll_interval(&self) -> Duration {
-        if self.polling_only.borrow().is_some() {
-            POLL_INTERVAL_WITHOUT_EVENTS
-        } else {
-            POLL_INTERVAL
-        }
-    }
-
-    fn note_polling(&self, reason: Option<String>) {
-        let mut known = self.polling_only.borrow_mut();
-        if *known != reason {
-            if let Some(reason) = &reason {
-                tracing::warn!(
-                    reason,
-                    "file events are not to be had; polling the branch instead"
-                );
-            } else {
-                tracing::info!("file events work again");
-            }
-            *known = reason;
         }
     }
 }
@@ -396,20 +366,14 @@ impl WatchedBranch {
 impl Branch for WatchedBranch {
     async fn survey(&self, remote: Option<Oid>) -> Result<Survey, Failure> {
         let watcher = self.watcher.borrow().clone();
-        let (reason, survey) = self
-            .side
-            .ask(move |side| {
-                // Armed before the ref is read: what changes later wakes us.
-                let reason = watcher.and_then(|watcher| {
-                    watcher.rearm();
-                    watcher.is_polling_only()
-                });
-                Ok((reason, side.survey(remote)?))
-            })
-            .await?;
-        self.note_polling(reason);
-        self.next_poll.set(Instant::now() + self.poll_interval());
-        Ok(survey)
+        let survey = self.side.ask(move |side| {
+            // Armed before the ref is read: a later change wakes the daemon.
+            if let Some(watcher) = watcher {
+                watcher.rearm();
+            }
+            side.survey(remote)
+        });
+        survey.await
     }
 
     async fn tip(&self) -> Result<Option<Oid>, Failure> {
@@ -442,16 +406,9 @@ impl Branch for WatchedBranch {
 
     async fn changed(&self) {
         let watcher = self.watcher.borrow().clone();
-        let Some(watcher) = watcher else {
-            return std::future::pending().await;
-        };
-        tokio::select! {
-            () = watcher.changed() => {}
-            () = sleep_until(self.next_poll.get()) => {
-                // Until the look that follows says otherwise: a repository that cannot be read must not be
-                // asked in a spin.
-                self.next_poll.set(Instant::now() + self.poll_interval());
-            }
+        match watcher {
+            Some(watcher) => watcher.changed().await,
+            None => std::future::pending().await,
         }
     }
 
