@@ -8,6 +8,7 @@
 pub(super) const MAX_SIZE: usize = 32 * 1024 * 1024;
 
 const BLOCK: usize = 16;
+const STRETCH: usize = 256;
 /// The longest copy in one instruction that git itself writes.
 const MAX_COPY: usize = 0x1_0000;
 const MAX_INSERT: usize = 0x7f;
@@ -161,13 +162,22 @@ fn slot_of(block: &[u8; BLOCK], shift: u32) -> usize {
     slot
 }
 
+/// The length of the equal part at the start. Stretches compare much faster than single bytes.
 fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+    let stretches = a.chunks_exact(STRETCH).zip(b.chunks_exact(STRETCH));
+    let start = STRETCH * stretches.take_while(|(a, b)| a == b).count();
+    let bytes = a[start..].iter().zip(&b[start..]);
+    start + bytes.take_while(|(a, b)| a == b).count()
 }
 
 fn common_suffix(a: &[u8], b: &[u8]) -> usize {
-    let pairs = a.iter().rev().zip(b.iter().rev());
-    pairs.take_while(|(a, b)| a == b).count()
+    let stretches = a.rchunks_exact(STRETCH).zip(b.rchunks_exact(STRETCH));
+    let end = STRETCH * stretches.take_while(|(a, b)| a == b).count();
+    let bytes = a[..a.len() - end]
+        .iter()
+        .rev()
+        .zip(b[..b.len() - end].iter().rev());
+    end + bytes.take_while(|(a, b)| a == b).count()
 }
 
 #[cfg(test)]

@@ -138,8 +138,9 @@ impl Enumeration {
         for (oid, tree) in &old_trees {
             parents.push(entries(*oid, tree)?.into_iter().peekable());
         }
+        let mut old = Vec::new();
         for entry in entries(changed.oid, &new_tree)? {
-            let mut old = Vec::new();
+            old.clear();
             for (parent, entries) in parents.iter_mut().enumerate() {
                 while let Some(passed) = entries.next_if(|next| next.order(&entry).is_le()) {
                     let is_same_name = passed.order(&entry).is_eq();
@@ -163,7 +164,7 @@ impl Enumeration {
                 pending.push_back(ChangedTree {
                     candidate: candidates.len() - 1,
                     oid: entry.oid,
-                    old,
+                    old: old.clone(),
                 });
             }
         }

@@ -39,9 +39,12 @@ impl Entry<'_> {
     }
 }
 
+/// Bytes of an entry with a short name.
+const SHORT_ENTRY: usize = 32;
+
 /// Parses a tree; `None` if it is malformed.
 pub(super) fn parse(mut tree: &[u8]) -> Option<Vec<Entry<'_>>> {
-    let mut entries = Vec::new();
+    let mut entries = Vec::with_capacity(tree.len() / SHORT_ENTRY);
     while !tree.is_empty() {
         let nul = tree.iter().position(|&byte| byte == 0)?;
         let space = tree[..nul].iter().position(|&byte| byte == b' ')?;
