@@ -452,7 +452,7 @@ impl RemotePusher {
         self.detour.forget();
         let (failure, fault) = detour::fault_for_git(failure, way, self.route.transport)?;
         tracing::debug!(%failure, "the native TLS cannot connect: trying git");
-        let reason = format!("git's own TLS is needed: {}", fault.words());
+        let reason = format!("git's own TLS is needed: {}", fault.problem());
         let by_git = match self
             .route
             .by_git(way, self.side.target(), reason, self.settings())

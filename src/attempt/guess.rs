@@ -13,7 +13,7 @@ use crate::branch::SharedSide;
 use crate::failure::Failure;
 use crate::oid::Oid;
 use crate::pack::PackStats;
-use crate::send_pack::PackReceiver;
+use crate::transport::PackReceiver;
 
 /// The pack, as far as it is made, and what it is good for. Dropping it ends its making.
 pub(super) struct Guess {

@@ -319,7 +319,7 @@ fn a_servers_sentence_has_one_kind_over_every_way() {
         for (way, failure) in [
             ("ssh", Failure::from_hangup("early", said)),
             ("ssh, framed", Failure::from_hangup("early", &framed)),
-            ("ERR", Failure::from_server_words(said)),
+            ("ERR", Failure::from_server_message(said)),
             (
                 "a hook's report",
                 Failure::from_rejection(MAIN, "pre-receive hook declined", said),
@@ -328,9 +328,9 @@ fn a_servers_sentence_has_one_kind_over_every_way() {
                 "messages before the end",
                 Failure::from_hangup("early", "").with_server_messages(said),
             ),
-            ("git over ssh", Failure::from_git("git push", &git_ssh)),
-            ("git over http", Failure::from_git("git push", &git_http)),
-            ("git in the middle", Failure::from_git("git push", &git_rpc)),
+            ("git over ssh", Failure::from_git_cli("git push", &git_ssh)),
+            ("git over http", Failure::from_git_cli("git push", &git_http)),
+            ("git in the middle", Failure::from_git_cli("git push", &git_rpc)),
         ] {
             assert_eq!(failure.kind(), kind, "{way}: {failure}");
             assert!(!failure.message().contains("===="), "{way}: {failure}");
@@ -368,7 +368,7 @@ fn a_status_alone_gives_the_same_kind_by_our_client_and_by_git() {
             ),
             format!("error: RPC failed; result=22, HTTP code = {status}"),
         ] {
-            assert_eq!(Failure::from_git("git push", &said).kind(), kind, "{said}");
+            assert_eq!(Failure::from_git_cli("git push", &said).kind(), kind, "{said}");
         }
     }
 }
@@ -595,7 +595,7 @@ fn what_ssh_and_the_shell_behind_it_say_is_told_apart() {
         if !stderr.is_empty() && stderr != "something else" {
             let through_git = format!("{stderr}\nfatal: Could not read from remote repository.");
             assert_eq!(
-                Failure::from_git("git push", &through_git).kind(),
+                Failure::from_git_cli("git push", &through_git).kind(),
                 kind,
                 "{stderr}"
             );
@@ -613,10 +613,10 @@ fn the_git_daemon_that_serves_no_such_repository_is_no_matter_of_credentials() {
         ("service not enabled: /data.git", Kind::Rejected),
         ("no idea", Kind::RemoteError),
     ] {
-        assert_eq!(Failure::from_server_words(words).kind(), kind, "{words}");
+        assert_eq!(Failure::from_server_message(words).kind(), kind, "{words}");
         let through_git = format!("fatal: remote error: {words}");
         assert_eq!(
-            Failure::from_git("git push", &through_git).kind(),
+            Failure::from_git_cli("git push", &through_git).kind(),
             kind,
             "{words}"
         );
@@ -708,7 +708,7 @@ fn a_fault_of_this_machine_s_ssh_is_local_over_either_way() {
         let failure = Failure::from_hangup("early", &said.replace('\n', "\r\n"));
         assert_eq!(failure.kind(), Kind::Local, "{failure}");
         let through_git = format!("{said}\nfatal: Could not read from remote repository.");
-        let failure = Failure::from_git("git push", &through_git);
+        let failure = Failure::from_git_cli("git push", &through_git);
         assert_eq!(failure.kind(), Kind::Local, "{failure}");
     }
 }
@@ -727,7 +727,7 @@ fn the_server_s_programs_are_not_this_machine_s() {
         assert_eq!(failure.kind(), Kind::RemoteError, "{failure}");
     }
     let here = "git: error while loading shared libraries: libz.so.1: cannot open shared object file";
-    assert_eq!(Failure::from_git("git push", here).kind(), Kind::Local);
+    assert_eq!(Failure::from_git_cli("git push", here).kind(), Kind::Local);
 }
 
 #[test]
@@ -874,7 +874,7 @@ fn an_end_without_words_is_the_network_s_and_one_with_unknown_words_is_not() {
         // git starts ssh for itself, and says so much of its end.
         let kind = if is_silent(said) { Kind::Unknown } else { kind };
         let through_git = format!("{said}\nfatal: Could not read from remote repository.");
-        let failure = Failure::from_git("git push", &through_git);
+        let failure = Failure::from_git_cli("git push", &through_git);
         assert_eq!(failure.kind(), kind, "{failure}");
         let is_hinted = failure.hint() == SSH_UNKNOWN_HINT;
         assert_eq!(is_hinted, kind == Kind::Unknown, "{failure}");
@@ -929,7 +929,7 @@ fn a_key_that_ssh_cannot_use_and_algorithms_that_nobody_shares_have_hints_of_the
         let through_git = format!("{said}\nfatal: Could not read from remote repository.");
         for failure in [
             Failure::from_hangup("early", &said),
-            Failure::from_git("git push", &through_git),
+            Failure::from_git_cli("git push", &through_git),
         ] {
             assert_eq!(failure.kind(), kind, "{failure}");
             assert!(failure.hint().contains(hint), "{failure}: {}", failure.hint());
@@ -1003,7 +1003,7 @@ fn a_failed_git_command_is_told_by_its_own_words_before_those_of_others() {
         ("fatal: something else", Kind::Unknown),
         ("", Kind::Unknown),
     ] {
-        assert_eq!(Failure::from_git("git push", stderr).kind(), kind, "{stderr}");
+        assert_eq!(Failure::from_git_cli("git push", stderr).kind(), kind, "{stderr}");
     }
 }
 
@@ -1119,6 +1119,6 @@ fn the_git_command_s_words_for_a_broken_transfer_or_program_are_known() {
             Kind::RemoteError,
         ),
     ] {
-        assert_eq!(Failure::from_git("git push", said).kind(), kind, "{said}");
+        assert_eq!(Failure::from_git_cli("git push", said).kind(), kind, "{said}");
     }
 }

@@ -19,8 +19,7 @@ use super::Background;
 use super::process::Process;
 #[cfg(unix)]
 use super::watchdog::Watchdog;
-use crate::failure;
-use crate::tail::Tail;
+use crate::failure::{self, Tail};
 
 /// How long a child may take to clean up (git removes its lock files on SIGTERM) before it is killed.
 pub(super) const KILL_GRACE: Duration = Duration::from_millis(100);
@@ -142,7 +141,7 @@ impl Child {
 
     fn said(&self) -> String {
         let tail = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(tail.bytes()).trim().to_owned()
+        tail.text()
     }
 
     /// Returns when the child waits for an answer, as far as its standard error tells, with what it has said there.
@@ -351,7 +350,7 @@ mod tests {
         child.exited().await;
         let words = child.last_words().await;
         assert!(
-            words.ends_with("the reason") && words.len() <= crate::tail::LIMIT,
+            words.ends_with("the reason") && words.len() <= failure::TAIL_LIMIT,
             "{words}"
         );
     }

@@ -57,10 +57,6 @@ pub(super) async fn failure_of(error: WireError, child: Option<&mut Child>, cont
         WireError::Io(_) | WireError::UnexpectedEof { .. } if !words.is_empty() => {
             Failure::from_hangup(context, &words)
         }
-        WireError::Io(error) => Failure::from_remote_io("the connection broke", &error),
-        WireError::UnexpectedEof { context } => Failure::from_hangup(context, ""),
-        WireError::Remote(words) => Failure::from_server_words(&words),
-        WireError::Pack(failure) => failure,
-        WireError::Protocol(_) => Failure::new(Kind::RemoteError, error.to_string()),
+        error => error.into(),
     }
 }

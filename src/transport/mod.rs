@@ -28,7 +28,9 @@ use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 pub use background::Background;
@@ -46,11 +48,14 @@ use crate::config::{Config, Environment};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::options::TransportChoice;
-use crate::send_pack::{Advertisement, Command, PackReceiver, Report};
+use crate::send_pack::{Advertisement, Command, Report};
 use crate::url::{Remote, RemoteUrl};
 
 /// A future on the daemon's own thread.
 pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// The pack, in pieces; the end of the channel is the end of the pack. Dropping it cancels the generation of the pack.
+pub type PackReceiver = mpsc::Receiver<Result<Bytes, Failure>>;
 
 /// One way of reaching a remote.
 pub trait Transport: Send + Sync {

@@ -9,11 +9,11 @@ use tokio::time::{Instant, timeout};
 use super::activity::{Activity, PushLimits, Watched};
 use super::child::Child;
 use super::hangup::{ADVERTISING, PUSHING, failure_of, overdue, silence};
-use super::{Background, LocalFuture, PushFailure, Session, Settings};
+use super::{Background, LocalFuture, PackReceiver, PushFailure, Session, Settings};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::pkt_line::{self, PacketReader};
-use crate::send_pack::{self, Advertisement, Command, PackReceiver, Report};
+use crate::send_pack::{self, Advertisement, Command, Report};
 use crate::user_agent::agent_capability;
 
 /// How long a remote that nothing was pushed to may take to end the connection. It has nothing to finish, and the
@@ -165,7 +165,7 @@ where
                     }
                     let _ = writer.shutdown().await;
                 }
-                let _ = send_pack::drain(&mut reader).await;
+                let _ = reader.discard().await;
                 if let Some(mut child) = child {
                     child.exited().await;
                 }

@@ -26,10 +26,10 @@ pub use self::porcelain::{Porcelain, RefList, Verdict};
 use super::activity::Activity;
 use super::child::Child;
 use super::hangup::{ADVERTISING, PUSHING, silence};
-use super::{LocalFuture, PushFailure, Session, Settings, Source, Transport};
+use super::{LocalFuture, PackReceiver, PushFailure, Session, Settings, Source, Transport};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
-use crate::send_pack::{Advertisement, Command, PackReceiver, Report, plain_text};
+use crate::send_pack::{Advertisement, Command, Report};
 use crate::url::{Remote, RemoteUrl};
 
 /// Pushes by the git command.
@@ -162,7 +162,7 @@ impl Inner {
             .run(command, limit, ADVERTISING, |bytes| list.read(bytes))
             .await?;
         if !ended.is_success() {
-            return Err(Failure::from_git("git ls-remote", &ended.said));
+            return Err(Failure::from_git_cli("git ls-remote", &ended.said));
         }
         list.finish()
             .map_err(|problem| Failure::new(Kind::RemoteError, problem))
@@ -232,7 +232,7 @@ async fn until_ended(child: &mut Child, stdout: ChildStdout, take: impl FnMut(&[
     Ended { status, said }
 }
 
-/// What git said without what it says to everybody: its hints, and the lines that end every failure.
+/// git's message without the lines that end every failure: hints, and advice for people at a terminal.
 fn essence(stderr: &str) -> String {
     const REPEATED: [&str; 4] = [
         "hint: ",
@@ -240,13 +240,9 @@ fn essence(stderr: &str) -> String {
         "Please make sure you have the correct access rights",
         "and the repository exists.",
     ];
-    let text = plain_text(stderr.as_bytes());
-    let lines: Vec<&str> = text
+    let lines: Vec<&str> = stderr
         .lines()
         .filter(|line| !REPEATED.iter().any(|start| line.starts_with(start)))
-        // The server's lines; git pads them to wipe out its progress.
-        .map(|line| line.strip_prefix("remote: ").unwrap_or(line).trim_end())
-        .filter(|line| !line.is_empty() && *line != "remote:")
         .collect();
     lines.join("\n")
 }
@@ -363,7 +359,7 @@ impl CliSession {
                 sent: false,
             };
         }
-        let failure = Failure::from_git("git push", said);
+        let failure = Failure::from_git_cli("git push", said);
         // What fails on this side fails before anything is sent.
         let sent = failure.kind() != Kind::Local;
         PushFailure { failure, sent }
@@ -375,18 +371,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_essence_of_a_failure_is_what_is_not_said_of_every_failure() {
-        assert_eq!(
-            essence(
-                "remote: declined because        \nremote: \nerror: failed to push some refs to '../r.git'\nhint: Updates were rejected\n"
+    fn the_lines_that_end_every_failure_are_removed() {
+        for (stderr, expected) in [
+            (
+                "declined because\nerror: failed to push some refs to '../r.git'\nhint: Updates were rejected",
+                "declined because",
             ),
-            "declined because"
-        );
-        assert_eq!(
-            essence(
-                "ssh: connect to host h port 1: Connection refused\r\nfatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.\n"
+            (
+                "ssh: connect to host h port 1: Connection refused\nfatal: Could not read from remote repository.\nPlease make sure you have the correct access rights\nand the repository exists.",
+                "ssh: connect to host h port 1: Connection refused\nfatal: Could not read from remote repository.",
             ),
-            "ssh: connect to host h port 1: Connection refused\nfatal: Could not read from remote repository."
-        );
+        ] {
+            assert_eq!(essence(stderr), expected);
+        }
     }
 }

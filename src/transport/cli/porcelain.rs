@@ -4,8 +4,8 @@
 //! summaries are those of `transport.c` in git 2.47, in the C locale. A pre-push hook prints to the same stream,
 //! so that any other line may stand between those.
 
+use crate::failure::Tail;
 use crate::oid::Oid;
-use crate::tail::Tail;
 
 /// No line that is looked for is longer: two names of refs and a reason.
 const MAX_LINE: usize = 16 * 1024;
@@ -83,8 +83,7 @@ impl<'a> Porcelain<'a> {
     #[must_use]
     pub fn finish(mut self) -> (Vec<Verdict>, String) {
         self.read(b"\n");
-        let said = String::from_utf8_lossy(self.said.bytes());
-        (self.verdicts, said.trim().to_owned())
+        (self.verdicts, self.said.text())
     }
 }
 
@@ -305,7 +304,7 @@ mod tests {
         porcelain.read(format!("\n \t{OID}:{MAIN}\ta..b\n").as_bytes());
         let (verdicts, said) = porcelain.finish();
         assert_eq!(verdicts, [Verdict::Updated]);
-        assert!(said.len() <= crate::tail::LIMIT);
+        assert!(said.len() <= crate::failure::TAIL_LIMIT);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use client::SharedClient;
 pub use settings::unsupported_settings;
 
 use super::activity::Activity;
-use super::hangup::{ADVERTISING, failure_of, silence};
+use super::hangup::{ADVERTISING, silence};
 use super::{Session, Settings, Source, Transport};
 use crate::config::{Config, Environment};
 use crate::credential::Helpers;
@@ -291,10 +291,7 @@ async fn read_advertisement(
         reader.discard().await?;
         Ok(advertisement)
     };
-    match read.await {
-        Ok(advertisement) => Ok(advertisement),
-        Err(error) => Err(failure_of(error, None, ADVERTISING).await),
-    }
+    read.await.map_err(|error: WireError| error.into())
 }
 
 /// Whether it is the file `info/refs`: ids with a tab and a name behind each.

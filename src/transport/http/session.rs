@@ -18,12 +18,10 @@ use super::requester::{Refused, Requester, shown};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::pkt_line::{PacketReader, encode_flush};
-use crate::send_pack::{
-    self, Advertisement, Command, PackReceiver, Report, WireError, encode_request, read_report,
-};
+use crate::send_pack::{Advertisement, Command, Report, WireError, encode_request, read_report};
 use crate::transport::activity::{Activity, PushLimits, Watched};
-use crate::transport::hangup::{PUSHING, failure_of, overdue};
-use crate::transport::{Background, LocalFuture, PushFailure, Session, Settings};
+use crate::transport::hangup::overdue;
+use crate::transport::{Background, LocalFuture, PackReceiver, PushFailure, Session, Settings};
 use crate::user_agent::agent_capability;
 
 const REQUEST_TYPE: &str = "application/x-git-receive-pack-request";
@@ -100,7 +98,7 @@ impl HttpSession {
         progress: &Progress,
     ) -> Result<Report, Failure> {
         let offers = |capability| self.advertisement.supports(capability);
-        if !offers("report-status") && !offers("report-status-v2") {
+        if !self.advertisement.confirms_pushes() {
             let message = "the server offers no report-status, so that a push could not be confirmed";
             return Err(Failure::new(Kind::RemoteError, message));
         }
@@ -152,7 +150,7 @@ impl HttpSession {
                 );
                 Err(Failure::new(Kind::RemoteError, message))
             }
-            Err(error) => Err(failure_of(error, None, PUSHING).await),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -177,8 +175,7 @@ impl HttpSession {
         let background = self.background.clone();
         self.background.spawn(async move {
             let finishing = async {
-                let drained: Result<(), WireError> = send_pack::drain(&mut rest).await;
-                if let Err(error) = drained {
+                if let Err(error) = rest.discard().await {
                     tracing::debug!(%error, "what the server said after its report could not be read");
                 }
             };
@@ -199,7 +196,7 @@ impl HttpSession {
         let response = answered.map_err(|refused| refused.failure)?;
         match reader_of(response, &self.activity).discard().await {
             Ok(()) => Ok(()),
-            Err(error) => Err(failure_of(error, None, PUSHING).await),
+            Err(error) => Err(WireError::from(error).into()),
         }
     }
 }
