@@ -17,7 +17,7 @@ use git_push_daemon::oid::Oid;
 use git_push_daemon::options::{Timeouts, TransportChoice};
 use git_push_daemon::send_pack::{Command as Update, Report};
 use git_push_daemon::state::Outcome;
-use git_push_daemon::transport::{self, Background, Settings, SharedClient, Source, Transport};
+use git_push_daemon::transport::{self, LocalRepository, Settings, Transport};
 use git_push_daemon::url::Remote;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe;
@@ -175,7 +175,7 @@ impl Sandbox {
         let (root, git_dir) = (self.path("work"), self.path("work/.git"));
         let config = Config::load(&self.environment, &git_dir, &git_dir).expect("well-formed");
         let remote = Remote::resolve(&config, remote, &root).expect("a remote");
-        let source = Source {
+        let repository = LocalRepository {
             root: &root,
             git_dir: &git_dir,
             common_dir: &git_dir,
@@ -184,12 +184,10 @@ impl Sandbox {
         };
         let settings = Settings {
             idle_timeout: Some(PATIENCE),
-            report_timeout: None,
             environment: self.environment.clone(),
-            background: Background::default(),
-            http: SharedClient::default(),
+            ..Settings::default()
         };
-        transport::for_remote(&remote, &source, wanted, settings)
+        transport::for_remote(&remote, &repository, wanted, settings)
     }
 
     /// Pushes the local tip, whatever the remote has.

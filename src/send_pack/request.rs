@@ -86,21 +86,20 @@ pub fn encode_request(
 }
 
 fn capabilities(advertisement: &Advertisement, agent: &str) -> String {
+    let agent = format!("agent={agent}");
     let reports = ["report-status-v2", "report-status"];
     let report = reports.into_iter().find(|report| advertisement.supports(report));
-    let used = report.into_iter().chain(["side-band-64k", "quiet"]);
-    let mut used: String = used
-        .filter(|capability| advertisement.supports(capability))
-        .map(|capability| format!(" {capability}"))
-        .collect();
+    let others = ["side-band-64k", "quiet"];
+    let others = others.into_iter().filter(|other| advertisement.supports(other));
+    let mut used: Vec<&str> = report.into_iter().chain(others).collect();
     // An advertisement of any other format was refused.
     if advertisement.supports("object-format") {
-        used += " object-format=sha1";
+        used.push("object-format=sha1");
     }
     if advertisement.supports("agent") {
-        used += &format!(" agent={agent}");
+        used.push(&agent);
     }
-    used
+    used.iter().fold(String::new(), |all, capability| all + " " + capability)
 }
 
 #[cfg(test)]

@@ -19,8 +19,7 @@ use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::pkt_line::{PacketReader, encode_flush};
 use crate::send_pack::{Advertisement, Command, Report, WireError, encode_request, read_report};
-use crate::transport::activity::{Activity, PushLimits, Watched};
-use crate::transport::hangup::overdue;
+use crate::transport::activity::{Activity, Limits, PUSHING, Watched};
 use crate::transport::{Background, LocalFuture, PackReceiver, PushFailure, Session, Settings};
 use crate::user_agent::agent_capability;
 
@@ -53,7 +52,7 @@ pub(super) struct HttpSession {
     is_remembered: bool,
     post_buffer: usize,
     activity: Activity,
-    limits: PushLimits,
+    limits: Limits,
     /// What we call ourselves.
     agent: String,
     background: Background,
@@ -78,7 +77,7 @@ impl HttpSession {
             is_remembered: false,
             post_buffer,
             activity,
-            limits: PushLimits {
+            limits: Limits {
                 idle: settings.idle_timeout,
                 report: settings.report_timeout,
                 // A proxy in front may gather the answer until it is whole.
@@ -358,14 +357,13 @@ impl Session for HttpSession {
             let (activity, limits) = (self.activity.clone(), self.limits);
             activity.unsent();
             let exchange = self.exchange(command, shallow, pack, &progress);
-            let exchanged = match activity.guard_push(limits, exchange).await {
-                Err(limit) => Err(overdue(limit)),
-                Ok(exchanged) => exchanged,
-            };
-            exchanged.map_err(|failure| PushFailure {
-                failure,
-                sent: progress.is_sent(),
-            })
+            let exchanged = activity.guard(limits, PUSHING, exchange).await;
+            exchanged
+                .and_then(|exchanged| exchanged)
+                .map_err(|failure| PushFailure {
+                    failure,
+                    sent: progress.is_sent(),
+                })
         })
     }
 

@@ -1,17 +1,17 @@
-//! The ways of reaching a remote.
+//! The transports that reach a remote.
 //!
-//! A [`Transport`] connects and reads the advertisement; the [`Session`] it gives carries at most one push.
-//! Neither decides whether to push: that is `attempt`'s business. Everything a session starts (children,
-//! sockets, draining tasks) belongs to a [`Background`], so that the daemon can end it all.
+//! A [`Transport`] connects and reads the advertisement; its [`Session`] carries at most one push. Neither decides whether
+//! to push: `attempt` does. Everything that a session starts (children, sockets, tasks) belongs to a [`Background`], so that
+//! the daemon can end it all.
+//!
+//! `git` stands for `git://` alone. Everything about the git command is called the git CLI.
 
 mod activity;
 mod background;
 mod child;
 mod choice;
 mod cli;
-mod converse;
 mod git;
-mod hangup;
 mod http;
 mod kept;
 mod local;
@@ -34,9 +34,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 pub use background::Background;
-pub use choice::{Choice, ChoiceKind};
-pub use cli::{CliTransport, Porcelain, RefList, Verdict};
-pub(crate) use converse::{Said, converse};
+pub(crate) use child::{Output, communicate};
+pub use cli::{GitCliTransport, Porcelain, RefList, Verdict};
 pub use git::GitTransport;
 pub use http::{HttpTransport, SharedClient, lacks_proxy_password, unsupported_settings};
 pub use kept::Kept;
@@ -57,12 +56,12 @@ pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 /// The pack, in pieces; the end of the channel is the end of the pack. Dropping it cancels the generation of the pack.
 pub type PackReceiver = mpsc::Receiver<Result<Bytes, Failure>>;
 
-/// One way of reaching a remote.
+/// Connects to one remote.
 pub trait Transport: Send + Sync {
-    /// Its name, as `status().transport` shows it.
+    /// Its name, as in `status().transport`.
     fn name(&self) -> &'static str;
 
-    /// Why it is this one and not one of this crate's own, as part of a sentence.
+    /// The reason for the git CLI, as part of a sentence; `None` for a native transport.
     fn why(&self) -> Option<&str> {
         None
     }
@@ -72,28 +71,26 @@ pub trait Transport: Send + Sync {
         false
     }
 
-    /// Whether its sessions send the pack that they are given. Where they do not, they make their own, and drop what they
-    /// are given.
+    /// Whether its sessions send the given pack. Otherwise they drop it and make their own.
     fn takes_pack(&self) -> bool {
         true
     }
 
-    /// Whether it waits for a credential helper of git's, and not for the remote.
+    /// Whether it is waiting for git's credential helpers and not for the remote.
     fn waits_for_helper(&self) -> bool {
         false
     }
 
-    /// Connects and reads what the remote advertises. Dropping the future leaves nothing behind.
+    /// Connects and reads the advertisement. Dropping the future ends everything that it started.
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>>;
 }
 
 /// A connection whose advertisement has been read.
 pub trait Session: Send {
-    /// What the remote advertises.
+    /// The remote's advertisement.
     fn advertisement(&self) -> &Advertisement;
 
-    /// Sends the command and the pack and reads the report; at most once. Dropping the future cancels the
-    /// push.
+    /// Sends the command and the pack and reads the report; at most once. Dropping the future cancels the push.
     fn push<'a>(
         &'a mut self,
         command: &'a Command,
@@ -101,30 +98,30 @@ pub trait Session: Send {
         pack: PackReceiver,
     ) -> LocalFuture<'a, Result<Report, PushFailure>>;
 
-    /// Lets the remote finish what it does after a push (hooks, gc) in the background. A session that is
-    /// dropped instead is cut off.
+    /// Lets the remote finish its work after a push (hooks, gc) in the background. Dropping the session instead ends the
+    /// connection at once.
     fn finish(self: Box<Self>);
 
-    /// Does the same after a push that was confirmed, and gives the session for the next one where that needs no
-    /// connection of its own: its advertisement has `refname` at `tip`.
+    /// Does the same after a confirmed push, and returns the session for the next one if that needs no new connection. Its
+    /// advertisement then has `refname` at `tip`.
     #[must_use]
     fn finish_for_next(self: Box<Self>, _refname: &str, _tip: Oid) -> Option<Box<dyn Session>> {
         self.finish();
         None
     }
 
-    /// Resolves when the remote has ended a session that nothing was sent on. Cancel-safe.
+    /// Resolves when the remote ends the session before anything was sent. Cancel-safe.
     fn hung_up(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::pending())
     }
 
-    /// Whether an `ok` of the remote is true however old its advertisement is. Where it may not be, a success is looked for
-    /// in another advertisement before it is believed, and none is kept for the next push.
+    /// Whether the remote's `ok` is true however old its advertisement is. Otherwise a success must be checked in another
+    /// advertisement, and no session is kept.
     fn compares_old_values(&self) -> bool {
         self.advertisement().compares_old_values()
     }
 
-    /// When the remote itself last said what it has.
+    /// When the advertisement was read.
     fn advertised_at(&self) -> Instant;
 }
 
@@ -133,37 +130,37 @@ pub trait Session: Send {
 pub struct PushFailure {
     /// What went wrong.
     pub failure: Failure,
-    /// Whether the whole request may have arrived, so that the remote may have the commit all the same.
+    /// Whether the whole request may have arrived, so that the remote may have the commit after all.
     pub sent: bool,
 }
 
 /// What a transport needs besides the address.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// The longest silence; `None` is without limit.
+    /// The longest silence; `None` is no limit.
     pub idle_timeout: Option<Duration>,
-    /// The longest time from the last byte of a push to its report; `None` is without limit.
+    /// The longest time from the last byte of a push to its report; `None` is no limit.
     pub report_timeout: Option<Duration>,
-    /// What children get as their environment.
+    /// The environment of children.
     pub environment: Environment,
-    /// Whose children and tasks they are.
+    /// The owner of children and tasks.
     pub background: Background,
     /// The HTTP client, which outlives the attempts.
     pub http: SharedClient,
 }
 
-/// The local repository, as far as the way to the remote depends on it.
+/// The parts of the local repository on which the connection to the remote depends.
 #[derive(Debug, Clone, Copy)]
-pub struct Source<'a> {
+pub struct LocalRepository<'a> {
     /// Where git would run.
     pub root: &'a Path,
-    /// The repository's own directory, another one than `common_dir` only in a linked worktree.
+    /// The repository's own directory; differs from `common_dir` only in a linked worktree.
     pub git_dir: &'a Path,
     /// The directory with the hooks and the configuration.
     pub common_dir: &'a Path,
     /// The full name of the branch, here and on the remote.
     pub refname: &'a str,
-    /// The configuration of this moment.
+    /// The current configuration.
     pub config: &'a Config,
 }
 
@@ -171,36 +168,30 @@ pub struct Source<'a> {
 ///
 /// # Errors
 ///
-/// When none reaches it, or not in the way that was chosen; the message says why. When the git command is needed
-/// and is not installed.
+/// No transport reaches the remote, or not the one that was chosen; or the git CLI is needed and not installed.
 pub fn for_remote(
     remote: &Remote,
-    source: &Source<'_>,
+    repository: &LocalRepository<'_>,
     choice: TransportChoice,
     settings: Settings,
 ) -> Result<Box<dyn Transport>, Failure> {
-    let choice = Choice::make(choice, remote, source, &settings.environment)?;
-    if choice.kind == ChoiceKind::Git {
-        let transport = CliTransport::new(remote, source, choice.reason, settings)?;
+    if let Some(reason) = choice::reason_for_git_cli(choice, remote, repository, &settings.environment)? {
+        let transport = GitCliTransport::new(remote, repository, reason, settings)?;
         return Ok(Box::new(transport));
     }
-    let root = source.root;
-    protocol::check(&remote.parsed, source.config, &settings.environment)?;
-    match &remote.parsed {
-        RemoteUrl::Local(path) | RemoteUrl::File(path) => Ok(Box::new(LocalTransport::new(
-            path,
-            root,
-            remote.receive_pack.clone(),
-            settings,
-        ))),
+    let (root, config) = (repository.root, repository.config);
+    protocol::check(&remote.parsed, config, &settings.environment)?;
+    Ok(match &remote.parsed {
+        RemoteUrl::Local(path) | RemoteUrl::File(path) => {
+            let receive_pack = remote.receive_pack.clone();
+            Box::new(LocalTransport::new(path, root, receive_pack, settings))
+        }
         RemoteUrl::Git {
             authority,
             host,
             port,
             path,
-        } => Ok(Box::new(GitTransport::new(
-            authority, host, *port, path, settings,
-        ))),
+        } => Box::new(GitTransport::new(authority, host, *port, path, settings)),
         RemoteUrl::Ssh {
             user,
             host,
@@ -214,21 +205,15 @@ pub fn for_remote(
                 path,
                 receive_pack: remote.receive_pack.as_deref(),
             };
-            Ok(Box::new(SshTransport::new(
-                address,
-                source.config,
-                root,
-                settings,
-            )?))
+            Box::new(SshTransport::new(address, config, root, settings)?)
         }
-        RemoteUrl::Http(url) => Ok(Box::new(HttpTransport::new(
-            url.clone(),
-            remote.clone(),
-            source,
-            settings,
-        ))),
+        RemoteUrl::Http(url) => {
+            let url = url.clone();
+            Box::new(HttpTransport::new(url, remote.clone(), repository, settings))
+        }
         other @ RemoteUrl::Helper { .. } => {
-            Err(Failure::new(Kind::Local, format!("no transport reaches {other}")))
+            let message = format!("no transport reaches {other}");
+            return Err(Failure::new(Kind::Local, message));
         }
-    }
+    })
 }

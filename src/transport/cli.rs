@@ -1,12 +1,12 @@
-//! The git command as a transport, for what only git can do: remote helpers, pre-push hooks, git-lfs.
+//! The git CLI as a transport, for what only git can do: remote helpers, pre-push hooks, git-lfs.
 //!
-//! `git ls-remote` takes the place of the advertisement and `git push --porcelain` that of the exchange. git
-//! makes the pack itself and judges once more whether the update is a fast-forward; it is never told to force.
-//! This is the only place where its words are read; `failure` gives those of its errors a kind.
+//! `git ls-remote` takes the place of the advertisement and `git push --porcelain` that of the exchange. git makes the pack
+//! itself and checks again whether the update is a fast-forward; it is never told to force. Its output is parsed only here;
+//! `failure` gives its errors a kind.
 //!
-//! git prints nothing while it sends, while hooks run or while a remote unpacks. So the idle limit looks at what its
-//! processes do instead (`pulse`). It cannot be told when the last byte was sent: where a proxy may hold back the
-//! remote's keep-alives, a push may be silent for as long as the report may take.
+//! git prints nothing while it sends, while hooks run or while a remote unpacks. So the idle limit watches what its
+//! processes do instead (`pulse`). When the last byte was sent is not known: if a proxy may hold back the remote's
+//! keep-alives, a push may be silent for as long as the report may take.
 
 mod command;
 mod porcelain;
@@ -17,69 +17,75 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::process::ChildStdout;
 use tokio::time::Instant;
 
-use self::command::{Destination, Git};
+use self::command::{Destination, GitCli};
 use self::porcelain::is_non_fast_forward;
 pub use self::porcelain::{Porcelain, RefList, Verdict};
-use super::activity::Activity;
+use super::activity::{ADVERTISING, Activity, Limits, PUSHING};
 use super::child::Child;
-use super::hangup::{ADVERTISING, PUSHING, silence};
-use super::{LocalFuture, PackReceiver, PushFailure, Session, Settings, Source, Transport};
+use super::{LocalFuture, LocalRepository, PackReceiver, PushFailure, Session, Settings, Transport};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::send_pack::{Advertisement, Command, Report};
 use crate::url::{Remote, RemoteUrl};
 
-/// Pushes by the git command.
-pub struct CliTransport {
-    inner: Inner,
+/// Pushes by the git CLI.
+pub struct GitCliTransport {
+    pushes: Pushes,
     reason: String,
 }
 
-/// What a session takes over from its transport.
+/// The commands of one remote, which the transport shares with its sessions.
 #[derive(Clone)]
-struct Inner {
-    git: Git,
+struct Pushes {
+    git: GitCli,
     to_push: Destination,
     to_read: Vec<Destination>,
-    /// The branch, whose local name is that on the remote.
+    /// The branch, which has the same name here and on the remote.
     refname: String,
     pre_push_hook: Option<PathBuf>,
-    /// Whether the keep-alives of the remote come directly: over HTTP, and maybe by a remote helper, a proxy is in between.
-    hears_keepalives: bool,
+    /// The longest silence of a push.
+    push_limit: Option<Duration>,
     settings: Settings,
 }
 
-impl CliTransport {
-    /// `reason` says why it is the git command that is needed, as part of a sentence.
+impl GitCliTransport {
+    /// `reason` tells why the git CLI is needed, as part of a sentence.
     ///
     /// # Errors
     ///
     /// There is no git, or `core.hooksPath` cannot be read.
     pub fn new(
         remote: &Remote,
-        source: &Source<'_>,
+        repository: &LocalRepository<'_>,
         reason: String,
         settings: Settings,
     ) -> Result<Self, Failure> {
-        let Some(git) = Git::find(source, &settings.environment) else {
+        let Some(git) = GitCli::find(repository, &settings.environment) else {
             return Err(Failure::new(
                 Kind::Local,
                 format!(
-                    "the git command is needed ({reason}), and there is none in PATH: install git, or correct PATH"
+                    "the git CLI is needed ({reason}), and there is none in PATH: install git, or correct PATH"
                 ),
             ));
         };
+        // Over HTTP, and perhaps with a remote helper, a proxy may hold back the remote's keep-alives.
+        let hears_keepalives = !matches!(remote.parsed, RemoteUrl::Http(_) | RemoteUrl::Helper { .. });
+        let (idle, report) = (settings.idle_timeout, settings.report_timeout);
+        let push_limit = if hears_keepalives {
+            idle
+        } else {
+            report.map(|report| idle.map_or(report, |idle| idle.max(report)))
+        };
         Ok(Self {
-            inner: Inner {
+            pushes: Pushes {
                 git,
-                to_push: Destination::to_push(remote, source.config),
-                to_read: Destination::to_read(remote, source.config),
-                refname: source.refname.to_owned(),
-                pre_push_hook: super::choice::pre_push_hook(source)?,
-                hears_keepalives: !matches!(remote.parsed, RemoteUrl::Http(_) | RemoteUrl::Helper { .. }),
+                to_push: Destination::to_push(remote, repository.config),
+                to_read: Destination::to_read(remote, repository.config),
+                refname: repository.refname.to_owned(),
+                pre_push_hook: super::choice::pre_push_hook(repository)?,
+                push_limit,
                 settings,
             },
             reason,
@@ -87,7 +93,7 @@ impl CliTransport {
     }
 }
 
-impl Transport for CliTransport {
+impl Transport for GitCliTransport {
     fn name(&self) -> &'static str {
         "git-cli"
     }
@@ -102,9 +108,9 @@ impl Transport for CliTransport {
 
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
         Box::pin(async move {
-            let refs = self.inner.read_refs().await?;
-            Ok(Box::new(CliSession {
-                inner: self.inner.clone(),
+            let refs = self.pushes.read_refs().await?;
+            Ok(Box::new(GitCliSession {
+                pushes: self.pushes.clone(),
                 advertisement: Advertisement::from_refs(refs),
                 advertised_at: Instant::now(),
             }) as Box<dyn Session>)
@@ -112,29 +118,29 @@ impl Transport for CliTransport {
     }
 }
 
-/// How a git command ended.
+/// The end of a git command.
 struct Ended {
-    /// `None` where another part of the process has reaped it.
+    /// `None` if it was reaped elsewhere.
     status: Option<ExitStatus>,
-    /// What it said on its standard error; empty after a success.
-    said: String,
+    /// The standard error; empty after a success.
+    stderr: String,
 }
 
 impl Ended {
-    /// Where the status is lost, git's words tell: it does not fail without them.
+    /// Without a status, the standard error tells: git does not fail without a message.
     fn is_success(&self) -> bool {
         self.status
             .map_or_else(|| !self.is_fatal(), |status| status.success())
     }
 
     fn is_fatal(&self) -> bool {
-        self.said.lines().any(|line| line.starts_with("fatal: "))
+        self.stderr.lines().any(|line| line.starts_with("fatal: "))
     }
 }
 
-impl Inner {
-    /// The refs of the remote. Where several URLs disagree about the branch, the one that still needs a push
-    /// speaks for all: it is up to date only when all of them are.
+impl Pushes {
+    /// The refs of the remote. If several URLs disagree about the branch, one that still needs a push represents all: the
+    /// remote is up to date only when all of them are.
     async fn read_refs(&self) -> Result<Vec<(Oid, String)>, Failure> {
         let mut tips = Vec::new();
         let mut first_refs = None;
@@ -147,9 +153,9 @@ impl Inner {
         let mut refs = first_refs.unwrap_or_default();
         if tips.windows(2).any(|pair| pair[0] != pair[1]) {
             let local = self.local_tip().await?;
-            let speaker = tips.into_iter().find(|&tip| tip != local).flatten();
+            let behind = tips.into_iter().find(|&tip| tip != local).flatten();
             refs.retain(|(_, name)| *name != self.refname);
-            refs.extend(speaker.map(|oid| (oid, self.refname.clone())));
+            refs.extend(behind.map(|oid| (oid, self.refname.clone())));
         }
         Ok(refs)
     }
@@ -157,12 +163,9 @@ impl Inner {
     async fn read_refs_at(&self, destination: &Destination) -> Result<Vec<(Oid, String)>, Failure> {
         let mut list = RefList::default();
         let command = self.git.ls_remote(destination);
-        let limit = self.settings.idle_timeout;
-        let ended = self
-            .run(command, limit, ADVERTISING, |bytes| list.read(bytes))
-            .await?;
+        let ended = self.read(command, |bytes| list.read(bytes)).await?;
         if !ended.is_success() {
-            return Err(Failure::from_git_cli("git ls-remote", &ended.said));
+            return Err(Failure::from_git_cli("git ls-remote", &ended.stderr));
         }
         list.finish()
             .map_err(|problem| Failure::new(Kind::RemoteError, problem))
@@ -171,26 +174,18 @@ impl Inner {
     async fn local_tip(&self) -> Result<Option<Oid>, Failure> {
         let mut output = Vec::new();
         let command = self.git.rev_parse(&self.refname);
-        let limit = self.settings.idle_timeout;
-        self.run(command, limit, ADVERTISING, |bytes| {
-            output.extend_from_slice(bytes);
-        })
-        .await?;
+        self.read(command, |bytes| output.extend_from_slice(bytes))
+            .await?;
         Ok(Oid::from_hex(output.trim_ascii()))
     }
 
-    /// How long none of the processes of a push may do anything.
-    fn push_limit(&self) -> Option<Duration> {
-        let (idle, report) = (self.settings.idle_timeout, self.settings.report_timeout);
-        if self.hears_keepalives {
-            idle
-        } else {
-            report.map(|report| idle.map_or(report, |idle| idle.max(report)))
-        }
+    async fn read(&self, command: std::process::Command, take: impl FnMut(&[u8])) -> Result<Ended, Failure> {
+        let limit = self.settings.idle_timeout;
+        self.run(command, limit, ADVERTISING, take).await
     }
 
-    /// Runs a command that may be silent for `limit`, and gives its output away as it comes. Dropping the future ends the
-    /// command with all of its group.
+    /// Runs a command that may be silent for `limit`, and passes its output on as it comes. Dropping the future ends the
+    /// command with its whole process group.
     async fn run(
         &self,
         command: std::process::Command,
@@ -198,10 +193,9 @@ impl Inner {
         awaited: &str,
         take: impl FnMut(&[u8]),
     ) -> Result<Ended, Failure> {
-        let (mut child, stdin, stdout) = Child::spawn(command, &self.settings.background)
+        // Standard input is closed at once: git reads nothing from it, and cannot ask.
+        let (mut child, _, stdout) = Child::spawn(command, &self.settings.background)
             .map_err(|error| Failure::new(Kind::Local, format!("git could not be started: {error}")))?;
-        // There is nothing to read for it, and so nobody to ask.
-        drop(stdin);
         let (activity, group) = (Activity::new(), child.group());
         let pulse = async {
             match limit {
@@ -209,27 +203,22 @@ impl Inner {
                 None => std::future::pending().await,
             }
         };
+        let ending = async {
+            let status = child.read_to_exit(stdout, take).await;
+            let stderr = match status {
+                Some(status) if status.success() => String::new(),
+                _ => essence(&child.last_stderr().await),
+            };
+            Ended { status, stderr }
+        };
         let running = async {
             tokio::select! {
-                ended = until_ended(&mut child, stdout, take) => ended,
+                ended = ending => ended,
                 never = pulse => match never {},
             }
         };
-        let guarded = activity.guard(limit, running).await;
-        guarded.ok_or_else(|| silence(limit, awaited))
+        activity.guard(Limits::of_silence(limit), awaited, running).await
     }
-}
-
-/// Reads what a child prints, until it has exited.
-async fn until_ended(child: &mut Child, stdout: ChildStdout, take: impl FnMut(&[u8])) -> Ended {
-    let status = child.read_to_exit(stdout, take).await;
-    let is_success = status.is_some_and(|status| status.success());
-    let said = if is_success {
-        String::new()
-    } else {
-        essence(&child.last_words().await)
-    };
-    Ended { status, said }
 }
 
 /// git's message without the lines that end every failure: hints, and advice for people at a terminal.
@@ -247,13 +236,13 @@ fn essence(stderr: &str) -> String {
     lines.join("\n")
 }
 
-struct CliSession {
-    inner: Inner,
+struct GitCliSession {
+    pushes: Pushes,
     advertisement: Advertisement,
     advertised_at: Instant,
 }
 
-impl Session for CliSession {
+impl Session for GitCliSession {
     fn advertisement(&self) -> &Advertisement {
         &self.advertisement
     }
@@ -265,12 +254,12 @@ impl Session for CliSession {
         pack: PackReceiver,
     ) -> LocalFuture<'a, Result<Report, PushFailure>> {
         drop(pack);
-        Box::pin(self.push_by_git(command))
+        Box::pin(self.push_by_git_cli(command))
     }
 
     fn finish(self: Box<Self>) {}
 
-    /// What git says is taken as it is. It has read an advertisement of its own, a moment before it sent the push.
+    /// git's verdict is final: git has read an advertisement of its own, just before it sent the push.
     fn compares_old_values(&self) -> bool {
         true
     }
@@ -280,34 +269,31 @@ impl Session for CliSession {
     }
 }
 
-impl CliSession {
-    async fn push_by_git(&self, command: &Command) -> Result<Report, PushFailure> {
-        let inner = &self.inner;
+impl GitCliSession {
+    async fn push_by_git_cli(&self, command: &Command) -> Result<Report, PushFailure> {
+        let pushes = &self.pushes;
         let refname = command.refname();
         let mut porcelain = Porcelain::new(command.new_oid(), refname);
-        let push = inner.git.push(&inner.to_push, command.new_oid(), refname);
-        let ended = inner
-            .run(push, inner.push_limit(), PUSHING, |bytes| {
-                porcelain.read(bytes);
-            })
+        let push = pushes.git.push(&pushes.to_push, command.new_oid(), refname);
+        let ended = pushes
+            .run(push, pushes.push_limit, PUSHING, |bytes| porcelain.read(bytes))
             .await
             .map_err(|failure| {
-                // What fell silent had been started, and may have sent everything before.
+                // A git that fell silent may have sent everything before.
                 let sent = failure.kind() == Kind::Timeout;
                 PushFailure { failure, sent }
             })?;
-        let (verdicts, printed) = porcelain.finish();
-        let updated = |verdict: &Verdict| *verdict == Verdict::Updated;
+        let (verdicts, hook_output) = porcelain.finish();
         let report = |reference| Report {
             unpack: Ok(()),
             reference,
             is_doubtful: false,
-            messages: ended.said.clone(),
+            messages: ended.stderr.clone(),
         };
-        match verdicts.iter().find(|verdict| !updated(verdict)) {
-            // git can still fail after the remote has said yes, and that the remote said no to another URL.
-            None if !verdicts.is_empty() && verdicts.len() >= inner.to_read.len() => Ok(report(Ok(()))),
-            None => Err(self.unreported(&ended, &printed)),
+        match verdicts.iter().find(|verdict| **verdict != Verdict::Updated) {
+            // git can still fail after the remote accepted the push, and after the remote refused it at another URL.
+            None if !verdicts.is_empty() && verdicts.len() >= pushes.to_read.len() => Ok(report(Ok(()))),
+            None => Err(self.unreported(&ended, &hook_output)),
             Some(Verdict::Rejected(reason)) if is_non_fast_forward(reason) => {
                 Ok(report(Err(self.decided_on(reason, refname).await)))
             }
@@ -315,19 +301,19 @@ impl CliSession {
                 Ok(report(Err(reason.clone())))
             }
             Some(Verdict::Updated | Verdict::Unreported(_)) => {
-                let words = format!("the remote failed to report status\n{}", ended.said);
+                let message = format!("the remote failed to report status\n{}", ended.stderr);
                 Err(PushFailure {
-                    failure: Failure::new(Kind::Network, words),
+                    failure: Failure::new(Kind::Network, message),
                     sent: true,
                 })
             }
         }
     }
 
-    /// git compares with what the remote has at that moment. If this is not what was looked at here, the race
-    /// is lost and must be decided again; if it is, git's judgement stands.
+    /// git compared with the tip of that moment. If it differs from the advertised one, the push lost a race and must be
+    /// decided again; otherwise git's decision stands.
     async fn decided_on(&self, reason: &str, refname: &str) -> String {
-        let now = self.inner.read_refs().await;
+        let now = self.pushes.read_refs().await;
         let has_moved = now
             .is_ok_and(|refs| Advertisement::from_refs(refs).tip(refname) != self.advertisement.tip(refname));
         if has_moved {
@@ -337,30 +323,30 @@ impl CliSession {
         }
     }
 
-    /// Tells a push that got no verdict by how git ended and what was said.
-    fn unreported(&self, ended: &Ended, printed: &str) -> PushFailure {
-        let said = &ended.said;
+    /// The failure of a push without a verdict, by git's status and standard error.
+    fn unreported(&self, ended: &Ended, hook_output: &str) -> PushFailure {
+        let stderr = &ended.stderr;
         let code = ended.status.map(|status| status.code());
         if code == Some(None) {
             return PushFailure {
-                failure: Failure::new(Kind::Local, format!("git push was killed\n{said}")),
+                failure: Failure::new(Kind::Local, format!("git push was killed\n{stderr}")),
                 sent: true,
             };
         }
-        // git says nothing of its own when the hook declines, and ends with 1. It does so as well where it finds
-        // nothing to push by the given name.
-        if let Some(hook) = &self.inner.pre_push_hook
+        // When the hook declines, git exits with 1 and adds no message. It also exits with 1 if there is nothing to push
+        // by the given name.
+        if let Some(hook) = &self.pushes.pre_push_hook
             && (code == Some(Some(1)) || code.is_none() && !ended.is_fatal())
-            && !said.contains("src refspec")
+            && !stderr.contains("src refspec")
         {
             let declined = format!("the pre-push hook {} declined the push", hook.display());
             return PushFailure {
-                failure: Failure::new(Kind::Rejected, format!("{declined}\n{printed}\n{said}")),
+                failure: Failure::new(Kind::Rejected, format!("{declined}\n{hook_output}\n{stderr}")),
                 sent: false,
             };
         }
-        let failure = Failure::from_git_cli("git push", said);
-        // What fails on this side fails before anything is sent.
+        let failure = Failure::from_git_cli("git push", stderr);
+        // A failure of this side occurs before anything is sent.
         let sent = failure.kind() != Kind::Local;
         PushFailure { failure, sent }
     }
