@@ -99,7 +99,8 @@ fn capabilities(advertisement: &Advertisement, agent: &str) -> String {
     if advertisement.supports("agent") {
         used.push(&agent);
     }
-    used.iter().fold(String::new(), |all, capability| all + " " + capability)
+    used.iter()
+        .fold(String::new(), |all, capability| all + " " + capability)
 }
 
 #[cfg(test)]

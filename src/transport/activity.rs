@@ -70,7 +70,7 @@ impl Limits {
             (
                 sent + limit,
                 format!(
-                    "the remote received everything, and did not report the outcome within {seconds} s (if its hooks take longer, raise reportTimeoutMs)"
+                    "the outcome of the push was not reported within {seconds} s (if hooks take longer, raise reportTimeoutMs)"
                 ),
             )
         });
@@ -266,8 +266,8 @@ mod tests {
         };
         for (limits, seconds, text) in [
             (LIMITS, 10, "was silent for 10 s"),
-            (buffered, 65, "did not report the outcome within 60 s"),
-            (short, 7, "did not report the outcome within 2 s"),
+            (buffered, 65, "was not reported within 60 s"),
+            (short, 7, "was not reported within 2 s"),
         ] {
             let (elapsed, message) = end_of(limits).await;
             assert_eq!(elapsed, seconds, "{message}");

@@ -37,8 +37,6 @@ const OUTPUT_LIMIT: usize = 1024 * 1024;
 /// A running child. Dropping it ends the whole process group.
 #[derive(Debug)]
 pub(super) struct Child {
-    /// The id of the child and of its group; another process may have it once the child was reaped.
-    group: Option<u32>,
     state: watch::Receiver<State>,
     /// Makes the supervising task check whether the child has exited.
     prompt: Arc<Notify>,
@@ -48,8 +46,9 @@ pub(super) struct Child {
 
 /// What is known of a child.
 #[derive(Debug, Default)]
-struct State {
-    stderr: Tail,
+pub(super) struct State {
+    /// The end of the standard error.
+    pub(super) stderr: Tail,
     stderr_has_ended: bool,
     has_asked: bool,
     has_exited: bool,
@@ -64,7 +63,6 @@ impl Child {
         background: &Background,
     ) -> io::Result<(Self, ChildStdin, ChildStdout)> {
         let (mut group, pipes) = Group::spawn(command)?;
-        let id = group.leader.id();
         let stdin = ChildStdin::from_std(pipes.stdin)?;
         let stdout = ChildStdout::from_std(pipes.stdout)?;
         let stderr = ChildStderr::from_std(pipes.stderr)?;
@@ -110,7 +108,6 @@ impl Child {
             }
         });
         let child = Self {
-            group: id,
             state,
             prompt,
             _alive: alive,
@@ -118,9 +115,9 @@ impl Child {
         Ok((child, stdin, stdout))
     }
 
-    /// The id of the process group, until the child was reaped.
-    pub(super) fn group(&self) -> Option<u32> {
-        self.group.filter(|_| !self.state.borrow().has_exited)
+    /// The state of the child as it changes.
+    pub(super) fn state(&self) -> watch::Receiver<State> {
+        self.state.clone()
     }
 
     /// The end of the child's standard error, after the child has closed it or a second has passed.

@@ -29,8 +29,8 @@ pub(super) fn reason_for_git_cli(
     repository: &LocalRepository<'_>,
     environment: &Environment,
 ) -> Result<Option<String>, Failure> {
-    if choice == TransportChoice::Git {
-        return Ok(Some("the option transport is 'git'".to_owned()));
+    if choice == TransportChoice::GitCli {
+        return Ok(Some("the option transport is 'git-cli'".to_owned()));
     }
     let need = match need_of_remote(remote, repository.config, environment) {
         Some(need) => Some(need),
@@ -40,10 +40,10 @@ pub(super) fn reason_for_git_cli(
         Some(need) if choice == TransportChoice::Native => Err(Failure::new(
             Kind::Local,
             format!(
-                "the native transport cannot do what git push would do here: {need}; use the option transport: 'auto' or 'git'"
+                "the native transport cannot do what git push would do here: {need}; use the option transport: 'auto' or 'git-cli'"
             ),
         )
-        .with_hint("The native transport cannot push here as git push would: set the option transport to 'auto' or 'git', or remove the cause that the message names.")),
+        .with_hint("The native transport cannot push here as git push would: set the option transport to 'auto' or 'git-cli', or remove the cause that the message names.")),
         need => Ok(need),
     }
 }
@@ -230,9 +230,9 @@ mod tests {
                     .choose(TransportChoice::Native, given)
                     .expect_err("native cannot");
                 assert!(failure.message().contains(expected), "{failure}");
-                assert!(failure.hint().contains("'auto' or 'git'"), "{failure}");
+                assert!(failure.hint().contains("'auto' or 'git-cli'"), "{failure}");
             }
-            let forced = self.choose(TransportChoice::Git, given).expect("chosen");
+            let forced = self.choose(TransportChoice::GitCli, given).expect("chosen");
             assert!(forced.is_some());
         }
     }

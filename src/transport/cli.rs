@@ -4,17 +4,14 @@
 //! itself and checks again whether the update is a fast-forward; it is never told to force. Its output is parsed only here;
 //! `failure` gives its errors a kind.
 //!
-//! git prints nothing while it sends, while hooks run or while a remote unpacks. So the idle limit watches what its
-//! processes do instead (`pulse`). When the last byte was sent is not known: if a proxy may hold back the remote's
-//! keep-alives, a push may be silent for as long as the report may take.
+//! The limits follow git's output. Its progress shows when it sends: only then does silence for the idle limit end the push.
+//! At any other time (in a hook of either side, while a remote unpacks) git may be silent for as long as the report may take.
 
 mod command;
 mod porcelain;
-mod pulse;
 
 use std::path::PathBuf;
 use std::process::ExitStatus;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
@@ -28,7 +25,7 @@ use super::{LocalFuture, LocalRepository, PackReceiver, PushFailure, Session, Se
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::send_pack::{Advertisement, Command, Report};
-use crate::url::{Remote, RemoteUrl};
+use crate::url::Remote;
 
 /// Pushes by the git CLI.
 pub struct GitCliTransport {
@@ -45,8 +42,6 @@ struct Pushes {
     /// The branch, which has the same name here and on the remote.
     refname: String,
     pre_push_hook: Option<PathBuf>,
-    /// The longest silence of a push.
-    push_limit: Option<Duration>,
     settings: Settings,
 }
 
@@ -70,14 +65,6 @@ impl GitCliTransport {
                 ),
             ));
         };
-        // Over HTTP, and perhaps with a remote helper, a proxy may hold back the remote's keep-alives.
-        let hears_keepalives = !matches!(remote.parsed, RemoteUrl::Http(_) | RemoteUrl::Helper { .. });
-        let (idle, report) = (settings.idle_timeout, settings.report_timeout);
-        let push_limit = if hears_keepalives {
-            idle
-        } else {
-            report.map(|report| idle.map_or(report, |idle| idle.max(report)))
-        };
         Ok(Self {
             pushes: Pushes {
                 git,
@@ -85,7 +72,6 @@ impl GitCliTransport {
                 to_read: Destination::to_read(remote, repository.config),
                 refname: repository.refname.to_owned(),
                 pre_push_hook: super::choice::pre_push_hook(repository)?,
-                push_limit,
                 settings,
             },
             reason,
@@ -180,28 +166,45 @@ impl Pushes {
     }
 
     async fn read(&self, command: std::process::Command, take: impl FnMut(&[u8])) -> Result<Ended, Failure> {
-        let limit = self.settings.idle_timeout;
-        self.run(command, limit, ADVERTISING, take).await
+        let limits = Limits::of_silence(self.settings.idle_timeout);
+        self.run(command, limits, ADVERTISING, take).await
     }
 
-    /// Runs a command that may be silent for `limit`, and passes its output on as it comes. Dropping the future ends the
-    /// command with its whole process group.
+    /// The limits of a push, which may stop sending for any time that the report may take.
+    fn push_limits(&self) -> Limits {
+        let (idle, report) = (self.settings.idle_timeout, self.settings.report_timeout);
+        Limits {
+            idle,
+            report: report.map(|report| idle.map_or(report, |idle| idle.max(report))),
+            hears_keepalives: false,
+        }
+    }
+
+    /// Runs a command within these limits, and passes its output on as it comes. Dropping the future ends the command with
+    /// its whole process group.
     async fn run(
         &self,
         command: std::process::Command,
-        limit: Option<Duration>,
+        limits: Limits,
         awaited: &str,
         take: impl FnMut(&[u8]),
     ) -> Result<Ended, Failure> {
         // Standard input is closed at once: git reads nothing from it, and cannot ask.
         let (mut child, _, stdout) = Child::spawn(command, &self.settings.background)
             .map_err(|error| Failure::new(Kind::Local, format!("git could not be started: {error}")))?;
-        let (activity, group) = (Activity::new(), child.group());
-        let pulse = async {
-            match limit {
-                Some(limit) => pulse::follow(group, limit, activity.clone()).await,
-                None => std::future::pending().await,
+        let activity = Activity::new();
+        activity.sent();
+        let mut state = child.state();
+        let following = async {
+            while state.changed().await.is_ok() {
+                if is_sending(state.borrow_and_update().stderr.bytes()) {
+                    activity.unsent();
+                } else {
+                    activity.touch();
+                    activity.sent();
+                }
             }
+            std::future::pending().await
         };
         let ending = async {
             let status = child.read_to_exit(stdout, take).await;
@@ -214,14 +217,23 @@ impl Pushes {
         let running = async {
             tokio::select! {
                 ended = ending => ended,
-                never = pulse => match never {},
+                ended = following => ended,
             }
         };
-        activity.guard(Limits::of_silence(limit), awaited, running).await
+        activity.guard(limits, awaited, running).await
     }
 }
 
-/// git's message without the lines that end every failure: hints, and advice for people at a terminal.
+/// Whether the last line on git's standard error is the progress of a pack that is not sent yet.
+fn is_sending(stderr: &[u8]) -> bool {
+    let mut lines = stderr.rsplit(|byte| matches!(byte, b'\r' | b'\n'));
+    lines
+        .find(|line| !line.trim_ascii().is_empty())
+        .is_some_and(|line| line.starts_with(b"Writing objects: ") && !line.ends_with(b"done."))
+}
+
+/// git's message without its progress, and without the lines that end every failure: hints, and advice for people at a
+/// terminal.
 fn essence(stderr: &str) -> String {
     const REPEATED: [&str; 4] = [
         "hint: ",
@@ -231,9 +243,25 @@ fn essence(stderr: &str) -> String {
     ];
     let lines: Vec<&str> = stderr
         .lines()
-        .filter(|line| !REPEATED.iter().any(|start| line.starts_with(start)))
+        .filter(|line| !is_progress(line) && !REPEATED.iter().any(|start| line.starts_with(start)))
         .collect();
     lines.join("\n")
+}
+
+/// Whether a line is progress of git on this machine, of git on the server, or of git-lfs.
+fn is_progress(line: &str) -> bool {
+    const STEPS: [&str; 9] = [
+        "Enumerating objects: ",
+        "Counting objects: ",
+        "Delta compression using ",
+        "Compressing objects: ",
+        "Writing objects: ",
+        "Unpacking objects: ",
+        "Resolving deltas: ",
+        "Checking connectivity: ",
+        "Uploading LFS objects: ",
+    ];
+    STEPS.iter().any(|step| line.starts_with(step)) || line.starts_with("Total ") && line.contains(" (delta ")
 }
 
 struct GitCliSession {
@@ -276,7 +304,7 @@ impl GitCliSession {
         let mut porcelain = Porcelain::new(command.new_oid(), refname);
         let push = pushes.git.push(&pushes.to_push, command.new_oid(), refname);
         let ended = pushes
-            .run(push, pushes.push_limit, PUSHING, |bytes| porcelain.read(bytes))
+            .run(push, pushes.push_limits(), PUSHING, |bytes| porcelain.read(bytes))
             .await
             .map_err(|failure| {
                 // A git that fell silent may have sent everything before.
@@ -357,8 +385,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lines_that_end_every_failure_are_removed() {
+    fn progress_shows_when_git_sends() {
+        let writing =
+            "Enumerating objects: 5, done.\nWriting objects:  33% (1/3)\rWriting objects:  66% (2/3)\r";
+        let sent = "Writing objects: 100% (3/3), 250 bytes | 250.00 KiB/s, done.\nTotal 3 (delta 0), reused 0 (delta 0)\n";
         for (stderr, expected) in [
+            ("", false),
+            ("running the tests of the hook\n", false),
+            ("Compressing objects:  50% (1/2)\r", false),
+            (writing, true),
+            (&[writing, sent].concat(), false),
+            (
+                &[writing, sent, "remote: Resolving deltas:  50% (1/2)\r"].concat(),
+                false,
+            ),
+        ] {
+            assert_eq!(is_sending(stderr.as_bytes()), expected, "{stderr}");
+        }
+    }
+
+    #[test]
+    fn progress_and_the_lines_that_end_every_failure_are_removed() {
+        for (stderr, expected) in [
+            (
+                "Enumerating objects: 5, done.\nWriting objects:  33% (1/3)\nWriting objects: 100% (3/3), 250 bytes | 250.00 KiB/s, done.\nTotal 3 (delta 0), reused 0 (delta 0)\nUnpacking objects: 100% (3/3), done.\nTotal is right",
+                "Total is right",
+            ),
             (
                 "declined because\nerror: failed to push some refs to '../r.git'\nhint: Updates were rejected",
                 "declined because",

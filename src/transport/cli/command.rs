@@ -133,6 +133,8 @@ impl GitCli {
             )
             .with("GIT_DIR", repository.git_dir)
             .with("GIT_TERMINAL_PROMPT", "0")
+            // Its progress is a sign of life, as that of `git push` is.
+            .with("GIT_LFS_FORCE_PROGRESS", "1")
             // A prompt of ssh would block forever in the background. A program may answer in its place.
             .with("SSH_ASKPASS_REQUIRE", "force");
         if environment.get_os("SSH_ASKPASS").is_none() {
@@ -160,6 +162,7 @@ impl GitCli {
         command.args([
             "push",
             "--porcelain",
+            "--progress",
             "--no-force",
             "--no-follow-tags",
             "--recurse-submodules=no",
