@@ -18,12 +18,9 @@ use super::requester::{Refused, Requester, shown};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::pkt_line::{PacketReader, encode_flush};
-use crate::send_pack::{
-    self, Advertisement, Command, PackPieces, PackReceiver, Report, WireError, encode_request, read_report,
-};
-use crate::transport::activity::{Activity, PushLimits, Watched};
-use crate::transport::hangup::{PUSHING, failure_of, overdue};
-use crate::transport::{Background, LocalFuture, PushFailure, Session, Settings};
+use crate::send_pack::{Advertisement, Command, PackPieces, Report, WireError, encode_request, read_report};
+use crate::transport::activity::{Activity, Limits, PUSHING, Watched};
+use crate::transport::{Background, LocalFuture, PackReceiver, PushFailure, Session, Settings};
 use crate::user_agent::agent_capability;
 
 const REQUEST_TYPE: &str = "application/x-git-receive-pack-request";
@@ -51,7 +48,7 @@ pub(super) struct HttpSession {
     is_remembered: bool,
     post_buffer: usize,
     activity: Activity,
-    limits: PushLimits,
+    limits: Limits,
     /// What we call ourselves.
     agent: String,
     background: Background,
@@ -76,7 +73,7 @@ impl HttpSession {
             is_remembered: false,
             post_buffer,
             activity,
-            limits: PushLimits {
+            limits: Limits {
                 idle: settings.idle_timeout,
                 report: settings.report_timeout,
                 // A proxy in front may gather the answer until it is whole.
@@ -96,7 +93,7 @@ impl HttpSession {
         progress: &Progress,
     ) -> Result<Report, Failure> {
         let offers = |capability| self.advertisement.supports(capability);
-        if !offers("report-status") && !offers("report-status-v2") {
+        if !self.advertisement.confirms_pushes() {
             let message = "the server offers no report-status, so that a push could not be confirmed";
             return Err(Failure::new(Kind::RemoteError, message));
         }
@@ -148,7 +145,7 @@ impl HttpSession {
                 );
                 Err(Failure::new(Kind::RemoteError, message))
             }
-            Err(error) => Err(failure_of(error, None, PUSHING).await),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -173,8 +170,7 @@ impl HttpSession {
         let background = self.background.clone();
         self.background.spawn(async move {
             let finishing = async {
-                let drained: Result<(), WireError> = send_pack::drain(&mut rest).await;
-                if let Err(error) = drained {
+                if let Err(error) = rest.discard().await {
                     tracing::debug!(%error, "what the server said after its report could not be read");
                 }
             };
@@ -195,7 +191,7 @@ impl HttpSession {
         let response = answered.map_err(|refused| refused.failure)?;
         match reader_of(response, &self.activity).discard().await {
             Ok(()) => Ok(()),
-            Err(error) => Err(failure_of(error, None, PUSHING).await),
+            Err(error) => Err(WireError::from(error).into()),
         }
     }
 }
@@ -320,14 +316,13 @@ impl Session for HttpSession {
             let (activity, limits) = (self.activity.clone(), self.limits);
             activity.unsent();
             let exchange = self.exchange(command, shallow, pack, &progress);
-            let exchanged = match activity.guard_push(limits, exchange).await {
-                Err(limit) => Err(overdue(limit)),
-                Ok(exchanged) => exchanged,
-            };
-            exchanged.map_err(|failure| PushFailure {
-                failure,
-                sent: progress.is_sent(),
-            })
+            let exchanged = activity.guard(limits, PUSHING, exchange).await;
+            exchanged
+                .and_then(|exchanged| exchanged)
+                .map_err(|failure| PushFailure {
+                    failure,
+                    sent: progress.is_sent(),
+                })
         })
     }
 
