@@ -4,6 +4,7 @@
 //! never writes a local branch, an object or the configuration; the one thing it writes is a remote-tracking ref, with its
 //! reflog.
 
+mod branch;
 mod chain;
 mod commit;
 mod format;
@@ -16,7 +17,7 @@ mod place;
 mod refs;
 mod shallow;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod tracking;
 mod write;
 
@@ -24,6 +25,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+pub use self::branch::{LocalBranch, Survey, Target};
 pub(crate) use self::commit::CommitHeader;
 pub(crate) use self::objects::Database;
 pub use self::objects::ObjectStore;
