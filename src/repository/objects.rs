@@ -91,12 +91,10 @@ impl ObjectStore {
         if own.is_dir() {
             return Ok(());
         }
-        Err(OpenError::NotFound {
-            message: format!(
-                "there are no objects at {}: check the repository, and {OWN} in the environment",
-                own.display()
-            ),
-        })
+        Err(OpenError::NotFound(format!(
+            "there are no objects at {}: check the repository, and {OWN} in the environment",
+            own.display()
+        )))
     }
 
     /// Opens them as one database. `spelling` is put behind each path: libgit2 shares packs and their caches between all that
