@@ -12,14 +12,12 @@
 
 mod compare;
 mod detour;
-mod guess;
 mod preserve;
 mod progress;
 mod route;
 mod send;
 mod steps;
 
-use std::cell::Cell;
 use std::future::{Future, ready};
 use std::sync::{Arc, Mutex};
 
@@ -27,7 +25,6 @@ use tokio::time::{Instant, timeout};
 
 use self::compare::Comparison;
 use self::detour::Detour;
-use self::guess::Guess;
 use self::progress::{Next, Phase, Progress};
 use self::route::Route;
 use self::send::{Push, is_certain, refusal};
@@ -55,8 +52,6 @@ pub struct RemotePusher {
     http: SharedClient,
     kept: Kept<Arc<Route>>,
     detour: Detour,
-    /// The tip that the last attempt left the remote at: good for one guess.
-    confirmed: Cell<Option<Oid>>,
     /// The last tip that was to be preserved, and the name chosen for it. Every try for a tip uses the same name, so that
     /// one whose outcome is unknown, and which arrives late, makes no second branch.
     conflict: Mutex<Option<(Oid, String)>>,
@@ -84,7 +79,6 @@ impl RemotePusher {
             kept,
             detour: Detour::default(),
             destination,
-            confirmed: Cell::default(),
             conflict: Mutex::default(),
         }
     }
@@ -105,9 +99,7 @@ impl RemotePusher {
                 }
                 progress.look_again();
             }
-            progress.guess = self.guess(&route, &progress.steps);
             let mut session = self.connect_or_detour(&mut route).await?;
-            progress.guess.take_if(|_| !route.transport.takes_pack());
             let comparison = self.compare(&*session, &route, progress).await?;
             if let Some(push) = progress.arrived(&comparison, &route) {
                 self.keep_ready(&route, session);
@@ -279,15 +271,6 @@ impl RemotePusher {
         route.transport.may_be_kept() && self.kept.is_enabled()
     }
 
-    /// Begins to make the pack that will be wanted if both sides are where they are expected.
-    fn guess(&self, route: &Route, steps: &steps::Steps) -> Option<Guess> {
-        let confirmed = self.confirmed.take()?;
-        route
-            .transport
-            .takes_pack()
-            .then(|| Guess::begin(&self.side, confirmed, steps))
-    }
-
     /// The failure of a push that the remote claims to have taken, and that its own advertisement denies.
     fn unmoved(&self, at: Option<Oid>) -> Failure {
         let branch = &self.side.target().refname;
@@ -387,9 +370,6 @@ impl Pusher for RemotePusher {
         let survey = self.survey_after(remote, progress.confirmed.take()).await;
         if let Some(next) = progress.next.take() {
             self.keep_next(next);
-        }
-        if let (Ok(Outcome::Pushed(_) | Outcome::UpToDate(_)), RemoteTip::At(tip)) = (&result, remote) {
-            self.confirmed.set(Some(tip));
         }
         progress.steps.log();
         Attempted {

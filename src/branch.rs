@@ -7,14 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::mpsc::Sender;
-use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use crate::config::Environment;
 use crate::daemon::Branch;
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
-use crate::pack::{self, PackRequest, PackStats, RecentTrees};
+use crate::pack::{self, PackRequest, PackStats};
 use crate::repository::{LocalBranch, Repository, Survey, Target};
 use crate::watch::RefWatcher;
 
@@ -25,7 +24,6 @@ pub struct SharedSide {
     target: Target,
     environment: Environment,
     branch: Arc<Mutex<Option<LocalBranch>>>,
-    recent: RecentTrees,
 }
 
 impl SharedSide {
@@ -42,7 +40,6 @@ impl SharedSide {
             target,
             environment,
             branch: Arc::default(),
-            recent: RecentTrees::default(),
         }
     }
 
@@ -63,7 +60,6 @@ impl SharedSide {
     ) -> Result<T, Failure> {
         let branch = Arc::clone(&self.branch);
         let (target, environment) = (self.target.clone(), self.environment.clone());
-        self.recent.forget_unused();
         let dispatch = tracing::dispatcher::get_default(Clone::clone);
         let asked = spawn_blocking(move || {
             tracing::dispatcher::with_default(&dispatch, || {
@@ -100,38 +96,13 @@ impl SharedSide {
         sender: Sender<Result<Bytes, Failure>>,
     ) -> Result<PackStats, Failure> {
         match self.open() {
-            Ok(repository) => pack::stream_pack(repository.objects(), request, &self.recent, sender),
+            Ok(repository) => pack::stream_pack(repository.objects(), request, sender),
             Err(failure) => {
                 // If the receiver is gone, the failure does not matter.
                 let _ = sender.blocking_send(Err(failure.clone()));
                 Err(failure)
             }
         }
-    }
-
-    /// Makes the pack of the branch's tip of this moment for a remote that is at `confirmed`, if a few commits in a row lead
-    /// from there to it; names them first, the tip last. Otherwise it is `None`, and nothing is named or sent.
-    ///
-    /// # Errors
-    ///
-    /// As [`SharedSide::stream_pack`], and when the branch cannot be read.
-    pub fn stream_pack_from(
-        &self,
-        confirmed: Oid,
-        commits: oneshot::Sender<Vec<Oid>>,
-        sender: Sender<Result<Bytes, Failure>>,
-    ) -> Result<Option<PackStats>, Failure> {
-        let repository = self.open()?;
-        let Some(tip) = repository.branch_tip(&self.target.refname)? else {
-            return Ok(None);
-        };
-        pack::stream_chain(
-            repository.objects(),
-            (confirmed, tip),
-            &self.recent,
-            sender,
-            |chain| commits.send(chain).is_ok(),
-        )
     }
 
     fn close(&self) {

@@ -1,8 +1,8 @@
 //! The actor: one task that owns the [`State`] and carries out what it decides.
 //!
-//! It wakes on a change of the ref, a timer, the end of an attempt, or a request, tells the state, and does
-//! what comes back. It knows neither git nor the wire nor JavaScript: those are the [`Pusher`], the
-//! [`Branch`] and the [`Observer`] that it is given.
+//! A change of the ref, a timer, the end of an attempt or a request wakes it; it tells the state, and carries out the
+//! actions that come back. It knows neither git nor the wire nor JavaScript: it is given a [`Pusher`], a [`Branch`] and
+//! an [`Observer`].
 
 mod ports;
 mod shared_status;
@@ -193,7 +193,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
         }
     }
 
-    /// Reads the branch once for all that asked for it until now.
+    /// Reads the branch once for all requests so far.
     fn begin_survey(&mut self) {
         self.awaiting_survey.append(&mut self.unsurveyed);
         let branch = Rc::clone(&self.branch);
@@ -201,7 +201,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
         self.surveying = Some(Box::pin(async move { branch.survey(remote).await }));
     }
 
-    /// Drops a look that began before an attempt ended: the attempt's own is newer.
+    /// Drops a reading that began before an attempt ended: the attempt's own is newer.
     fn forget_survey(&mut self) {
         self.surveying = None;
         self.unsurveyed.append(&mut self.awaiting_survey);
@@ -289,7 +289,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
     }
 
     async fn carry_out(&mut self, actions: Vec<Action>) {
-        // What listeners are told is true in the status they can read by then.
+        // Published first, so that the status agrees with the events that follow.
         self.status.set(self.state.status());
         for action in actions {
             match action {
@@ -381,7 +381,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
     }
 }
 
-/// The daemon's own record of what it tells the listeners.
+/// Logs an event.
 fn log(event: &Event) {
     match event {
         Event::Push {

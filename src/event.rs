@@ -1,4 +1,4 @@
-//! What crosses to JavaScript: the events and the status. Plain data, no behaviour.
+//! The events and the status that cross to JavaScript: plain data, no behaviour.
 //!
 //! The shapes are those of `index.d.ts`; `binding` turns them into objects.
 
@@ -22,7 +22,7 @@ pub struct SentPush {
     pub bytes: u64,
 }
 
-/// Something the listeners are told. It is emitted only after the state changed.
+/// An event for the listeners, emitted only after the state changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The remote confirmed the update of the branch.
@@ -98,7 +98,7 @@ pub enum StateName {
 }
 
 impl StateName {
-    /// The word that JavaScript sees.
+    /// The name that JavaScript sees.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -131,7 +131,7 @@ pub struct LastError {
 pub struct Totals {
     /// Confirmed pushes.
     pub pushes: u64,
-    /// Commits that those brought to the remote.
+    /// Commits that confirmed pushes brought to the remote.
     pub commits: u64,
     /// Failed attempts.
     pub failures: u64,
@@ -164,7 +164,7 @@ pub struct Status {
     pub behind_commits: Option<u64>,
     /// The committer time of the oldest pending commit.
     pub oldest_pending_at: Option<SystemTime>,
-    /// Since when, on the monotonic clock, commits have been pending without a success between.
+    /// Since when commits have been pending without a success, on the monotonic clock.
     pub pending_since: Option<Instant>,
     /// Failed attempts since the last success.
     pub consecutive_failures: u32,

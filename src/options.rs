@@ -1,7 +1,7 @@
 //! The caller's options, checked: raw JavaScript values in, [`Options`] out.
 //!
-//! It knows nothing of N-API and touches no file. What needs the repository (does the remote exist, what is
-//! the default branch) is checked where the repository is opened.
+//! It knows nothing of N-API and touches no file. Checks that need the repository (does the remote exist, what is the
+//! default branch) happen where the repository is opened.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::backoff::BackoffConfig;
 
-/// A JavaScript value, as far as options need one.
+/// A JavaScript value, as far as options need it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Raw {
     /// `undefined`: the same as an absent option.
@@ -24,7 +24,7 @@ pub enum Raw {
     String(String),
     /// A plain object: its own enumerable properties in order.
     Object(Vec<(String, Raw)>),
-    /// Anything else, by the word JavaScript has for it (`function`, `symbol`, `bigint`, `array`).
+    /// Anything else, by its name in JavaScript (`function`, `symbol`, `bigint`, `array`).
     Other(&'static str),
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for Raw {
     }
 }
 
-/// An option that cannot be used; the message says which, what was given and what was expected.
+/// An unusable option. The message says which option, what was given and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidOption(String);
 
@@ -63,7 +63,7 @@ fn invalid(name: &str, given: &Raw, expected: &str) -> InvalidOption {
     InvalidOption(format!("option '{name}' is {given}; expected {expected}"))
 }
 
-/// What to do besides reporting when the remote has diverged.
+/// What to do when the remote has diverged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDivergence {
     /// Report it.
@@ -129,7 +129,7 @@ pub struct Options {
 
 const BRANCH_PREFIX: &str = "refs/heads/";
 
-/// The option names, for the message about an unknown one. `logger` is taken by the JavaScript side.
+/// The option names. `logger` is for the JavaScript side.
 const NAMES: [&str; 17] = [
     "remote",
     "branch",
@@ -241,7 +241,7 @@ fn duration_of(name: &str, given: &Raw) -> Result<Duration, InvalidOption> {
 struct Fields<'a>(&'a [(String, Raw)]);
 
 impl Fields<'_> {
-    /// An option's value; `undefined` counts as absent, as with a JavaScript default parameter.
+    /// An option's value. `undefined` counts as absent, as for a default parameter in JavaScript.
     fn get(&self, name: &str) -> Option<&Raw> {
         self.0
             .iter()
@@ -273,7 +273,7 @@ impl Fields<'_> {
             })
     }
 
-    /// One of a few words; the first is the default.
+    /// One of a few strings; the first is the default.
     fn choice<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Result<T, InvalidOption> {
         let Some(given) = self.get(name) else {
             return Ok(choices[0].1);

@@ -5,7 +5,6 @@
 //! reflog.
 
 mod branch;
-mod chain;
 mod commit;
 mod format;
 mod history;
@@ -26,7 +25,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 pub use self::branch::{LocalBranch, Survey, Target};
-pub(crate) use self::commit::CommitHeader;
+pub(crate) use self::commit::{Commit, Commits};
+pub(crate) use self::history::missing_commits;
 pub(crate) use self::objects::Database;
 pub use self::objects::ObjectStore;
 pub use self::open::OpenError;

@@ -19,7 +19,7 @@ pub use crate::repository::Survey;
 
 pub use machine::{Policy, State};
 
-/// The two clocks at one moment: delays are measured on the monotonic one, people are shown the other.
+/// Both clocks at one moment: delays use the monotonic one, and people see the other.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
     /// The monotonic clock.
@@ -56,7 +56,7 @@ pub enum Outcome {
         failure: Failure,
         /// Whether the attempt found commits to push.
         had_work: bool,
-        /// The push that left whole but got no answer: the remote may have it all the same.
+        /// The push that left whole but got no answer: the remote may have it.
         unconfirmed: Option<SentPush>,
     },
 }
@@ -102,7 +102,7 @@ pub enum RemoteTip {
     At(Oid),
 }
 
-/// What the machine is told.
+/// An input of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// The branch was read.
@@ -127,7 +127,7 @@ pub enum Input {
     },
 }
 
-/// What the machine wants done, in order.
+/// What the machine wants done. Actions are carried out in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Start an attempt. It replaces a probe in flight; there is never another attempt in flight.
@@ -142,7 +142,7 @@ pub enum Action {
     },
     /// Cancel what is in flight.
     Cancel,
-    /// Tell the listeners.
+    /// Emit an event.
     Emit(Event),
     /// The remote has `commit` and its ancestors: answer the requests that wait for one of them.
     Confirmed {

@@ -1,9 +1,8 @@
-//! How far an attempt has come: what is told of one that fails or is cut off.
+//! How far an attempt has come, and so its outcome when it fails or is cut off.
 
 use std::sync::Arc;
 
 use super::compare::Comparison;
-use super::guess::Guess;
 use super::route::Route;
 use super::steps::Steps;
 use crate::event::SentPush;
@@ -37,8 +36,6 @@ pub(super) struct Progress {
     pub(super) confirmed: Option<(Oid, Arc<Route>)>,
     /// What to keep for the next push.
     pub(super) next: Option<Next>,
-    /// The pack that is made while the connection is.
-    pub(super) guess: Option<Guess>,
     pub(super) steps: Steps,
 }
 

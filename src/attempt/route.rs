@@ -16,10 +16,10 @@ use crate::url::Remote;
 
 const HELPER_HINT: &str = "The credential helper (credential.helper) or askpass program did not answer: run `git credential fill` by hand, as the service's user and with its environment. A helper that waits for a person (a browser, a keyring, a terminal) is none for a service; one that is only slow needs a larger connectTimeoutMs.";
 
-/// Where the pushes go and how. Its `Debug` leaves the remote out: as a URL it may hold a secret.
+/// Where the pushes go and how. Its `Debug` omits the remote: a URL may contain a secret.
 #[derive(Clone)]
 pub struct Destination {
-    /// The remote, as the caller named it; resolved anew at each attempt.
+    /// The remote, as the caller named it; each attempt resolves it anew.
     pub remote: String,
     /// Where git would run.
     pub root: PathBuf,
@@ -31,20 +31,20 @@ pub struct Destination {
     pub transport: TransportChoice,
     /// The limits of one attempt.
     pub timeouts: Timeouts,
-    /// How long what was connected stays ready for the next push; zero is not at all.
+    /// How long a connection is kept for the next push; zero is not at all.
     pub keep_connection: Duration,
 }
 
-/// The transport of the last attempt, for the status.
+/// The transport of the last attempt, shared with the status.
 #[derive(Debug, Clone, Default)]
 pub struct TransportNote(Arc<Mutex<Option<ChosenTransport>>>);
 
-/// Which transport was chosen, and why if it is not the obvious one.
+/// Which transport was chosen, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChosenTransport {
     /// Its name.
     pub transport: &'static str,
-    /// Why it had to be this one.
+    /// The reason, if it is not the obvious choice.
     pub reason: Option<String>,
 }
 

@@ -15,10 +15,10 @@ use crate::send_pack::{Command, PackReceiver, Report};
 use crate::transport::{PushFailure, Session};
 
 /// Pieces of the pack that are ready before the remote takes them: the back-pressure on its generation.
-pub(super) const PACK_PIECES: usize = 8;
+const PACK_PIECES: usize = 8;
 
 /// Of a pack that was not made, or not counted.
-pub(super) const EMPTY: PackStats = PackStats {
+const EMPTY: PackStats = PackStats {
     commits: 0,
     objects: 0,
     bytes: 0,
@@ -63,7 +63,7 @@ pub(super) fn refusal(refname: &str, report: &Report) -> Failure {
 type Packing = (PackReceiver, JoinHandle<Result<PackStats, Failure>>);
 
 impl RemotePusher {
-    /// Sends the command and the pack, which is the one that was guessed if that guess was right.
+    /// Sends the command and the pack.
     pub(super) async fn send(
         &self,
         session: &mut dyn Session,
@@ -74,26 +74,15 @@ impl RemotePusher {
         progress.steps.looked = Some(progress.steps.now());
         let command = Command::new(push.refname, push.previous, push.tip)
             .map_err(|error| Failure::new(Kind::Local, error.to_string()))?;
-        let guessed = match progress.guess.take() {
-            Some(guess) => {
-                let began = guess.began;
-                let guessed = guess.for_push(push, session.advertisement().tips()).await;
-                progress.steps.guessed = guessed.is_some().then_some(began);
-                guessed
-            }
-            None => None,
+        let request = PackRequest {
+            tip: push.tip,
+            remote_has: session.advertisement().tips().collect(),
         };
-        let (pack, packed) = guessed.unwrap_or_else(|| {
-            let request = PackRequest {
-                tip: push.tip,
-                remote_has: session.advertisement().tips().collect(),
-            };
-            if route.transport.takes_pack() {
-                self.pack(request, progress.steps.on_packed())
-            } else {
-                self.count(request)
-            }
-        });
+        let (pack, packed) = if route.transport.takes_pack() {
+            self.pack(request, progress.steps.on_packed())
+        } else {
+            self.count(request)
+        };
         progress.sending = Some(push.sent(EMPTY));
         let reported = session.push(&command, &push.shallow, pack).await;
         progress.steps.reported = Some(progress.steps.now());

@@ -170,7 +170,7 @@ impl Host {
         })
     }
 
-    /// Starts the thread. `end` is told when nothing of the daemon is left but the thread's last instructions.
+    /// Starts the thread. It sends to `end` when nothing of the daemon is left but its last instructions.
     pub(super) fn spawn(
         self,
         requests: UnboundedReceiver<Request>,

@@ -14,13 +14,13 @@ use crate::oid::Oid;
 use crate::state::Now;
 use crate::telemetry::{Record, Value};
 
-/// One thing to tell; exactly one field is set.
+/// A message; exactly one field is set.
 #[napi(object, object_from_js = false)]
 #[derive(Debug, Default)]
 pub struct NativeMessage {
     /// For the listeners.
     pub event: Option<NativeEvent>,
-    /// For who asked.
+    /// The reply to a request.
     pub reply: Option<NativeReply>,
     /// Whether work is under way.
     pub busy: Option<bool>,
@@ -68,13 +68,13 @@ pub struct NativeEvent {
 #[napi(object, object_from_js = false)]
 #[derive(Debug)]
 pub struct NativeFailure {
-    /// What was said.
+    /// The message.
     pub message: String,
-    /// One of the ten.
+    /// The kind.
     pub kind: &'static str,
-    /// One of the two.
+    /// `non-fast-forward` or `unknown`.
     pub reason: &'static str,
-    /// What to do.
+    /// The advice.
     pub hint: &'static str,
     /// Whether waiting can help.
     pub retryable: bool,
@@ -86,7 +86,7 @@ pub struct NativeFailure {
 #[napi(object, object_from_js = false)]
 #[derive(Debug, Default)]
 pub struct NativeReply {
-    /// Whose.
+    /// The request.
     pub id: u32,
     /// What was asked for.
     pub commit: Option<String>,
@@ -94,19 +94,19 @@ pub struct NativeReply {
     pub remote_commit: Option<String>,
     /// Milliseconds since the epoch.
     pub pushed_at: Option<f64>,
-    /// Why not.
+    /// The failure.
     pub failure: Option<NativeFailure>,
     /// The daemon stopped first.
     pub stopped: Option<bool>,
 }
 
-/// The end.
+/// The end of the daemon.
 #[napi(object, object_from_js = false)]
 #[derive(Debug)]
 pub struct NativeEnded {
     /// Whether the remote has everything.
     pub drained: bool,
-    /// What it does not have.
+    /// The commits that it does not have.
     pub pending_commits: f64,
 }
 
@@ -116,9 +116,9 @@ pub struct NativeEnded {
 pub struct NativeLog {
     /// `debug`, `info`, `warn` or `error`.
     pub level: String,
-    /// What it says.
+    /// The message.
     pub message: String,
-    /// What about.
+    /// The fields.
     pub fields: HashMap<String, Either3<String, f64, bool>>,
 }
 

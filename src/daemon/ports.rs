@@ -47,7 +47,7 @@ pub trait Pusher: 'static {
         std::future::pending()
     }
 
-    /// Ends everything that attempts left behind: at `deadline` by force.
+    /// Ends everything that attempts left behind, by force at `deadline`.
     fn close(&self, deadline: Instant) -> impl Future<Output = ()>;
 }
 
@@ -57,7 +57,7 @@ pub trait Observer: 'static {
     fn deliver(&self, delivery: Delivery);
 }
 
-/// Something for the observer.
+/// An item for the observer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
     /// An event for the listeners.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::event::{StateName, Status};
 
-/// The status, as readers on other threads see it.
+/// The status that other threads read.
 #[derive(Debug, Clone)]
 pub struct SharedStatus(Arc<Mutex<Status>>);
 
@@ -15,13 +15,13 @@ impl SharedStatus {
         Self(Arc::new(Mutex::new(status)))
     }
 
-    /// A copy of the current one; never waits for I/O.
+    /// A copy of the present status; never waits for I/O.
     #[must_use]
     pub fn get(&self) -> Status {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Marks the daemon as ended, which it did not get to doing itself, and gives the commits that were pending.
+    /// Marks the daemon as ended, and returns how many commits are pending.
     #[must_use]
     pub fn stop(&self) -> u64 {
         let status = self.get();

@@ -185,31 +185,29 @@ impl LocalBranch {
         })
     }
 
-    /// Counts the commits of `tip` that `basis` lacks: only the new ones, if the last count is one of its ancestors.
+    /// Counts the commits of `tip` that `basis` lacks: only the new ones, if the last count is an ancestor.
     fn count(&self, tip: Oid, basis: Option<Oid>) -> Result<Counted, Failure> {
-        let repository = &self.repository;
-        if let Some(last) = self.counted.filter(|last| last.basis == basis)
-            && repository.is_ancestor_or_same(last.tip, tip)?
+        let last = self
+            .counted
+            .filter(|last| last.basis == basis && last.is_descendant);
+        if let Some(last) = last
+            && let (new, true) = self.repository.ahead_of(tip, last.tip)?
         {
-            let known: Vec<Oid> = basis.into_iter().chain([last.tip]).collect();
-            let new = repository.ahead(tip, &known)?;
-            return Ok(Counted {
-                tip,
-                ahead: Ahead {
-                    commits: last.ahead.commits + new.commits,
-                    oldest: last.ahead.oldest.into_iter().chain(new.oldest).min(),
-                },
-                ..last
-            });
+            let ahead = Ahead {
+                commits: last.ahead.commits + new.commits,
+                oldest: last.ahead.oldest.into_iter().chain(new.oldest).min(),
+            };
+            return Ok(Counted { tip, ahead, ..last });
         }
+        let (ahead, is_descendant) = match basis {
+            Some(basis) => self.repository.ahead_of(tip, basis)?,
+            None => (self.repository.ahead(tip, &[])?, true),
+        };
         Ok(Counted {
             basis,
             tip,
-            ahead: repository.ahead(tip, basis.as_slice())?,
-            is_descendant: match basis {
-                Some(basis) => repository.is_ancestor_or_same(basis, tip)?,
-                None => true,
-            },
+            ahead,
+            is_descendant,
         })
     }
 }

@@ -313,10 +313,10 @@ impl State {
         self.policy.preserve && self.preservation.is_due(self.survey.tip)
     }
 
-    /// Where the machine rests while nothing is due.
+    /// Rests while nothing is due.
     fn rest(&mut self, now: Now) {
         self.phase = if self.is_in_sync() {
-            // Should it come back to the refused tip, that is a new start.
+            // If the branch returns to the refused tip, that is a new start.
             self.refused = None;
             Phase::Idle
         } else if self.failures.kind() == Some(Kind::NonFastForward) {
