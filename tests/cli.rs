@@ -9,13 +9,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use git_push_daemon::attempt::{Destination, RemotePusher, TransportNote};
-use git_push_daemon::branch::{SharedSide, Target};
+use git_push_daemon::branch::SharedSide;
 use git_push_daemon::config::{Config, Environment};
 use git_push_daemon::daemon::Pusher;
 use git_push_daemon::event::SentPush;
 use git_push_daemon::failure::{Failure, Kind};
 use git_push_daemon::oid::Oid;
 use git_push_daemon::options::{Timeouts, TransportChoice};
+use git_push_daemon::repository::Target;
 use git_push_daemon::send_pack::{Command as Update, Report};
 use git_push_daemon::state::{Divergence, Outcome};
 use git_push_daemon::transport::{self, LocalRepository, Settings, Transport};

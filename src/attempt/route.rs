@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::branch::Target;
 use crate::config::{Config, Environment};
 use crate::failure::{Failure, Kind};
 use crate::options::{Timeouts, TransportChoice};
+use crate::repository::Target;
 use crate::transport::{self, GitCliTransport, LocalRepository, Session, Settings, Transport};
 use crate::url::Remote;
 

@@ -86,12 +86,10 @@ impl ObjectStore {
         if own.is_dir() {
             return Ok(());
         }
-        Err(OpenError::NotFound {
-            message: format!(
-                "there are no objects at {}: check the repository, and {OWN} in the environment",
-                own.display()
-            ),
-        })
+        Err(OpenError::NotFound(format!(
+            "there are no objects at {}: check the repository, and {OWN} in the environment",
+            own.display()
+        )))
     }
 
     /// Opens the directories as one database. `spelling` is appended to each path: libgit2 shares packs and their caches
