@@ -19,7 +19,7 @@ import { Document, documentNames } from './support/markdown.mjs';
 
 /** Those without a block of code. */
 const PROSE = [
-  ...['ARCHITECTURE.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'RELIABILITY.md'],
+  ...['ARCHITECTURE.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'docs/reliability.md'],
   'bench/results/results.md',
 ];
 

@@ -1,4 +1,4 @@
-// SIGKILL at each point of a push: what the next start finds. `npm run kill` does the same for many rounds.
+// Kills the process by SIGKILL at each point of a push and restarts it. `npm run kill` runs many rounds of the same.
 
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { makeScope } from './support/cleanup.mjs';
 import { collect, once, startInSync } from './support/daemon.mjs';
 import { makePair } from './support/git.mjs';
-import { killAndRestart, PHASES, WAYS } from './support/kill.mjs';
+import { killAndRestart, PHASES, TRANSPORTS } from './support/kill.mjs';
 import { randomFrom } from './support/random.mjs';
 
 /** One in which the old push goes on after the new one, and one in which both go on together. */
@@ -16,15 +16,15 @@ const ROUNDS = [0, 1];
 /** Most of a round is waiting. */
 const CONCURRENCY = 3;
 
-for (const { name, missing, open } of WAYS) {
+for (const { name, missing, open } of TRANSPORTS) {
   describe(`a host killed by SIGKILL, over ${name}`, {
     skip: missing,
     concurrency: CONCURRENCY,
   }, () => {
     const scope = makeScope();
-    let way;
+    let transport;
     before(async () => {
-      way = await open(scope);
+      transport = await open(scope);
     });
 
     after(() => scope.end());
@@ -32,7 +32,7 @@ for (const { name, missing, open } of WAYS) {
     for (const phase of PHASES) {
       test(`${phase.name}, loses nothing and leaves nothing`, async () => {
         for (const round of ROUNDS) {
-          await killAndRestart({ way, phase, round, random: randomFrom(round) });
+          await killAndRestart({ transport, phase, round, random: randomFrom(round) });
         }
       });
     }

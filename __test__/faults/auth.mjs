@@ -9,14 +9,14 @@ import { LOGIN, makeKey } from '../support/servers.mjs';
 import { across, HTTPS, SSH } from './across.mjs';
 import { misconfigured } from './server.mjs';
 
-const place = 'who we are';
+const place = 'authentication';
 
 const sshWith = (key) => (site) =>
   `[core]\n\tsshCommand = ${site.servers.ssh.command.replace(/-i \S+/, `-i ${key(site)}`)}`;
 
 const keys = [
   ...across(SSH, {
-    fault: 'a key that the server does not know',
+    fault: 'a key unknown to the server',
     kind: 'auth',
     ...misconfigured(sshWith((site) => makeKey(path.join(makeDirectory(site.t), 'key')))),
   }),
@@ -58,7 +58,7 @@ const logins = [
     heal: withLogin(RIGHT),
   }),
   ...across(HTTPS, {
-    fault: 'no login where one is asked for',
+    fault: 'no login although one is required',
     kind: 'auth',
     setUp: withLogin(RIGHT),
     strike: withLogin(''),

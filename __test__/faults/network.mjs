@@ -54,7 +54,7 @@ const beforeConnect = [
   }),
   ...across(NETWORKED, {
     fault: 'connection refused',
-    phase: 'at the start',
+    phase: 'at startup',
     kind: 'network',
     fromStart: true,
     strike: ({ proxy }) => proxy.set({ is: 'refuse' }),
@@ -69,7 +69,7 @@ const beforeConnect = [
 ];
 
 const broken = BREAKS.flatMap(({ fault, is, ...shared }) => [
-  ...across(['ssh', 'https', 'cli ssh', 'cli https'], {
+  ...across(['ssh', 'https', 'git-cli ssh', 'git-cli https'], {
     ...shared,
     fault,
     phase: 'in the handshake',
@@ -85,7 +85,7 @@ const broken = BREAKS.flatMap(({ fault, is, ...shared }) => [
   ...across(['git', 'ssh', 'https'], {
     ...shared,
     fault,
-    phase: 'behind the advertisement',
+    phase: 'after the advertisement',
     setUp: (site) => site.advertiseMuch(),
     strike: afresh(() => ({ is, from: 'client', after: 0, onceServerSent: ADVERTISED })),
   }),
@@ -99,7 +99,7 @@ const broken = BREAKS.flatMap(({ fault, is, ...shared }) => [
   ...across(NETWORKED, {
     ...shared,
     fault,
-    phase: 'behind the pack',
+    phase: 'after the pack',
     ...atGate('pre-receive', {}, { is, from: 'client', after: 0 }),
   }),
   ...across(NETWORKED, {
@@ -131,8 +131,8 @@ const afterwards = [
     fault: 'cut',
     phase: 'in post-receive',
     // git's helper for HTTP drops the report that it has read.
-    kind: { 'cli https': 'network', others: 'none' },
-    outcome: { 'cli https': 'found' },
+    kind: { 'git-cli https': 'network', others: 'none' },
+    outcome: { 'git-cli https': 'found' },
     setUp: (site) => {
       site.committed = site.gate('reference-transaction', COMMITTED);
       site.entrance = site.gate('post-receive');
@@ -170,7 +170,7 @@ const afterwards = [
 
 const slow = [
   ...across(NETWORKED, {
-    fault: 'a trickle of 512 bytes each 2 ms',
+    fault: 'a trickle of 512 bytes every 2 ms',
     kind: 'none',
     strike: ({ proxy }) => proxy.set({ is: 'dribble', bytes: 512, everyMs: 2 }),
   }),
@@ -183,14 +183,14 @@ const slow = [
 
 const halfClosed = [
   ...across(NETWORKED, {
-    fault: 'only the way back ends',
+    fault: 'half-close, server to client',
     phase: 'in the advertisement',
     kind: 'network',
     setUp: (site) => site.advertiseMuch(),
     strike: afresh(() => ({ is: 'half-close', from: 'server', after: IN_ADVERTISEMENT })),
   }),
   ...across(NETWORKED, {
-    fault: 'only the way there ends',
+    fault: 'half-close, client to server',
     phase: 'mid-pack',
     // Here the server still can say what it misses.
     kind: { git: 'remote-error', others: 'network' },

@@ -14,8 +14,8 @@ import { TRANSPORTS } from './site.mjs';
 
 const place = 'the remote repository';
 
-const SOME = ['local', 'ssh', 'https', 'cli local'];
-const MOST = [...NATIVE, 'cli local'];
+const SOME = ['local', 'ssh', 'https', 'git-cli local'];
+const MOST = [...NATIVE, 'git-cli local'];
 
 /** Hooks speak, and the ref does not move. */
 const hook = (name, ...lines) => ({
@@ -69,13 +69,13 @@ const hooks = [
 ];
 
 const existence = [
-  ...across([...MOST, 'cli ssh', 'cli https'], {
-    fault: 'the repository is gone',
+  ...across([...MOST, 'git-cli ssh', 'git-cli https'], {
+    fault: 'the remote repository is gone',
     kind: 'remote-error',
     ...gone,
   }),
   ...across(SOME, {
-    fault: 'the repository has no HEAD',
+    fault: 'the remote repository has no HEAD',
     kind: 'remote-error',
     strike: ({ remote }) =>
       renameSync(path.join(remote.path, 'HEAD'), path.join(remote.path, 'HEAD.away')),
@@ -83,12 +83,12 @@ const existence = [
       renameSync(path.join(remote.path, 'HEAD.away'), path.join(remote.path, 'HEAD')),
   }),
   ...across(SOME, {
-    fault: 'an empty repository in its place',
+    fault: 'an empty repository takes its place',
     kind: 'none',
     strike: replaceByEmpty,
   }),
   ...across(SOME, {
-    fault: 'the branch is deleted there',
+    fault: 'the remote branch is deleted',
     kind: 'none',
     strike: deleteBranch,
   }),
@@ -98,13 +98,13 @@ const refFile = ({ remote }) => path.join(remote.path, 'refs/heads/main');
 
 const refs = [
   ...across(MOST, {
-    fault: 'a stale lock on the branch',
+    fault: 'a stale lock on the remote branch',
     kind: 'remote-lock',
     strike: (site) => writeFileSync(`${refFile(site)}.lock`, ''),
     heal: (site) => rmSync(`${refFile(site)}.lock`),
   }),
   ...across(SOME, {
-    fault: 'the branch is a file of garbage',
+    fault: 'the remote branch is a file of garbage',
     kind: 'remote-error',
     strike: (site) => {
       site.before = readFileSync(refFile(site));
@@ -113,7 +113,7 @@ const refs = [
     heal: (site) => writeFileSync(refFile(site), site.before),
   }),
   ...across(SOME, {
-    fault: 'another branch there is a file of garbage',
+    fault: 'another remote branch is a file of garbage',
     kind: 'remote-error',
     strike: (site) => writeFileSync(`${refFile(site)}-odd`, 'garbage\n'),
     heal: (site) => rmSync(`${refFile(site)}-odd`),
@@ -122,7 +122,7 @@ const refs = [
 
 const settings = [
   ...across(MOST, {
-    fault: 'the branch is checked out there',
+    fault: 'the remote branch is checked out',
     kind: 'rejected',
     strike: ({ remote }) => remote.git('config', 'core.bare', 'false'),
     heal: ({ remote }) => remote.git('config', 'core.bare', 'true'),
@@ -136,7 +136,7 @@ const settings = [
     heal: ({ remote }) => remote.git('config', '--unset', 'receive.maxInputSize'),
   }),
   ...across(SOME, {
-    fault: 'receive.fsckObjects objects',
+    fault: 'receive.fsckObjects refuses an object',
     kind: 'rejected',
     // A tree with a .git in it, as an attacker would make one.
     commit: ({ repo }) => {
@@ -188,21 +188,21 @@ function fillDisk(site) {
 }
 
 const disk = [
-  ...across(['local', 'ssh', 'cli local'], {
-    fault: 'the disk is full there',
+  ...across(['local', 'ssh', 'git-cli local'], {
+    fault: 'the remote disk is full',
     kind: 'remote-error',
     big: true,
     strike: fillDisk,
     heal: (site) => site.makeRoom(),
   }),
   ...across(HTTPS, {
-    fault: 'the objects may not be written',
+    fault: 'the remote objects are read-only',
     kind: 'remote-error',
     strike: ({ remote }) => execFileSync('chmod', ['-R', 'a-w', path.join(remote.path, 'objects')]),
     heal: (site) => execFileSync('chmod', ['-R', 'a+rwX', site.remote.path]),
   }),
   ...across(HTTPS, {
-    fault: 'the whole repository may only be read',
+    fault: 'the remote repository is read-only',
     kind: 'remote-error',
     strike: ({ remote }) => execFileSync('chmod', ['-R', 'a-w', remote.path]),
     heal: (site) => execFileSync('chmod', ['-R', 'a+rwX', site.remote.path]),
@@ -210,8 +210,8 @@ const disk = [
 ];
 
 const programs = [
-  ...across(['local', 'ssh', 'cli local', 'cli ssh'], {
-    fault: 'no receive-pack there',
+  ...across(['local', 'ssh', 'git-cli local', 'git-cli ssh'], {
+    fault: 'receive-pack is missing',
     kind: 'remote-error',
     strike: (site) => {
       site.restore = site.rememberConfig();
@@ -221,7 +221,7 @@ const programs = [
   }),
   ...across(NATIVE, {
     fault: 'receive-pack is killed',
-    phase: 'behind the pack',
+    phase: 'after the pack',
     kind: 'network',
     setUp: (site) => {
       site.entrance = site.gate('pre-receive');
@@ -245,27 +245,27 @@ function merge({ repo, remote }) {
 
 const histories = [
   ...across(TRANSPORTS, {
-    fault: 'diverged, and merged here',
+    fault: 'diverged, then merged locally',
     kind: 'non-fast-forward',
     outcome: 'person',
     strike: theirs.strike,
     heal: merge,
   }),
   ...across(SOME, {
-    fault: 'diverged, and set back there',
+    fault: 'diverged, then the remote is rewound',
     kind: 'non-fast-forward',
     outcome: 'person',
     ...theirs,
   }),
   ...across(SOME, {
-    fault: 'diverged, and their history taken over here',
+    fault: 'diverged, then their history is taken over',
     kind: 'non-fast-forward',
     outcome: 'person',
     strike: theirs.strike,
     heal: ({ repo, remote }) => repo.git('fetch', '--quiet', remote.path, '+main:main'),
   }),
   ...across(SOME, {
-    fault: 'set back there',
+    fault: 'the remote branch is rewound',
     kind: 'none',
     setUp: async (site) => {
       site.commit();

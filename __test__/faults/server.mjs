@@ -39,7 +39,7 @@ const addresses = [
     ...movedTo(() => ({ host: 'no-such-host.invalid' })),
   }),
   ...across(NETWORKED, {
-    fault: 'a port that nobody listens on',
+    fault: 'a port without a listener',
     kind: 'network',
     ...movedTo(async () => ({ port: await freePort() })),
   }),
@@ -94,15 +94,15 @@ const statuses = Object.entries(KIND_OF_STATUS).flatMap(([status, kind]) => [
     ? []
     : across(HTTPS, {
         fault: `status ${status}`,
-        phase: 'to the look',
+        phase: 'to GET',
         kind,
         ...answering(status),
       })),
   ...across(HTTPS, {
     fault: `status ${status}`,
-    phase: 'to the push',
+    phase: 'to POST',
     // An answer that comes before the request is through ends its stream of HTTP/2, and curl may see that end first.
-    kind: { 'cli https': `${kind} or network`, others: kind },
+    kind: { 'git-cli https': `${kind} or network`, others: kind },
     ...answering(status, '-POST'),
   }),
 ]);

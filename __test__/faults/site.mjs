@@ -10,8 +10,16 @@ import { startFaultProxy } from '../support/fault-proxy.mjs';
 import { makeGate } from '../support/gate.mjs';
 import { makeDirectory, makeRepo, Repository } from '../support/git.mjs';
 
-/** The ways of reaching a remote; those with `cli` are `transport: 'git'`. */
-export const TRANSPORTS = ['local', 'git', 'ssh', 'https', 'cli local', 'cli ssh', 'cli https'];
+/** The ways of reaching a remote; those with `git-cli` are `transport: 'git'`. */
+export const TRANSPORTS = [
+  'local',
+  'git',
+  'ssh',
+  'https',
+  'git-cli local',
+  'git-cli ssh',
+  'git-cli https',
+];
 
 /** A pack that does not fit into a single buffer on its way. */
 const BIG = 2 * 1024 * 1024;
@@ -47,7 +55,7 @@ export class Site {
     this.t = t;
     this.servers = servers;
     this.transport = transport;
-    this.isCli = transport.startsWith('cli ');
+    this.isCli = transport.startsWith('git-cli ');
     /** What carries it: `local`, `git`, `ssh` or `https`. */
     this.carrier = transport.split(' ').at(-1);
     this.name = `${randomUUID()}.git`;

@@ -44,8 +44,8 @@ const look = setInterval(() => {
 }, 2);
 `;
 
-/** The ways to the remote that are killed on. `missing` is why one cannot be tried here, or false. */
-export const WAYS = [
+/** The transports that are tested. `missing` says why one cannot run here, or is false. */
+export const TRANSPORTS = [
   { name: 'local', missing: false, open: async () => ({ url: (place) => place, env: {} }) },
   {
     name: 'ssh',
@@ -86,15 +86,16 @@ export const PHASES = [
   {
     name: 'before it connects',
     arm: (round) => {
-      const { scope, first, gate, way } = round;
-      if (!way.server) return wrap((lines) => [...lines, 'exec git receive-pack "$@"'])(round);
+      const { scope, first, gate, transport } = round;
+      if (!transport.server)
+        return wrap((lines) => [...lines, 'exec git receive-pack "$@"'])(round);
       const ssh = [
         `if ${first}; then`,
         ...gate.lines,
         'fi',
-        `exec ${way.env.GIT_SSH_COMMAND} "$@"`,
+        `exec ${transport.env.GIT_SSH_COMMAND} "$@"`,
       ];
-      round.env = { ...way.env, GIT_SSH_COMMAND: makeScript(scope, ...ssh) };
+      round.env = { ...transport.env, GIT_SSH_COMMAND: makeScript(scope, ...ssh) };
     },
   },
   { name: 'before the advertisement', arm: wrap(behind) },
@@ -174,11 +175,11 @@ export const PHASES = [
 
 /** One round: what it works on, and its two lives of the host. */
 class Round {
-  constructor({ scope, way, phase, random }) {
+  constructor({ scope, transport, phase, random }) {
     const { repo, remote, options } = makePair(scope);
-    repo.git('remote', 'set-url', 'origin', way.url(remote.path));
-    Object.assign(this, { scope, way, phase, random, repo, remote, options });
-    this.env = way.env;
+    repo.git('remote', 'set-url', 'origin', transport.url(remote.path));
+    Object.assign(this, { scope, transport, phase, random, repo, remote, options });
+    this.env = transport.env;
     this.gate = makeGate(scope);
     /** A condition of a shell that holds once. */
     this.first = `mkdir '${path.join(makeDirectory(scope), 'taken')}' 2>/dev/null`;
@@ -245,10 +246,10 @@ class Round {
 
   /** Nobody is at the remote any more, and both sides are as if nothing had been. */
   async assertClean() {
-    const { repo, remote, way } = this;
+    const { repo, remote, transport } = this;
     const isAnyoneLeft = () =>
       (this.held ?? []).some(isRunning) ||
-      (way.server && descendants(way.server.pid).some(isRunning));
+      (transport.server && descendants(transport.server.pid).some(isRunning));
     await until('nobody is at the remote', () => !isAnyoneLeft());
     for (const side of [repo, remote]) {
       side.fsck();
@@ -262,13 +263,13 @@ class Round {
  * Kills a host in this phase, starts it again, and asserts what must be true. In every second round what is at the
  * remote goes on only after the new host has pushed; in the others at the moment of the start.
  *
- * @param {{way: object, phase: object, round: number, random: () => number}} options
+ * @param {{transport: object, phase: object, round: number, random: () => number}} options
  * @returns {Promise<{outlivedMs: number, outlived: string[], inSyncMs: number}>} how long what the host had started
  * outlived it, and from the start of the new host until all commits were on the remote
  */
-export async function killAndRestart({ way, phase, round: number, random }) {
+export async function killAndRestart({ transport, phase, round: number, random }) {
   const scope = makeScope();
-  const round = new Round({ scope, way, phase, random });
+  const round = new Round({ scope, transport, phase, random });
   try {
     const staysShut = number % 2 === 0;
     await round.reach();
@@ -287,7 +288,7 @@ export async function killAndRestart({ way, phase, round: number, random }) {
     const startedAt = performance.now();
     await round.startHost({});
     if (staysShut) {
-      const isBlocked = phase.isLocked && way.server;
+      const isBlocked = phase.isLocked && transport.server;
       await round.host.untilTold(
         isBlocked
           ? ({ event, kind }) => event === 'error' && kind === 'remote-lock'
