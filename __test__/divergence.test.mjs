@@ -18,7 +18,7 @@ import {
   until,
   untilState,
 } from './support/daemon.mjs';
-import { countConnections, ended, makeGate, startAtGate } from './support/gate.mjs';
+import { countConnections, ended, gateHook, startAtGate } from './support/gate.mjs';
 import { makePair } from './support/git.mjs';
 import {
   assertArrived,
@@ -118,8 +118,7 @@ describe('a remote that has diverged', () => {
 
   test('while a push was in flight keeps what it got, and that is told once', async (t) => {
     const { repo, remote, options } = makePair(t);
-    const gate = makeGate(t);
-    remote.hook('pre-receive', ...gate.lines);
+    const gate = gateHook(t, remote);
     const daemon = await startInSync(t, { ...options, divergedProbeMs: 0 });
     const seen = collect(daemon);
     const ours = repo.commit();
@@ -271,6 +270,9 @@ describe("onDivergence 'preserve'", () => {
   const REFUSE_CONFLICTS =
     'case "$1" in refs/heads/conflicts/*) echo "no branches" >&2; exit 1;; esac';
 
+  const preserve = (t, options, more) =>
+    start(t, { ...options, onDivergence: 'preserve', backoff: FAST_BACKOFF, ...more });
+
   function conflicts(remote) {
     const listed = remote.git('for-each-ref', '--format=%(objectname)', 'refs/heads/conflicts');
     return listed.split('\n').filter(Boolean);
@@ -284,12 +286,7 @@ describe("onDivergence 'preserve'", () => {
       const { repo, remote, options, theirs, ours } = makeDiverged(t);
       remote.hook('update', REFUSE_CONFLICTS);
       const connections = countConnections(t, repo);
-      const daemon = start(t, {
-        ...options,
-        onDivergence: 'preserve',
-        backoff: FAST_BACKOFF,
-        divergedProbeMs,
-      });
+      const daemon = preserve(t, options, { divergedProbeMs });
       const seen = collect(daemon);
       await until('it was tried', () => connections() >= 8);
       assert.deepEqual(
@@ -310,14 +307,8 @@ describe("onDivergence 'preserve'", () => {
       await once(daemon, 'preserved', (event) => event.commit === next);
       assert.deepEqual(conflicts(remote).sort(), [ours, next].sort());
       await daemon.stop();
-      assert.deepEqual(seen.names(), [
-        'error',
-        'error',
-        'preserved',
-        'error',
-        'preserved',
-        'stopped',
-      ]);
+      const names = 'error error preserved error preserved stopped';
+      assert.deepEqual(seen.names(), names.split(' '));
       assert.equal(remote.tip(), theirs);
     });
   }
@@ -325,12 +316,7 @@ describe("onDivergence 'preserve'", () => {
   test('while the remote is away waits for it', async (t) => {
     const { remote, options, ours } = makeDiverged(t);
     remote.hook('update', REFUSE_CONFLICTS);
-    const daemon = start(t, {
-      ...options,
-      onDivergence: 'preserve',
-      backoff: FAST_BACKOFF,
-      divergedProbeMs: 0,
-    });
+    const daemon = preserve(t, options, { divergedProbeMs: 0 });
     const seen = collect(daemon);
     await once(daemon, 'error', ({ kind }) => kind === 'rejected');
     goAway(remote);
@@ -344,12 +330,7 @@ describe("onDivergence 'preserve'", () => {
   test('that failed is tried once more by stop()', async (t) => {
     const { remote, options, ours } = makeDiverged(t);
     remote.hook('update', REFUSE_CONFLICTS);
-    const daemon = start(t, {
-      ...options,
-      onDivergence: 'preserve',
-      backoff: ENDLESS_BACKOFF,
-      divergedProbeMs: 0,
-    });
+    const daemon = preserve(t, options, { backoff: ENDLESS_BACKOFF, divergedProbeMs: 0 });
     const seen = collect(daemon);
     await once(daemon, 'error', ({ kind }) => kind === 'rejected');
     remote.removeHook('update');
@@ -361,14 +342,8 @@ describe("onDivergence 'preserve'", () => {
   for (const limit of ['idleTimeoutMs', 'attemptTimeoutMs']) {
     test(`that hangs until ${limit} hides no divergence`, async (t) => {
       const { remote, options, ours } = makeDiverged(t);
-      const gate = makeGate(t);
-      remote.hook('pre-receive', ...gate.lines);
-      const daemon = start(t, {
-        ...options,
-        onDivergence: 'preserve',
-        backoff: FAST_BACKOFF,
-        [limit]: 1000,
-      });
+      const gate = gateHook(t, remote);
+      const daemon = preserve(t, options, { [limit]: 1000 });
       const seen = collect(daemon);
       await once(daemon, 'error', ({ kind }) => kind === 'timeout');
       assert.deepEqual(
@@ -385,8 +360,7 @@ describe("onDivergence 'preserve'", () => {
 
   test('with a remote that hangs on it holds stop() no longer than its deadline', async (t) => {
     const { remote, options } = makeDiverged(t);
-    const gate = makeGate(t);
-    remote.hook('pre-receive', ...gate.lines);
+    const gate = gateHook(t, remote);
     const daemon = start(t, { ...options, onDivergence: 'preserve' });
     const hooks = await gate.entered();
     assert.deepEqual(await daemon.stop({ timeoutMs: 300 }), { drained: false, pendingCommits: 1 });

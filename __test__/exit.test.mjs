@@ -11,7 +11,7 @@ import { Api } from './support/api.mjs';
 import { ROOT, runScript, startScript } from './support/child.mjs';
 import { atEnd } from './support/cleanup.mjs';
 import { ENDLESS_BACKOFF, start, until } from './support/daemon.mjs';
-import { ended, makeGate } from './support/gate.mjs';
+import { ended, gateHook } from './support/gate.mjs';
 import { GIT_ENV, makeDirectory, makePair } from './support/git.mjs';
 import { children, processesOf } from './support/proc.mjs';
 import { assertArrived, comeBack, commitByAnother, goAway } from './support/remote.mjs';
@@ -224,8 +224,7 @@ describe('what does not reach the remote before the process ends', () => {
 
   test('as the remote hangs is told when exitDrainMs has passed, and nothing stays behind', async (t) => {
     const { repo, remote, options } = makePair(t);
-    const gate = makeGate(t);
-    remote.hook('pre-receive', ...gate.lines);
+    gateHook(t, remote);
     repo.commit();
     const input = { options: { ...options, exitDrainMs: 500 } };
     const host = await runScript(EXIT, { input });
@@ -252,8 +251,7 @@ describe('what does not reach the remote before the process ends', () => {
 
   test('is not waited for with exitDrainMs 0', async (t) => {
     const { repo, remote, options } = makePair(t);
-    const gate = makeGate(t);
-    remote.hook('pre-receive', ...gate.lines);
+    gateHook(t, remote);
     const commit = repo.commit();
     const input = { options: { ...options, exitDrainMs: 0 } };
     const host = await runScript(EXIT, { input });
@@ -267,8 +265,7 @@ describe('what does not reach the remote before the process ends', () => {
   ]) {
     test(`by a stop() under way keeps ${which}`, async (t) => {
       const { repo, remote, options } = makePair(t);
-      const gate = makeGate(t);
-      remote.hook('pre-receive', ...gate.lines);
+      const gate = gateHook(t, remote);
       repo.commit();
       const host = startScript(
         `const daemon = startPushDaemon(input.options);

@@ -2,12 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 
-import { ROOT, runScript, startScript } from './support/child.mjs';
+import { runScript, startScript } from './support/child.mjs';
+import { members } from './support/contract.mjs';
 import {
   collect,
   ENDLESS_BACKOFF,
@@ -17,23 +17,14 @@ import {
   start,
   startInSync,
   startPushDaemon,
-  thrownBy,
   until,
   untilState,
   within,
 } from './support/daemon.mjs';
-import { makeDirectory, makePair } from './support/git.mjs';
+import { gateHook } from './support/gate.mjs';
+import { makePair } from './support/git.mjs';
 
 const require = createRequire(import.meta.url);
-
-/** A remote that holds every push until `release()`. */
-function holdPushes(t, remote) {
-  const held = path.join(makeDirectory(t), 'held');
-  writeFileSync(held, '');
-  // The file goes with its directory at the latest, so that no hook outlives its test.
-  remote.hook('pre-receive', `while [ -e '${held}' ]; do sleep 0.02; done`);
-  return () => rmSync(held);
-}
 
 /** A remote that refuses every push until `accept()`. */
 function refusePushes(remote) {
@@ -45,6 +36,18 @@ function refusePushes(remote) {
 function diverge({ remote, repo }) {
   remote.commit({ message: 'theirs', files: { theirs: 'theirs\n' } });
   return repo.commit({ message: 'ours', files: { ours: 'ours\n' } });
+}
+
+const WRONG_DEADLINES = [
+  ...[null, 1, 'now'],
+  ...[-1, '1', Number.NaN].map((timeoutMs) => ({ timeoutMs })),
+];
+
+/** A logger that records its lines. */
+function recordingLogger() {
+  const lines = [];
+  const log = (level) => [level, (fields, message) => lines.push({ level, fields, message })];
+  return { lines, logger: Object.fromEntries(['debug', 'info', 'warn', 'error'].map(log)) };
 }
 
 describe('the module', () => {
@@ -138,14 +141,7 @@ describe('an error event', () => {
 
   test('without a listener goes to the logger', async (t) => {
     const pair = makePair(t);
-    const lines = [];
-    const log = (level) => (fields, message) => lines.push({ level, fields, message });
-    const logger = {
-      debug: log('debug'),
-      info: log('info'),
-      warn: log('warn'),
-      error: log('error'),
-    };
+    const { lines, logger } = recordingLogger();
     refusePushes(pair.remote);
     const daemon = start(t, { ...pair.options, backoff: ENDLESS_BACKOFF, logger });
     pair.repo.commit();
@@ -189,28 +185,6 @@ describe('an error event', () => {
       reason: 'unknown',
       kind: 'rejected',
     });
-  });
-
-  test('for a diverged branch names the remote’s commit, comes once, and no retry follows', async (t) => {
-    const pair = makePair(t);
-    const daemon = await startInSync(t, pair.options);
-    const { names, of } = collect(daemon);
-    const commit = diverge(pair);
-    await untilState(daemon, 'diverged');
-    await within(daemon.stop({ timeoutMs: 0 }), 'stop');
-    assert.deepEqual(names(), ['error', 'stopped']);
-    const [{ err, remoteCommit, retryable, reason, kind }] = of('error');
-    assert.deepEqual(
-      { remoteCommit, retryable, reason, kind },
-      {
-        remoteCommit: pair.remote.tip(),
-        retryable: false,
-        reason: 'non-fast-forward',
-        kind: 'non-fast-forward',
-      },
-    );
-    assert.equal(err.retryable, false);
-    assert.notEqual(pair.remote.tip(), commit);
   });
 });
 
@@ -264,18 +238,11 @@ test('a listener that rejects is an unhandled rejection, as for any emitter', as
 });
 
 describe('the status', () => {
-  /** The properties that an interface of index.d.ts declares, in order. */
-  function declared(name) {
-    const contract = readFileSync(path.join(ROOT, 'index.d.ts'), 'utf8');
-    const [, body] = contract.match(new RegExp(`^export interface ${name} \\{\\n(.*?)^\\}`, 'ms'));
-    return [...body.matchAll(/^ {2}readonly (\w+)\??:/gm)].map(([, property]) => property);
-  }
-
   function assertShape(status) {
-    assert.deepEqual(Object.keys(status), declared('PushDaemonStatus'));
-    assert.deepEqual(Object.keys(status.totals), declared('PushDaemonTotals'));
+    assert.deepEqual(Object.keys(status), members('PushDaemonStatus'));
+    assert.deepEqual(Object.keys(status.totals), members('PushDaemonTotals'));
     if (status.lastError !== null) {
-      assert.deepEqual(Object.keys(status.lastError), declared('PushDaemonLastError'));
+      assert.deepEqual(Object.keys(status.lastError), members('PushDaemonLastError'));
     }
     assert.deepEqual(JSON.parse(JSON.stringify(status)), status, 'survives JSON');
     for (const at of ['lastPushAt', 'oldestPendingAt', 'nextAttemptAt', 'startedAt']) {
@@ -371,15 +338,6 @@ describe('the status', () => {
     assert.equal(ended.state, 'stopped');
     assert.equal(ended.pendingCommits, 1);
   });
-
-  test('says stopping as soon as stop was called', async (t) => {
-    const { options } = makePair(t);
-    const daemon = start(t, options);
-    const stopped = daemon.stop();
-    assert.equal(daemon.status().running, false);
-    assert.equal(daemon.status().state, 'stopping');
-    await within(stopped, 'stop');
-  });
 });
 
 describe('stop', () => {
@@ -399,20 +357,9 @@ describe('stop', () => {
     assert.deepEqual(result, { drained: true, pendingCommits: 0 });
   });
 
-  test('pushes what is pending, backoff or not', async (t) => {
-    const { repo, remote, options } = makePair(t);
-    const accept = refusePushes(remote);
-    const daemon = start(t, { ...options, backoff: ENDLESS_BACKOFF });
-    const commit = repo.commit();
-    await untilState(daemon, 'backing-off');
-    accept();
-    assert.deepEqual(await within(daemon.stop(), 'stop'), { drained: true, pendingCommits: 0 });
-    assert.equal(remote.tip(), commit);
-  });
-
   test('of 0 ms cancels what is in flight, and does not wait for it', async (t) => {
     const { repo, remote, options } = makePair(t);
-    holdPushes(t, remote);
+    gateHook(t, remote);
     const daemon = await startInSync(t, options);
     repo.commit();
     await untilState(daemon, 'pushing');
@@ -429,28 +376,10 @@ describe('stop', () => {
     assert.equal(remote.tip(), commit);
   });
 
-  test('of a later call shortens the drain', async (t) => {
-    const { repo, remote, options } = makePair(t);
-    holdPushes(t, remote);
-    const daemon = await startInSync(t, options);
-    repo.commit();
-    await untilState(daemon, 'pushing');
-    const stopped = daemon.stop({ timeoutMs: 3_600_000 });
-    daemon.stop({ timeoutMs: 0 });
-    assert.equal((await within(stopped, 'stop')).drained, false);
-  });
-
   test('with wrong arguments rejects, and the daemon goes on', async (t) => {
     const { options } = makePair(t);
     const daemon = start(t, options);
-    for (const wrong of [
-      null,
-      1,
-      'now',
-      { timeoutMs: -1 },
-      { timeoutMs: '1' },
-      { timeoutMs: Number.NaN },
-    ]) {
+    for (const wrong of WRONG_DEADLINES) {
       await assert.rejects(daemon.stop(wrong), { code: 'ERR_PUSH_DAEMON_INVALID_OPTION' });
     }
     assert.equal(daemon.status().running, true);
@@ -495,7 +424,7 @@ for (const [name, call] of [
 
     test('resolves after the push event, and not before the remote has it', async (t) => {
       const { repo, remote, options } = makePair(t);
-      const release = holdPushes(t, remote);
+      const gate = gateHook(t, remote);
       const daemon = await startInSync(t, options);
       const order = [];
       daemon.on('push', () => order.push('push'));
@@ -503,14 +432,14 @@ for (const [name, call] of [
       const waited = call(daemon, commit).then(() => order.push('resolved'));
       await untilState(daemon, 'pushing');
       assert.deepEqual(order, []);
-      release();
+      gate.open();
       await within(waited, name);
       assert.deepEqual(order, ['push', 'resolved']);
     });
 
     test('rejects with the kind of the last failure when its time is over, and the daemon goes on', async (t) => {
       const { repo, remote, options } = makePair(t);
-      const release = holdPushes(t, remote);
+      const gate = gateHook(t, remote);
       const daemon = await startInSync(t, options);
       const commit = repo.commit();
       const error = await within(
@@ -522,13 +451,13 @@ for (const [name, call] of [
       assert.equal(error.kind, 'unknown');
       assert.match(error.message, /0 ms/);
       const pushed = once(daemon, 'push');
-      release();
+      gate.open();
       assert.equal((await pushed).commit, commit);
     });
 
     test('rejects when its signal aborts, before or later, with the reason as cause', async (t) => {
       const { repo, remote, options } = makePair(t);
-      const release = holdPushes(t, remote);
+      const gate = gateHook(t, remote);
       const daemon = await startInSync(t, options);
       const commit = repo.commit();
       const reason = new Error('the client is gone');
@@ -540,13 +469,13 @@ for (const [name, call] of [
       later.abort(reason);
       await assert.rejects(within(waiting, name), expected);
       const pushed = once(daemon, 'push');
-      release();
+      gate.open();
       await pushed;
     });
 
     test('rejects when the daemon stops first, and after it stopped', async (t) => {
       const { repo, remote, options } = makePair(t);
-      holdPushes(t, remote);
+      gateHook(t, remote);
       const daemon = await startInSync(t, options);
       const commit = repo.commit();
       const waiting = assert.rejects(call(daemon, commit), { code: 'ERR_PUSH_DAEMON_STOPPED' });
@@ -564,17 +493,8 @@ for (const [name, call] of [
       const { repo, options } = makePair(t);
       const daemon = start(t, options);
       const commit = repo.tip();
-      for (const wrong of [
-        null,
-        1,
-        'now',
-        { timeoutMs: -1 },
-        { timeoutMs: '1' },
-        { timeoutMs: Number.NaN },
-        { signal: {} },
-        { signal: null },
-        { signal: 'abort' },
-      ]) {
+      const wrongSignals = [{}, null, 'abort'].map((signal) => ({ signal }));
+      for (const wrong of [...WRONG_DEADLINES, ...wrongSignals]) {
         await assert.rejects(call(daemon, commit, wrong), {
           code: 'ERR_PUSH_DAEMON_INVALID_OPTION',
         });
@@ -647,18 +567,8 @@ test('waitForPush outlasts failures, and its receipt says which push brought the
 test('waitForPush of what is no commit rejects; of one that is nowhere it waits until its time is over', async (t) => {
   const { options } = makePair(t);
   const daemon = await startInSync(t, options);
-  for (const wrong of [
-    undefined,
-    null,
-    1,
-    '',
-    'main',
-    'HEAD',
-    'abc',
-    'g'.repeat(40),
-    '1'.repeat(41),
-    {},
-  ]) {
+  const texts = ['', 'main', 'HEAD', 'abc', 'g'.repeat(40), '1'.repeat(41)];
+  for (const wrong of [...texts, undefined, null, 1, {}]) {
     await assert.rejects(daemon.waitForPush(wrong), {
       code: 'ERR_PUSH_DAEMON_INVALID_OPTION',
       message: /40 hexadecimal digits/,
@@ -671,7 +581,7 @@ test('waitForPush of what is no commit rejects; of one that is nowhere it waits 
 
 test('every request is answered when the daemon stops in the same moment', async (t) => {
   const { repo, remote, options } = makePair(t);
-  holdPushes(t, remote);
+  gateHook(t, remote);
   const daemon = await startInSync(t, options);
   const commit = repo.commit();
   const requests = Array.from({ length: 20 }, () => [
@@ -718,14 +628,7 @@ describe('notifyCommit', () => {
 describe('the logger', () => {
   test('gets lines with fields and a message at its own levels, without secrets', async (t) => {
     const { repo, options } = makePair(t);
-    const lines = [];
-    const log = (level) => (fields, message) => lines.push({ level, fields, message });
-    const logger = {
-      debug: log('debug'),
-      info: log('info'),
-      warn: log('warn'),
-      error: log('error'),
-    };
+    const { lines, logger } = recordingLogger();
     const daemon = start(t, { ...options, logger });
     repo.commit();
     await once(daemon, 'push');
@@ -765,14 +668,5 @@ describe('the logger', () => {
     assert.equal(code, 0, stderr);
     assert.ok(told.some(({ uncaught }) => uncaught === 'log broken'));
     assert.ok(told.some(({ commit }) => commit === repo.tip()));
-  });
-
-  test('without a method is refused', (t) => {
-    const { options } = makePair(t);
-    const error = thrownBy(() =>
-      startPushDaemon({ ...options, logger: { info() {}, debug() {} } }),
-    );
-    assert.equal(error.code, 'ERR_PUSH_DAEMON_INVALID_OPTION');
-    assert.match(error.message, /warn, error/);
   });
 });

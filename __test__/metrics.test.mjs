@@ -12,6 +12,7 @@ import prom from 'prom-client';
 
 import { ROOT, runScript } from './support/child.mjs';
 import { atEnd } from './support/cleanup.mjs';
+import { KINDS, STATES } from './support/contract.mjs';
 import {
   collect,
   ENDLESS_BACKOFF,
@@ -60,13 +61,6 @@ async function current(registry, shortName, label) {
     .map((one) => one.labels[label]);
 }
 
-/** The members of a union of string literals in index.d.ts. */
-function union(name) {
-  const source = readFileSync(path.join(ROOT, 'index.d.ts'), 'utf8').replace(/\/\*.*?\*\//gs, '');
-  const [, body] = source.match(new RegExp(`export type ${name} =([^;]+);`));
-  return [...body.matchAll(/^\s*\| '([^']+)'/gm)].map(([, member]) => member);
-}
-
 /** A daemon that cannot reach its remote, with a commit that waits. */
 async function startFailing(t, options = {}) {
   const { repo, remote, options: pair } = makePair(t);
@@ -81,38 +75,25 @@ describe('a scrape', () => {
     const daemon = await startInSync(t, options);
     const { registry } = collectAlone(daemon);
     const samples = (await scrape(registry)).filter(({ name }) => !name.endsWith('_bucket'));
-    const name = (shortName) => `git_push_daemon_${shortName}`;
+    const series = (shortName, labels = {}, value = 0) => ({
+      name: `git_push_daemon_${shortName}`,
+      labels: { ...LABELS, ...labels },
+      value,
+    });
+    const gauges = ['pending_commits', 'lag_seconds', 'oldest_pending_timestamp_seconds'];
     const expected = [
-      { name: name('pending_commits'), labels: LABELS, value: 0 },
-      { name: name('lag_seconds'), labels: LABELS, value: 0 },
-      { name: name('oldest_pending_timestamp_seconds'), labels: LABELS, value: 0 },
-      { name: name('last_success_timestamp_seconds'), labels: LABELS, value: 0 },
-      { name: name('consecutive_failures'), labels: LABELS, value: 0 },
-      ...union('PushDaemonState').map((state) => ({
-        name: name('state'),
-        labels: { ...LABELS, state },
-        value: state === 'in-sync' ? 1 : 0,
-      })),
-      ...union('PushFailureKind').map((kind) => ({
-        name: name('failing'),
-        labels: { ...LABELS, kind },
-        value: 0,
-      })),
-      { name: name('pushed_commits_total'), labels: LABELS, value: 0 },
-      { name: name('pushed_bytes_total'), labels: LABELS, value: 0 },
-      {
-        name: name('attempts_total'),
-        labels: { ...LABELS, result: 'success', kind: 'none' },
-        value: 0,
-      },
-      ...union('PushFailureKind').map((kind) => ({
-        name: name('attempts_total'),
-        labels: { ...LABELS, result: 'failure', kind },
-        value: 0,
-      })),
+      ...gauges.map((name) => series(name)),
+      series('last_success_timestamp_seconds'),
+      series('consecutive_failures'),
+      ...STATES.map((state) => series('state', { state }, state === 'in-sync' ? 1 : 0)),
+      ...KINDS.map((kind) => series('failing', { kind })),
+      series('pushed_commits_total'),
+      series('pushed_bytes_total'),
+      series('attempts_total', { result: 'success', kind: 'none' }),
+      ...KINDS.map((kind) => series('attempts_total', { result: 'failure', kind })),
       ...['success', 'failure'].flatMap((result) => [
-        { name: name('attempt_duration_seconds_sum'), labels: { ...LABELS, result }, value: 0 },
-        { name: name('attempt_duration_seconds_count'), labels: { ...LABELS, result }, value: 0 },
+        series('attempt_duration_seconds_sum', { result }),
+        series('attempt_duration_seconds_count', { result }),
       ]),
     ];
     assert.deepEqual(samples, expected);

@@ -45,14 +45,14 @@ const PAGE_HEADERS = {
 /** What Node's server adds to every answer. */
 const OF_NODE = ['connection', 'content-length', 'date', 'keep-alive'];
 
-/** The example with a repository and its remote, for all tests of a suite. */
+/** The example with a repository and its remote. */
 class Running {
   #scope = makeScope();
 
-  /** @param {(place: Running) => object} env what it gets besides, and instead */
-  async start(env = () => ({}), prepare = () => {}) {
+  /** @param {object} env variables that are added or replaced @param {() => void} prepare runs before the start */
+  async start(env, prepare) {
     Object.assign(this, makePair(this.#scope));
-    prepare(this);
+    prepare();
     this.api = await Api.start(this.#scope, {
       ...GIT_ENV,
       PATH: process.env.PATH,
@@ -61,7 +61,7 @@ class Running {
       CFP_DATA_BACKOFF: ENDLESS,
       CFP_DATA_STOP_TIMEOUT_MS: '100',
       ADMIN_TOKEN: TOKEN,
-      ...env(this),
+      ...env,
     });
   }
 
@@ -152,6 +152,17 @@ class Running {
   }
 }
 
+/** The example in a suite: it starts before the tests, and `arrange` brings it into the state that they look at. */
+function running(env, arrange = () => {}, prepare = () => {}) {
+  const it = new Running();
+  before(async () => {
+    await it.start(env, prepare);
+    await arrange();
+  });
+  after(() => it.end());
+  return it;
+}
+
 /** Fails unless a text has every part. */
 function says(text, ...parts) {
   for (const part of parts) {
@@ -160,19 +171,13 @@ function says(text, ...parts) {
   }
 }
 
-/** A time as the page writes it. */
-const utc = (iso) => `${iso.slice(0, 19).replace('T', ' ')} UTC`;
-
 describe('an API that is in sync', () => {
-  const it = new Running();
   let commit;
-  before(async () => {
-    await it.start();
+  const it = running({}, async () => {
     commit = await it.api.put('first');
     await it.api.logged('pushed');
     await it.inState('in-sync');
   });
-  after(() => it.end());
 
   test('logs the push at info: what, how long it took, and that nothing is left', () => {
     const [line, ...others] = it.api.lines('pushed');
@@ -253,21 +258,18 @@ describe('an API that is in sync', () => {
   }
 
   test('answers 404 to other methods and paths, whoever asks', async () => {
-    for (const [method, route] of [
-      ['POST', STATUS],
-      ['PUT', STATUS],
-      ['DELETE', STATUS],
-      ['OPTIONS', STATUS],
-      ['GET', FLUSH],
-      ['HEAD', FLUSH],
-      ['OPTIONS', FLUSH],
-      ['POST', HEALTH],
-      ['POST', METRICS],
-      ['GET', `${STATUS}/`],
-      ['GET', `${STATUS}/status`],
+    for (const [route, ...methods] of [
+      [STATUS, 'POST', 'PUT', 'DELETE', 'OPTIONS'],
+      [FLUSH, 'GET', 'HEAD', 'OPTIONS'],
+      [HEALTH, 'POST'],
+      [METRICS, 'POST'],
+      [`${STATUS}/`, 'GET'],
+      [`${STATUS}/status`, 'GET'],
     ]) {
-      for (const headers of [{}, bearer(TOKEN)]) {
-        assert.equal((await it.ask(method, route, headers)).code, 404, `${method} ${route}`);
+      for (const method of methods) {
+        for (const headers of [{}, bearer(TOKEN)]) {
+          assert.equal((await it.ask(method, route, headers)).code, 404, `${method} ${route}`);
+        }
       }
     }
   });
@@ -417,20 +419,15 @@ describe('an API that is in sync', () => {
 
   test('logs at info that it stopped with everything on the remote', async () => {
     const line = await it.stop();
-    assert.deepEqual(
-      [line.level, line.msg],
-      [LEVEL.info, 'push daemon stopped: the remote has every commit'],
-    );
+    assert.equal(line.level, LEVEL.info);
+    assert.match(line.msg, /^push daemon stopped: the remote has every commit/);
   });
 });
 
 describe('an API whose remote fails', () => {
-  const it = new Running();
-  before(async () => {
-    await it.start(() => ({ CFP_DATA_MAX_LAG_MS: '1' }));
+  const it = running({ CFP_DATA_MAX_LAG_MS: '1' }, async () => {
     await it.inState('in-sync');
   });
-  after(() => it.end());
 
   let commit;
   test('logs the failure at warn, which answers every question, and the retry at info', async () => {
@@ -442,10 +439,7 @@ describe('an API whose remote fails', () => {
       [line.level, line.component, line.commit, line.attempt, line.kind, line.reason],
       [LEVEL.warn, 'pushDaemon', commit, 1, 'remote-error', 'unknown'],
     );
-    assert.equal(
-      line.msg,
-      `push failed (remote-error): 1 commit exists only here, made at ${oldestPendingAt}; it is tried again. ${lastError.hint}`,
-    );
+    says(line.msg, /^push failed \(remote-error\): 1 commit /, oldestPendingAt, lastError.hint);
     assert.deepEqual(
       [line.pendingCommits, line.oldestPendingAt, line.hint, line.err.message],
       [1, oldestPendingAt, lastError.hint, lastError.message],
@@ -455,20 +449,6 @@ describe('an API whose remote fails', () => {
     assert.deepEqual(
       [retry.level, retry.commit, retry.attempt, retry.kind, retry.nextDelayMs],
       [LEVEL.info, commit, 1, 'remote-error', 3_600_000],
-    );
-  });
-
-  test('answers every question on its page', async () => {
-    const { oldestPendingAt, lastError } = await it.inState('backing-off');
-    says(
-      await it.page(),
-      'Lagging 1 commit is missing on the remote, for longer than 1 ms.',
-      `It was made at ${utc(oldestPendingAt)}, `,
-      'The last attempt failed (remote-error).',
-      /It is tried again by itself in 59 min /,
-      `Why, and what to do: ${lastError.hint}`,
-      lastError.message,
-      'Ahead 1 commit only here',
     );
   });
 
@@ -541,23 +521,17 @@ describe('an API whose remote fails', () => {
     );
     assert.equal(line.lastError, lastError.message);
     assert.ok(line.lagMs > 0);
-    assert.equal(
-      line.msg,
-      `push daemon stopped with commits that the remote lacks: 2 commits exist only here, the oldest of ${oldestPendingAt}. Keep this repository: the next start pushes what the remote lacks. The last attempt failed (remote-error): ${lastError.hint}`,
-    );
+    says(line.msg, /^push daemon stopped with .*: 2 commits /, oldestPendingAt, lastError.hint);
   });
 });
 
 describe('an API whose remote is slow', () => {
-  const it = new Running();
   let gate;
-  before(async () => {
-    await it.start(() => ({ CFP_DATA_PUSH_TIMEOUT_MS: '20' }));
+  const it = running({ CFP_DATA_PUSH_TIMEOUT_MS: '20' }, async () => {
     await it.inState('in-sync');
     gate = it.gate();
     it.remote.hook('pre-receive', ...gate.lines);
   });
-  after(() => it.end());
 
   test('answers 202 to a flush, while the push goes on', async () => {
     const commit = await it.api.put('on-its-way');
@@ -579,25 +553,18 @@ describe('an API whose remote is slow', () => {
     await gate.entered();
     const line = await it.stop();
     assert.equal(line.level, LEVEL.error);
-    says(
-      line.msg,
-      /^push daemon stopped with commits that the remote lacks: 1 commit exists only here, made at /,
-      'Keep this repository: the next start pushes what the remote lacks.',
-    );
+    says(line.msg, /^push daemon stopped with .*: 1 commit /, 'Keep this repository');
   });
 });
 
 describe('an API whose remote has diverged', () => {
-  const it = new Running();
   let [ours, theirs] = [];
-  before(async () => {
-    await it.start();
+  const it = running({}, async () => {
     await it.inState('in-sync');
     theirs = it.remote.commit();
     ours = await it.api.put('refused');
     await it.inState('diverged');
   });
-  after(() => it.end());
 
   test('logs it once at error, which answers every question, and no retry', async () => {
     const line = await it.api.logged('push refused');
@@ -607,23 +574,8 @@ describe('an API whose remote has diverged', () => {
       [LEVEL.error, 'non-fast-forward', ours, theirs, 1],
     );
     assert.equal(line.oldestPendingAt, oldestPendingAt);
-    assert.equal(
-      line.msg,
-      `push refused: the remote has commits that this repository lacks, and 1 commit exists only here, made at ${oldestPendingAt}. An operator must reconcile them (fetch, then merge or rebase); pushing then resumes by itself`,
-    );
+    says(line.msg, /^push refused: .* 1 commit /, oldestPendingAt);
     assert.deepEqual(it.api.lines('push retry'), []);
-  });
-
-  test('answers every question on its page', async () => {
-    const { oldestPendingAt, lastError } = await it.status();
-    says(
-      await it.page(),
-      'Diverged The remote has other commits: 1 commit exists only here.',
-      `It was made at ${utc(oldestPendingAt)}, `,
-      'The last attempt failed (non-fast-forward).',
-      'Once a person has reconciled the branches, pushing resumes by itself.',
-      `Why, and what to do: ${lastError.hint}`,
-    );
   });
 
   test('is not healthy, and its metrics say so', async () => {
@@ -646,23 +598,17 @@ describe('an API whose remote has diverged', () => {
     const line = await it.stop();
     assert.deepEqual([line.level, line.pendingCommits], [LEVEL.error, 1]);
     assert.equal(line.kind, 'non-fast-forward');
-    says(
-      line.msg,
-      'Keep this repository: the next start pushes nothing until a person has reconciled the branches.',
-    );
+    says(line.msg, 'Keep this repository', 'reconcile');
   });
 });
 
 describe('an API that has given up', () => {
-  const it = new Running();
-  before(async () => {
-    await it.start(() => ({ CFP_DATA_MAX_RETRIES: '0' }));
+  const it = running({ CFP_DATA_MAX_RETRIES: '0' }, async () => {
     await it.inState('in-sync');
     it.takeRemoteAway();
     await it.api.put('given-up');
     await it.inState('gave-up');
   });
-  after(() => it.end());
 
   test('logs it at error, which answers every question, and no retry', async () => {
     const line = await it.api.logged('push given up');
@@ -671,23 +617,8 @@ describe('an API that has given up', () => {
       [line.level, line.kind, line.pendingCommits, line.oldestPendingAt],
       [LEVEL.error, 'remote-error', 1, oldestPendingAt],
     );
-    assert.equal(
-      line.msg,
-      `push given up (remote-error): 1 commit exists only here, made at ${oldestPendingAt}, and stays so until the next commit or a flush. ${lastError.hint}`,
-    );
+    says(line.msg, /^push given up \(remote-error\): 1 commit /, oldestPendingAt, lastError.hint);
     assert.deepEqual(it.api.lines('push retry'), []);
-  });
-
-  test('answers every question on its page', async () => {
-    const { oldestPendingAt, lastError } = await it.status();
-    says(
-      await it.page(),
-      'Gave up Given up: 1 commit exists only here.',
-      `It was made at ${utc(oldestPendingAt)}, `,
-      'The last attempt failed (remote-error).',
-      'The next commit, or a flush, starts afresh.',
-      `Why, and what to do: ${lastError.hint}`,
-    );
   });
 
   test('is not healthy, and its metrics say so', async () => {
@@ -705,45 +636,38 @@ describe('an API that has given up', () => {
 });
 
 describe('an API that never reached its remote', () => {
-  const it = new Running();
-  before(async () => {
-    await it.start(
-      () => ({ CFP_DATA_MAX_LAG_MS: '1' }),
-      () => {
-        // As after `git clone --bare`, which keeps no remote-tracking ref.
-        it.repo.git('update-ref', '-d', 'refs/remotes/origin/main');
-        it.takeRemoteAway();
-      },
-    );
-    await it.inState('backing-off');
-  });
-  after(() => it.end());
+  const it = running(
+    { CFP_DATA_MAX_LAG_MS: '1' },
+    () => it.inState('backing-off'),
+    () => {
+      // As after `git clone --bare`, which keeps no remote-tracking ref.
+      it.repo.git('update-ref', '-d', 'refs/remotes/origin/main');
+      it.takeRemoteAway();
+    },
+  );
 
   test('says that nothing is known, in its log, on its page and of its health', async () => {
     const line = await it.api.logged('push failed');
     const { oldestPendingAt } = await it.status();
     assert.deepEqual([line.level, line.attempt, line.commit], [LEVEL.warn, 0, null]);
-    const risk = `the remote's branch was not seen yet, so 1 commit may exist only here, made at ${oldestPendingAt}`;
-    says(line.msg, `push failed (remote-error): ${risk}; it is tried again. `);
-    says(await it.page(), "The remote's branch was not seen yet: 1 commit may exist only here.");
+    says(
+      line.msg,
+      /^push failed \(remote-error\): .*1 commit may exist only here/,
+      oldestPendingAt,
+    );
+    says(await it.page(), '1 commit may exist only here');
     assert.equal((await it.health())[0], 503);
   });
 
   test('says so when it stops', async () => {
     const line = await it.stop();
     assert.equal(line.level, LEVEL.error);
-    says(
-      line.msg,
-      /^push daemon stopped before the remote was seen to have every commit: /,
-      "the remote's branch was not seen yet, so 1 commit may exist only here",
-    );
+    says(line.msg, /^push daemon stopped before .* 1 commit may exist only here/);
   });
 });
 
 describe('an API without a remote', () => {
-  const it = new Running();
-  before(() => it.start(() => ({ CFP_DATA_REMOTE: '' })));
-  after(() => it.end());
+  const it = running({ CFP_DATA_REMOTE: '' });
 
   test('says once at info that nothing is pushed', () => {
     const [line, ...others] = it.api.lines('no remote is set');
@@ -782,9 +706,7 @@ for (const [what, env] of [
   ['whose token is empty', { ADMIN_TOKEN: '' }],
 ]) {
   describe(`an API ${what}`, () => {
-    const it = new Running();
-    before(() => it.start(() => env));
-    after(() => it.end());
+    const it = running(env);
 
     test('warns that its routes are closed', () => {
       const [line, ...others] = it.api.lines('the routes of the push daemon are closed');
@@ -795,14 +717,8 @@ for (const [what, env] of [
     test('answers 503 to everybody, and still tells of its health', async () => {
       const answers = new Set();
       for (const authorization of [
-        undefined,
-        '',
-        'Bearer',
-        'Bearer  ',
-        'Bearer undefined',
-        `Bearer ${TOKEN}`,
-        basic('').authorization,
-        basic('undefined').authorization,
+        ...[undefined, '', 'Bearer', 'Bearer  ', 'Bearer undefined', `Bearer ${TOKEN}`],
+        ...['', 'undefined'].map((password) => basic(password).authorization),
       ]) {
         for (const request of [`GET ${STATUS}`, `POST ${FLUSH}`]) {
           for (const accept of ['*/*', 'text/html']) {

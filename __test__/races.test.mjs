@@ -35,22 +35,6 @@ function damage(file, bytes = Buffer.from('damaged')) {
 }
 
 describe('a lock', () => {
-  test('of another push on the branch there is waited out', async (t) => {
-    const { repo, remote, options } = makePair(t);
-    const lock = path.join(remote.path, 'refs/heads/main.lock');
-    const daemon = await startInSync(t, { ...options, backoff: FAST_BACKOFF });
-    fs.writeFileSync(lock, '');
-    repo.commit();
-    const { kind, retryable, err, hint } = await once(daemon, 'error');
-    assert.deepEqual([kind, retryable], ['remote-lock', true]);
-    assert.match(err.message, /main\.lock/);
-    assert.match(hint, /stale \.lock file on the server/);
-    await once(daemon, 'retry');
-    fs.rmSync(lock);
-    await once(daemon, 'recovered');
-    assertArrived(remote, repo);
-  });
-
   test('on the remote-tracking ref here, left behind by a dead process, holds no push up', async (t) => {
     const { repo, remote, options } = makePair(t);
     const lock = path.join(repo.path, 'refs/remotes/origin/main.lock');
@@ -146,46 +130,9 @@ describe('the branch', () => {
     await once(daemon, 'push', ({ commit }) => commit === tip);
     assertArrived(remote, repo);
   });
-
-  test('deleted there is made again with the next commit', async (t) => {
-    const { repo, remote, options } = makePair(t, { commits: 3 });
-    const daemon = await startInSync(t, options);
-    const seen = collect(daemon);
-    remote.git('update-ref', '-d', 'refs/heads/main');
-    const tip = repo.commit();
-    const push = await once(daemon, 'push');
-    assert.deepEqual([push.commit, push.previous, push.commits], [tip, null, 4]);
-    assert.deepEqual(seen.names(), ['push']);
-    assertArrived(remote, repo);
-  });
-
-  test('set back there is brought forward again with the next commit', async (t) => {
-    const { repo, remote, options } = makePair(t, { commits: 3 });
-    const daemon = await startInSync(t, options);
-    remote.git('update-ref', 'refs/heads/main', 'refs/heads/main~2');
-    repo.commit();
-    const { commits } = await once(daemon, 'push');
-    assert.equal(commits, 3);
-    assertArrived(remote, repo);
-  });
 });
 
 describe('a remote', () => {
-  test('that is removed and made again, empty, gets the whole history', async (t) => {
-    const { repo, remote, options } = makePair(t, { commits: 3 });
-    const daemon = await startInSync(t, { ...options, backoff: FAST_BACKOFF });
-    fs.rmSync(remote.path, { recursive: true });
-    const tip = repo.commit();
-    const { kind, err, hint } = await once(daemon, 'error');
-    assert.equal(kind, 'remote-error');
-    assert.match(err.message, /not appear to be a git repository/);
-    assert.match(hint, /exists at this address/);
-    makeRepo(t, { directory: remote.path });
-    const push = await once(daemon, 'push');
-    assert.deepEqual([push.commit, push.previous, push.commits], [tip, null, 4]);
-    assertArrived(remote, repo);
-  });
-
   test('that an empty one takes the place of gets the whole history with the next commit', async (t) => {
     const { repo, remote, options } = makePair(t, { commits: 3 });
     const daemon = await startInSync(t, options);

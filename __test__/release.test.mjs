@@ -210,22 +210,18 @@ test('a release', { skip }, async (parent) => {
     await application.install('--offline', ...tarballs);
     await application.pushes(t, 'common.cjs');
   });
-});
 
-test('a registry that has only the main package gets a clear word, not a broken installation', {
-  skip,
-}, async (t) => {
-  const checkout = makeCheckout(t, Object.keys(PLATFORMS));
-  await succeeds(checkout, 'packages');
-  const registry = await startRegistry(t);
-  const npm = new Npm(t, registry.url);
-  await npm.run(checkout, 'publish');
-  const application = new Application(t, npm);
-  await application.install(NAME);
-  assert.ok(application.has(NAME));
-  assert.match(
-    await npm.failingNode(application.directory, 'common.cjs'),
-    new RegExp(`there is no package ${OWN}\\.`),
+  await parent.test(
+    'from a registry that has only the main package says what is missing',
+    async (t) => {
+      const partial = new Npm(t, (await startRegistry(t)).url);
+      await partial.run(checkout, 'publish');
+      const application = new Application(t, partial);
+      await application.install(NAME);
+      assert.ok(application.has(NAME));
+      const error = await partial.failingNode(application.directory, 'common.cjs');
+      assert.match(error, new RegExp(`there is no package ${OWN}\\.`));
+    },
   );
 });
 

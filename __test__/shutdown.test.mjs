@@ -10,7 +10,6 @@ import { atEnd } from './support/cleanup.mjs';
 import {
   collect,
   ENDLESS_BACKOFF,
-  macrotask,
   start,
   startInSync,
   until,
@@ -232,26 +231,6 @@ describe('stop()', () => {
       assert.equal((await daemon.stop()).drained, true);
       assertArrived(remote, repo);
     }
-  });
-
-  test('called again returns the same promise, and stopped is told once', async (t) => {
-    const { repo, gate, daemon, seen } = await startAtGate(t);
-    repo.commit();
-    await gate.entered();
-    const first = daemon.stop();
-    const second = daemon.stop();
-    assert.equal(second, first);
-    let isSettled = false;
-    second.then(() => {
-      isSettled = true;
-    });
-    await macrotask();
-    assert.equal(isSettled, false);
-    gate.open();
-    assert.deepEqual(await second, { drained: true, pendingCommits: 0 });
-    assert.equal(daemon.stop(), first);
-    assert.deepEqual(seen.names(), ['push', 'stopped']);
-    assert.equal(daemon.status().state, 'stopped');
   });
 
   test('ends at the last deadline given when that is the earliest', async (t) => {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
 import { Api } from './support/api.mjs';
-import { once, startInSync, until, within } from './support/daemon.mjs';
+import { startInSync, until, within } from './support/daemon.mjs';
 import { makeGate } from './support/gate.mjs';
 import { GIT_ENV, makePair } from './support/git.mjs';
 import { goAway } from './support/remote.mjs';
@@ -25,24 +25,6 @@ async function startGated(t, more = {}) {
 }
 
 describe('waitForPush', () => {
-  test('resolves when the remote has the commit, and not before', async (t) => {
-    const { repo, remote, gate, daemon } = await startGated(t);
-    const commit = repo.commit();
-    let isDone = false;
-    const waiting = daemon.waitForPush(commit, { timeoutMs: LONG_MS }).then((receipt) => {
-      isDone = true;
-      return receipt;
-    });
-    await gate.entered();
-    assert.equal(isDone, false);
-    assert.notEqual(remote.tip(), commit);
-    gate.open();
-    const receipt = await within(waiting, 'the receipt');
-    assert.equal(remote.tip(), commit);
-    assert.deepEqual([receipt.commit, receipt.remoteCommit], [commit, commit]);
-    assert.equal(receipt.pushedAt, daemon.status().lastPushAt);
-  });
-
   test(`by ${WAITERS} at once, each for a commit of its own, takes two pushes`, async (t) => {
     const { repo, remote, gate, daemon } = await startGated(t);
     const first = repo.commit();
@@ -71,38 +53,6 @@ describe('waitForPush', () => {
     assert.equal(daemon.status().totals.pushes, 1);
   });
 
-  test('ends at its deadline, and the push goes on', async (t) => {
-    const { repo, remote, gate, daemon } = await startGated(t);
-    const commit = repo.commit();
-    await gate.entered();
-    await assert.rejects(daemon.waitForPush(commit, { timeoutMs: 10 }), {
-      name: 'PushError',
-      code: 'ERR_PUSH_DAEMON_WAIT_TIMEOUT',
-    });
-    const pushed = once(daemon, 'push');
-    gate.open();
-    await pushed;
-    assert.equal(remote.tip(), commit);
-  });
-
-  test('ends with its signal, and the push goes on', async (t) => {
-    const { repo, remote, gate, daemon } = await startGated(t);
-    const commit = repo.commit();
-    await gate.entered();
-    const client = new AbortController();
-    const waiting = daemon.waitForPush(commit, { timeoutMs: LONG_MS, signal: client.signal });
-    const reason = new Error('the client went away');
-    client.abort(reason);
-    await assert.rejects(waiting, { name: 'AbortError', code: 'ABORT_ERR', cause: reason });
-    await assert.rejects(daemon.waitForPush(commit, { signal: client.signal }), {
-      code: 'ABORT_ERR',
-    });
-    const pushed = once(daemon, 'push');
-    gate.open();
-    await pushed;
-    assert.equal(remote.tip(), commit);
-  });
-
   test('by one who gives up does not end the wait of another', async (t) => {
     const { repo, gate, daemon } = await startGated(t);
     const commit = repo.commit();
@@ -111,20 +61,6 @@ describe('waitForPush', () => {
     await assert.rejects(daemon.waitForPush(commit, { timeoutMs: 0 }));
     gate.open();
     assert.equal((await within(patient, 'the receipt')).commit, commit);
-  });
-});
-
-describe('flush', () => {
-  test('has a deadline and a signal, and pushes all the same', async (t) => {
-    const { repo, remote, gate, daemon } = await startGated(t);
-    const commit = repo.commit();
-    await gate.entered();
-    await assert.rejects(daemon.flush({ timeoutMs: 10 }), { code: 'ERR_PUSH_DAEMON_WAIT_TIMEOUT' });
-    await assert.rejects(daemon.flush({ signal: AbortSignal.abort() }), { code: 'ABORT_ERR' });
-    const flushed = daemon.flush({ timeoutMs: LONG_MS });
-    gate.open();
-    assert.deepEqual(await within(flushed, 'the flush'), { commit });
-    assert.equal(remote.tip(), commit);
   });
 });
 

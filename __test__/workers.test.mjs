@@ -9,7 +9,7 @@ import { describe, test } from 'node:test';
 
 import { ROOT, runScript, startScript } from './support/child.mjs';
 import { ENDLESS_BACKOFF, until } from './support/daemon.mjs';
-import { makeGate, wrapReceivePack } from './support/gate.mjs';
+import { gateHook, makeGate, wrapReceivePack } from './support/gate.mjs';
 import { makePair } from './support/git.mjs';
 import {
   children,
@@ -53,19 +53,24 @@ const WORKER = `
   });
 `;
 
-/** A worker with a daemon, which is ended by SIGUSR2; the same target is then pushed from the main thread by SIGWINCH. */
-const HOST = `
-  ${WORKER}
+/** In a script: SIGWINCH pushes the same target from the main thread, and ends the process. */
+const GO_ON = `
   const hold = setInterval(() => {}, 60_000);
-  const worker = startWorker(input.source, input.options);
-  worker.on('message', tell);
-  process.once('SIGUSR2', () => worker.terminate());
   process.once('SIGWINCH', async () => {
     const daemon = startPushDaemon(input.options);
     tell(await daemon.flush());
     await daemon.stop();
     clearInterval(hold);
   });
+`;
+
+/** A worker with a daemon, which SIGUSR2 terminates. */
+const HOST = `
+  ${WORKER}
+  ${GO_ON}
+  const worker = startWorker(input.source, input.options);
+  worker.on('message', tell);
+  process.once('SIGUSR2', () => worker.terminate());
 `;
 
 /** Nothing of a worker's daemon is left in the process, nor at its remote. */
@@ -91,6 +96,15 @@ async function assertGoesOn(script, { repo, remote }) {
 const RUN = `startPushDaemon(options).ref(); post({ started: true });`;
 
 describe('a worker that is terminated', () => {
+  /** Puts a gate in a hook of the remote. */
+  const inHook =
+    (name) =>
+    (t, { remote }) => {
+      const gate = makeGate(t);
+      remote.hook(name, ...gate.lines);
+      return gate;
+    };
+
   for (const [phase, prepare, source = RUN, more = {}] of [
     [
       'while it connects',
@@ -100,29 +114,11 @@ describe('a worker that is terminated', () => {
         return gate;
       },
     ],
-    [
-      'while it pushes',
-      (t, { remote }) => {
-        const gate = makeGate(t);
-        remote.hook('pre-receive', ...gate.lines);
-        return gate;
-      },
-    ],
-    [
-      'while the remote finishes after a push',
-      (t, { remote }) => {
-        const gate = makeGate(t);
-        remote.hook('post-receive', ...gate.lines);
-        return gate;
-      },
-    ],
+    ['while it pushes', inHook('pre-receive')],
+    ['while the remote finishes after a push', inHook('post-receive')],
     [
       'while stop() drains and requests wait',
-      (t, { remote }) => {
-        const gate = makeGate(t);
-        remote.hook('pre-receive', ...gate.lines);
-        return gate;
-      },
+      inHook('pre-receive'),
       `const daemon = startPushDaemon(options);
        daemon.flush().catch(() => {});
        daemon.waitForPush(options.commit ?? 'f'.repeat(40)).catch(() => {});
@@ -175,13 +171,7 @@ describe('a worker that is terminated', () => {
          for (let turn = 0; turn < round; turn += 1) await new Promise((resolve) => setTimeout(resolve, 2));
          await worker.terminate();
        }
-       const hold = setInterval(() => {}, 60_000);
-       process.once('SIGWINCH', async () => {
-         const daemon = startPushDaemon(input.options);
-         tell(await daemon.flush());
-         await daemon.stop();
-         clearInterval(hold);
-       });
+       ${GO_ON}
        tell({ ended: true });`,
       { input: { options: pair.options } },
     );
@@ -250,8 +240,7 @@ describe('a worker that ends by itself', () => {
   ]) {
     test(`${how} during a push leaves nothing, and the process goes on`, async (t) => {
       const pair = makePair(t);
-      const gate = makeGate(t);
-      pair.remote.hook('pre-receive', ...gate.lines);
+      const gate = gateHook(t, pair.remote);
       pair.repo.commit();
       const script = startScript(
         `${HOST}
@@ -361,20 +350,6 @@ describe('the main thread and workers at the same time', () => {
       assert.deepEqual(stopped, { drained: true, pendingCommits: 0 });
       assert.equal(remote.tip(), commits[at].at(-1));
     }
-  });
-
-  test('may not push the same target: the second is refused, whoever it is', async (t) => {
-    const { options } = makePair(t);
-    const { code, told, stderr } = await runScript(
-      `${WORKER}
-       const daemon = startPushDaemon(input);
-       const source = 'try { startPushDaemon(options); } catch ({ code }) { post({ code }); }';
-       tell(await posted(startWorker(source, input), () => true));
-       await daemon.stop();`,
-      { input: options },
-    );
-    assert.deepEqual([code, stderr], [0, '']);
-    assert.deepEqual(told[0], { code: 'ERR_PUSH_DAEMON_ALREADY_RUNNING' });
   });
 
   test('a worker goes on when the main thread’s daemon has stopped', async (t) => {

@@ -149,6 +149,8 @@ async function happen(cell, site) {
   await cell.heal?.(site);
   await site.proxy?.heal();
   await inSync(site);
+  const pushed = site.log.of('push').map(({ commit: pushedCommit }) => pushedCommit);
+  if (new Set(pushed).size < pushed.length) throw new Error(`pushed twice: ${pushed}`);
   if (errors.length > 0) {
     await step(site, 'a recovered event', () => site.log.of('recovered').length > 0);
     checkEvents(site);

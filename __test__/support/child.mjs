@@ -12,7 +12,7 @@ import './git.mjs';
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 
 /** How long a script may run before it is killed. */
-export const SCRIPT_LIMIT_MS = 60_000;
+const SCRIPT_LIMIT_MS = 60_000;
 
 /** What each script may use without importing it: the package, unless it loads that itself... */
 const PACKAGE = `

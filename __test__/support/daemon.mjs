@@ -3,6 +3,7 @@
 import { createRequire } from 'node:module';
 
 import { atEnd } from './cleanup.mjs';
+import { EVENTS } from './contract.mjs';
 
 /** How long an event may take on a busy machine before the test counts it as missing. */
 export const LIMIT_MS = 30_000;
@@ -61,9 +62,6 @@ export function once(daemon, name, accepts = () => true) {
     .finally(() => daemon.off(name, listener));
 }
 
-/** The names of all events. */
-export const EVENT_NAMES = ['push', 'error', 'retry', 'recovered', 'preserved', 'stopped'];
-
 /**
  * Records every event from now on.
  *
@@ -72,7 +70,7 @@ export const EVENT_NAMES = ['push', 'error', 'retry', 'recovered', 'preserved', 
  */
 export function collect(daemon) {
   const events = [];
-  for (const name of EVENT_NAMES) {
+  for (const name of EVENTS) {
     daemon.on(name, (payload) => events.push({ name, payload, status: daemon.status() }));
   }
   return {

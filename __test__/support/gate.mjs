@@ -33,11 +33,17 @@ export function makeGate(t) {
   };
 }
 
+/** A gate in a hook of a repository. */
+export function gateHook(t, repository, hook = 'pre-receive') {
+  const gate = makeGate(t);
+  repository.hook(hook, ...gate.lines);
+  return gate;
+}
+
 /** A daemon in sync, all of its events, and a remote that holds its pushes back in a gate: no ref has moved there yet. */
 export async function startAtGate(t) {
   const { repo, remote, options } = makePair(t);
-  const gate = makeGate(t);
-  remote.hook('pre-receive', ...gate.lines);
+  const gate = gateHook(t, remote);
   const daemon = await startInSync(t, options);
   return { repo, remote, gate, daemon, seen: collect(daemon) };
 }

@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /** The name under which the daemon's threads show; the kernel keeps 15 characters of it. */
-export const THREAD_NAME = 'git-push-daemon';
+const THREAD_NAME = 'git-push-daemon';
 
 function list(directory) {
   try {
