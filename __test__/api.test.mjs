@@ -1,5 +1,4 @@
-// The example API as it would run: a process of its own, spoken to over HTTP and ended by signals. Each test
-// of the first part is a point of what its users ask of the daemon.
+// The example API in a separate process, used over HTTP and ended by signals. operator.test.mjs has its routes and its log.
 
 import assert from 'node:assert/strict';
 import path from 'node:path';
@@ -14,7 +13,7 @@ import { goAway } from './support/remote.mjs';
 
 const TOKEN = 'a token for the tests';
 
-/** What a pod has: a bare clone of a remote, and the environment that names both. */
+/** The contents of a pod: a bare clone of a remote, and the environment that names both. */
 function makePod(t, { branch = 'main' } = {}) {
   const remote = makeRemote(t, { branch });
   remote.commit({ branch, message: 'the first' });
@@ -32,7 +31,7 @@ function makePod(t, { branch = 'main' } = {}) {
 
 const bearer = (token) => `Bearer ${token}`;
 
-/** Waits until the API's log says that this commit was pushed, and asks git. */
+/** Waits for the line in the API's log that reports this push, and checks the remote. */
 async function pushed(api, remote, commit, branch = 'main') {
   const line = await api.logged('pushed', (entry) => entry.commit === commit);
   assert.equal(line.level, LEVEL.info);
@@ -75,7 +74,7 @@ describe('the boot path', () => {
     ['not set', {}],
     ['empty', { CFP_DATA_REMOTE: '' }],
   ]) {
-    test(`does not start the daemon when CFP_DATA_REMOTE is ${what}: commits stay here`, async (t) => {
+    test(`does not start the daemon when CFP_DATA_REMOTE is ${what}: commits stay local`, async (t) => {
       const { repo, remote, env } = makePod(t);
       const connections = countConnections(t, repo);
       const { CFP_DATA_REMOTE: _, ...rest } = env;
@@ -111,7 +110,7 @@ describe('the boot path', () => {
     assert.ok(retry.nextDelayMs >= 800 && retry.nextDelayMs <= 1000, String(retry.nextDelayMs));
   });
 
-  test('fails, with the code and the reason, where the clone has no such remote', async (t) => {
+  test('fails with a code and a reason if the clone lacks the remote', async (t) => {
     const { repo, env } = makePod(t);
     repo.git('remote', 'remove', 'origin');
     await assert.rejects(Api.start(t, env), /ERR_PUSH_DAEMON_REMOTE_NOT_FOUND/);
@@ -119,7 +118,7 @@ describe('the boot path', () => {
 });
 
 describe('store.transact', () => {
-  test('makes commits that are observed on the remote', async (t) => {
+  test('makes commits that reach the remote', async (t) => {
     const { repo, remote, env } = makePod(t);
     const api = await Api.start(t, env);
     const commit = await api.put('observed', { title: 'Observed', speaker: 'Ada' });
@@ -128,7 +127,7 @@ describe('store.transact', () => {
     assert.match(remote.git('show', 'main:proposals/observed.toml'), /Observed/);
   });
 
-  test('in a burst of requests makes one commit each, which all arrive', async (t) => {
+  test('makes one commit for each request of a burst, and all arrive', async (t) => {
     const { repo, remote, env } = makePod(t);
     const api = await Api.start(t, env);
     const slugs = Array.from({ length: 40 }, (_, index) => `talk-${index}`);
@@ -141,7 +140,7 @@ describe('store.transact', () => {
     assert.deepEqual(api.lines('push failed'), []);
   });
 
-  test('knows nothing of another writer, whose commit is pushed all the same', async (t) => {
+  test("does not prevent the push of another writer's commit", async (t) => {
     const { repo, remote, env } = makePod(t);
     const api = await Api.start(t, env);
     await pushed(api, remote, repo.commit());
@@ -150,7 +149,7 @@ describe('store.transact', () => {
 
 for (const signal of ['SIGTERM', 'SIGINT']) {
   describe(signal, () => {
-    test('ends an idle API through onClose, with exit code 0', async (t) => {
+    test('closes an idle API through onClose, with exit code 0', async (t) => {
       const { env } = makePod(t);
       const api = await Api.start(t, env);
       await inState(api, 'in-sync');
@@ -160,7 +159,7 @@ for (const signal of ['SIGTERM', 'SIGINT']) {
       assert.equal(api.lines('push daemon stopped: the remote has every commit').length, 1);
     });
 
-    test('drains what is pending: the push in flight, and commits made during it', async (t) => {
+    test('drains the push in flight and the commits made during it', async (t) => {
       const { repo, remote, env } = makePod(t);
       const gate = makeGate(t);
       const api = await Api.start(t, env);

@@ -16,7 +16,7 @@ import { makePair, makeRemote } from './support/git.mjs';
 import { Document } from './support/markdown.mjs';
 import { hasTest, invariants } from './support/named-tests.mjs';
 
-describe('each invariant is held by tests that are there', () => {
+describe('each invariant names existing tests', () => {
   const all = invariants(new Document('ARCHITECTURE.md'));
   assert.notEqual(all.length, 0);
 
@@ -88,7 +88,7 @@ describe('the sources', () => {
   });
 });
 
-test('one attempt is in flight, whatever is committed and asked for meanwhile', async (t) => {
+test('at most one attempt is in flight, despite further commits and requests', async (t) => {
   const { repo, remote, options } = makePair(t);
   const gate = gateHook(t, remote);
   const connections = countConnections(t, repo);
@@ -108,7 +108,7 @@ test('one attempt is in flight, whatever is committed and asked for meanwhile', 
   assert.equal(remote.tip(), last);
 });
 
-test('the event loop turns while an attempt hangs, whatever is called', async (t) => {
+test('the event loop keeps turning while an attempt hangs, whatever method is called', async (t) => {
   const { repo, remote, options } = makePair(t);
   const gate = gateHook(t, remote);
   const daemon = await startInSync(t, options);
@@ -127,7 +127,7 @@ test('the event loop turns while an attempt hangs, whatever is called', async (t
   assert.equal(remote.tip(), commit);
 });
 
-test('the environment is that of the start: what changes later leads nowhere else', async (t) => {
+test('the daemon uses the environment of its start: later changes have no effect', async (t) => {
   const { repo, remote, options } = makePair(t);
   const elsewhere = makeRemote(t);
   const daemon = start(t, options);

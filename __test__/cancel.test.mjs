@@ -1,5 +1,5 @@
-// Every transport in every phase in which a remote, a proxy or a helper can hang: it ends by its limit, and `stop()` ends it at
-// once. What hangs is real but for servers that have to say too little: those are sockets of the test.
+// Every transport in every phase in which a remote, a proxy or a helper can hang: its limit ends it, and `stop()` ends it at
+// once. The programs are real; servers that must stay silent are sockets of the test.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -24,13 +24,13 @@ import { makeGate, makeScript, wrapReceivePack } from './support/gate.mjs';
 import { makePair } from './support/git.mjs';
 import { children, daemonThreads, descriptors, isRunning } from './support/proc.mjs';
 
-/** More than a busy machine needs for what does not hang, but for the limits that are to be reached. */
+/** The limit that a test reaches: more than a busy machine needs for anything that does not hang. */
 const HANG_MS = 3_000;
 
-/** How long `stop()` is given. */
+/** The deadline of `stop()`. */
 const STOP_MS = 300;
 
-/** What a `stop()` beyond its deadline would have to be, for a busy machine. What it takes is printed. */
+/** How late `stop()` may be on a busy machine. The test prints how late it was. */
 const PROMPT_MS = 10_000;
 
 const BEFORE = 'before an advertisement';
@@ -42,7 +42,7 @@ const LIMITS = {
   [WITHIN]: { connectTimeoutMs: 0, idleTimeoutMs: HANG_MS, reportTimeoutMs: HANG_MS },
 };
 
-/** A server that takes connections and does with them as it is told; by default, nothing. */
+/** A server that accepts connections and passes them to `serve`, which by default stays silent. */
 async function listen(t, serve = (socket) => socket.resume(), options = {}) {
   const sockets = new Set();
   const server = net.createServer(options, (socket) => {
@@ -60,19 +60,19 @@ async function listen(t, serve = (socket) => socket.resume(), options = {}) {
   return {
     port: server.address().port,
     sockets,
-    /** Resolves once somebody has connected. */
+    /** Resolves once a client has connected. */
     entered: () => until('a connection', () => sockets.size > 0),
   };
 }
 
-/** A byte now and then, none of which ever ends anything. */
+/** Sends a byte now and then, without ever completing anything. */
 function dribble(socket) {
   socket.resume();
   const timer = setInterval(() => socket.write('0'), 100);
   socket.on('close', () => clearInterval(timer));
 }
 
-/** A web server in front of a repository, which hangs where it is told to. */
+/** A web server for a repository that hangs at the given point. */
 async function serveHttp(t, remote, hang) {
   let hasEntered = false;
   const enter = () => {
@@ -122,7 +122,7 @@ async function serveHttp(t, remote, hang) {
   };
 }
 
-/** A server that accepts a connection and says nothing, or what `serve` says. */
+/** A server that accepts a connection and stays silent, or lets `serve` answer. */
 const silent =
   (url, { serve, repo: configure, ...options } = {}) =>
   async (t, { repo }) => {
@@ -131,7 +131,7 @@ const silent =
     return { options: { remote: url(port), ...options }, entered };
   };
 
-/** A hook or a helper that waits at a gate; `arm` puts it in place and returns further options of the daemon. */
+/** A hook or a helper that waits at a gate; `arm` installs it and returns further options of the daemon. */
 const gated = (arm) => async (t, pair) => {
   const gate = makeGate(t);
   const options = await arm(gate.lines, { t, ...pair });
@@ -220,7 +220,7 @@ const PHASES = [
   ],
 ];
 
-/** Sockets of this process to servers elsewhere, as against those of the test. */
+/** The number of open sockets of this process. */
 const sockets = () => descriptors().filter((target) => target.startsWith('socket:')).length;
 
 for (const [transport, phase, hang] of PHASES) {
@@ -239,14 +239,14 @@ for (const [transport, phase, hang] of PHASES) {
       return { daemon, pids: Array.isArray(pids) ? pids : [], ...seen };
     }
 
-    test('ends by its limit, with what was started for it', async (t) => {
+    test('ends at its limit, together with all processes started for it', async (t) => {
       const { failed, pids } = await hanging(t, LIMITS[phase]);
       const { kind, retryable, err } = await failed;
       assert.deepEqual([kind, retryable], ['timeout', true], err.message);
       await until('the processes have ended', () => !pids.some(isRunning));
     });
 
-    test('is ended by stop() at its deadline, and leaves nothing', async (t) => {
+    test('ends at the deadline of stop() and leaves nothing behind', async (t) => {
       const unlimited = { connectTimeoutMs: 0, idleTimeoutMs: 0, reportTimeoutMs: 0 };
       const before = sockets();
       const { daemon, pids, events } = await hanging(t, unlimited);
@@ -263,14 +263,14 @@ for (const [transport, phase, hang] of PHASES) {
       );
       await until('the processes have ended', () => !pids.some(isRunning));
       await until('no thread is left', () => daemonThreads().length === 0);
-      // Those of the test's own server go with the daemon's.
+      // The sockets of the test's server close with the daemon's.
       await until('no socket is left', () => sockets() <= before + 1);
     });
   });
 }
 
 describe('git push', () => {
-  test('whose hook computes for longer than the idle limit is no hang', async (t) => {
+  test('may run a hook that computes for longer than the idle limit', async (t) => {
     const { repo, remote, options } = makePair(t);
     const end = `$(($(date +%s) + ${(3 * HANG_MS) / 1000}))`;
     repo.hook('pre-push', `end=${end}`, 'while [ $(date +%s) -lt $end ]; do :; done');
@@ -284,7 +284,7 @@ describe('git push', () => {
 });
 
 describe('stop() after a confirmed push', () => {
-  test('waits for the hook of a remote on this machine', async (t) => {
+  test('waits for a hook of a remote on this machine', async (t) => {
     const { repo, remote, options } = makePair(t);
     const gate = makeGate(t);
     remote.hook('post-receive', ...gate.lines, 'touch finished');
@@ -294,15 +294,15 @@ describe('stop() after a confirmed push', () => {
     await pushed;
     await gate.entered();
     const stopped = daemon.stop({ timeoutMs: 60_000 });
-    // Longer than a server would be waited for.
+    // Longer than the daemon would wait for a server.
     setTimeout(gate.open, 3_000);
     assert.deepEqual(await within(stopped, 'stop()'), { drained: true, pendingCommits: 0 });
     assert.ok(existsSync(path.join(remote.path, 'finished')));
   });
 
-  test('hangs up on a server that has more to do', async (t) => {
+  test('disconnects from a server that is still busy', async (t) => {
     const { remote, repo, options } = makePair(t);
-    // As one whose hook still runs: it says no more, and does not hang up.
+    // Behaves like a server whose hook still runs: it stays silent and keeps the connection.
     const serve = (socket) => {
       socket.once('data', () => {
         const git = spawn('git', ['receive-pack', remote.path]);

@@ -1,6 +1,6 @@
 /**
- * Every block of code in every document is run, or checked as far as it can be without what it is for. Which blocks a
- * document has, and what runs each, is written in `documents/`: a block that is missing there, or only there, fails.
+ * Runs every block of code in every document, or checks it as far as this environment allows. `documents/` lists the
+ * blocks of each document with their runners: a block that is missing on either side fails.
  */
 
 import assert from 'node:assert/strict';
@@ -29,19 +29,19 @@ const RUNNERS = [
   ...PROSE.map((name) => ({ name, runs: [] })),
 ];
 
-/** What the package has, in the words of package.json and of npm, which adds two files by itself. */
+/** The files of the package: those that package.json lists, and two that npm adds. */
 const { files } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
 const SHIPPED = [...files, 'README.md', 'LICENSE'];
 
-/** The only places elsewhere that a document may lead to. */
+/** The only external hosts that a document may link to. */
 const HOSTS = ['keepachangelog.com', 'semver.org', 'www.npmjs.com'];
 
-/** What is there only once something has run. */
+/** Files that exist only after a run. */
 const MADE = ['bench/results/partial'];
 
 const documents = new Map(documentNames().map((name) => [name, new Document(name)]));
 
-test('each document is known here, also if it has no block', () => {
+test('each document is listed here, even without a block', () => {
   assert.deepEqual([...documents.keys()], RUNNERS.map(({ name }) => name).sort());
 });
 
@@ -49,12 +49,12 @@ for (const { name, runs } of RUNNERS) {
   describe(name, () => {
     const document = documents.get(name);
 
-    test('has exactly the blocks that somebody runs', () => {
+    test('has a runner for each block, and a block for each runner', () => {
       const ids = document.blocks.map(({ id }) => id).sort();
       assert.deepEqual(ids, runs.flatMap(({ blocks }) => blocks).sort());
     });
 
-    // `also` are blocks that another test runs, which this one goes on with.
+    // `also` lists blocks of another test that this one needs as well.
     for (const { title, blocks, also = [], run, skip = false } of runs) {
       test(title, { skip }, (t) => run(t, ...[...blocks, ...also].map((id) => document.block(id))));
     }
@@ -107,7 +107,7 @@ describe('links', () => {
   });
 });
 
-test('no document tells of a machine or a server but those of examples', () => {
+test('no document names a real machine or server', () => {
   for (const [name, { text }] of documents) {
     assert.doesNotMatch(text, /\/(?:work|root|home\/\w+)\/|file:\/\/\/\w/, name);
     for (const [, host] of text.matchAll(/\bhttps?:\/\/([\w.-]+)/g)) {
@@ -116,7 +116,7 @@ test('no document tells of a machine or a server but those of examples', () => {
   }
 });
 
-test('a document that is not as it should be is noticed', () => {
+test('an invalid document is rejected', () => {
   const text = ['# A B', '```sh', 'true', '```', '```sh', 'false', '```', '[a](#a-b) [b](no.md#x)'];
   const { blocks, anchors, links } = new Document('some.md', text.join('\n'));
   assert.deepEqual(
@@ -132,7 +132,7 @@ test('a document that is not as it should be is noticed', () => {
   assert.throws(() => new Document('some.md', 'Run:\n\n    rm -rf /'), /without a fence/);
 });
 
-test('what a document says is a file is one, from the root or from beside it', () => {
+test('each file that a document names exists, from the root or beside it', () => {
   for (const [name, { prose }] of documents) {
     const files = /`((?:src|tests|__test__|scripts|examples|bench|fuzz)\/[\w./-]+)`/g;
     for (const [, file] of prose.join('\n').matchAll(files)) {

@@ -1,4 +1,4 @@
-// What goes wrong with a remote, and what the daemon makes of it. Remotes that need ssh or https have tests of their own.
+// Failures of a local remote and the daemon's reactions. `faults/` covers the other transports.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -17,10 +17,10 @@ import { makePair } from './support/git.mjs';
 import { children, daemonThreads, isRunning } from './support/proc.mjs';
 import { assertArrived, comeBack, goAway } from './support/remote.mjs';
 
-/** What counts as a hang in these tests: less than git's keep-alive of 5 s, more than a busy machine needs. */
+/** The limit for a hang: less than git's keep-alive of 5 s, more than a busy machine needs. */
 const HANG_MS = 2_000;
 
-/** How long a `stop()` waits for what will not come. */
+/** The deadline of a `stop()` that cannot drain. */
 const STOP_MS = 300;
 
 describe('a remote that hangs', () => {
@@ -29,7 +29,7 @@ describe('a remote that hangs', () => {
     ['idleTimeoutMs', { connectTimeoutMs: 0, idleTimeoutMs: HANG_MS, attemptTimeoutMs: 0 }],
     ['attemptTimeoutMs', { connectTimeoutMs: 0, idleTimeoutMs: 0, attemptTimeoutMs: HANG_MS }],
   ]) {
-    test(`before it says anything ends by ${limit}, and what was started for it`, async (t) => {
+    test(`before its advertisement ends at ${limit}, with all processes started for it`, async (t) => {
       const { repo, remote, options: pair } = makePair(t);
       repo.commit();
       const gate = makeGate(t);
@@ -50,7 +50,7 @@ describe('a remote that hangs', () => {
     ['reportTimeoutMs', { idleTimeoutMs: 0, reportTimeoutMs: HANG_MS }],
     ['attemptTimeoutMs', { idleTimeoutMs: 0, attemptTimeoutMs: HANG_MS }],
   ]) {
-    test(`in the middle of a push ends by ${limit}, and what was started for it`, async (t) => {
+    test(`during a push ends at ${limit}, with all processes started for it`, async (t) => {
       const { repo, remote, options: pair } = makePair(t);
       const gate = gateHook(t, remote);
       const daemon = start(t, { ...pair, ...options, backoff: ENDLESS_BACKOFF });
@@ -64,7 +64,7 @@ describe('a remote that hangs', () => {
     });
   }
 
-  test('does not hold stop() beyond its deadline, nor is anything left running', async (t) => {
+  test('does not delay stop() beyond its deadline and leaves nothing running', async (t) => {
     const { repo, remote, gate, daemon, seen } = await startAtGate(t);
     repo.commit();
     const hooks = await gate.entered();
@@ -79,7 +79,7 @@ describe('a remote that hangs', () => {
     assert.deepEqual(remote.locks(), []);
   });
 
-  test('and is stopped tells of no push afterwards', async (t) => {
+  test('causes no push event after stop()', async (t) => {
     const { repo, remote, options } = makePair(t);
     const gate = gateHook(t, remote);
     const first = await startInSync(t, options);
@@ -96,8 +96,8 @@ describe('a remote that hangs', () => {
   });
 });
 
-describe('what the remote says', () => {
-  test('more than 1 MB of it before a refusal leaves a message of bearable length, with its end', async (t) => {
+describe("the remote's output", () => {
+  test('over 1 MB before a refusal gives a message of limited length, with its end', async (t) => {
     const { repo, remote, options } = makePair(t);
     remote.hook(
       'pre-receive',
@@ -113,7 +113,7 @@ describe('what the remote says', () => {
   });
 
   for (const hook of ['pre-receive', 'update']) {
-    test(`the refusal of its ${hook} hook, in its words, is retried until it is gone`, async (t) => {
+    test(`the refusal of its ${hook} hook is quoted, and retried until it is gone`, async (t) => {
       const { repo, remote, options } = makePair(t);
       remote.hook(hook, 'echo "policy: not on Fridays" >&2', 'exit 1');
       const daemon = await startInSync(t, { ...options, backoff: FAST_BACKOFF });
@@ -132,7 +132,7 @@ describe('what the remote says', () => {
     });
   }
 
-  test('a post-receive hook that takes its time does not delay the push event, nor the next push', async (t) => {
+  test('a slow post-receive hook delays neither the push event nor the next push', async (t) => {
     const { repo, remote, options } = makePair(t);
     const gate = gateHook(t, remote, 'post-receive');
     const daemon = await startInSync(t, options);
@@ -151,7 +151,7 @@ describe('what the remote says', () => {
 });
 
 describe('retries', () => {
-  test('each error is followed by its retry, with attempts from 1 and the delays that were asked for', async (t) => {
+  test('each error is followed by its retry, with attempts from 1 and the configured delays', async (t) => {
     const { repo, remote, options } = makePair(t);
     const daemon = await startInSync(t, {
       ...options,
@@ -200,7 +200,7 @@ describe('retries', () => {
     assertArrived(remote, repo);
   });
 
-  test('the first look at the remote is attempt 0, of no commit', async (t) => {
+  test('the first read of the remote is attempt 0, without a commit', async (t) => {
     const { repo, remote, options } = makePair(t);
     const tip = repo.commit();
     goAway(remote);
@@ -224,7 +224,7 @@ describe('retries', () => {
   });
 
   for (const [what, fail, heal] of [
-    ['a remote that is not there', goAway, comeBack],
+    ['an absent remote', goAway, comeBack],
     [
       'a hook that refuses',
       (remote) => remote.hook('pre-receive', 'exit 1'),
@@ -232,7 +232,7 @@ describe('retries', () => {
     ],
   ]) {
     for (const maxRetries of [0, 1, 2]) {
-      test(`${what} is given up after ${maxRetries} retries, and tried afresh for a new tip`, async (t) => {
+      test(`${what} is given up after ${maxRetries} retries and attempted anew for a new tip`, async (t) => {
         const { repo, remote, options } = makePair(t);
         const daemon = await startInSync(t, { ...options, backoff: FAST_BACKOFF, maxRetries });
         const seen = collect(daemon);

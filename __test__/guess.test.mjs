@@ -35,7 +35,7 @@ async function arrives({ daemon, remote }, commit) {
 }
 
 describe('the pack that is made while connecting', () => {
-  test('is sent where the branch has moved on by a few commits', async (t) => {
+  test('is sent if the branch has moved on by a few commits', async (t) => {
     const site = await startInSync(t);
     await arrives(site, site.repo.commit());
     await arrives(site, site.repo.commit());
@@ -55,7 +55,7 @@ describe('the pack that is made while connecting', () => {
     assert.deepEqual(site.guessed, [false]);
   });
 
-  test('is not sent where the remote has some of it under another name', async (t) => {
+  test('is not sent if the remote has some of it under another name', async (t) => {
     const site = await startInSync(t);
     const { repo, remote } = site;
     repo.git('branch', 'next', 'main');
@@ -66,7 +66,7 @@ describe('the pack that is made while connecting', () => {
     assert.deepEqual(site.guessed, [false]);
   });
 
-  test('is not sent where the branch moves on meanwhile', async (t) => {
+  test('is not sent if the branch moves on meanwhile', async (t) => {
     const site = await startInSync(t);
     const gate = makeGate(t);
     wrapReceivePack(t, site.repo, ...gate.lines);
@@ -78,7 +78,7 @@ describe('the pack that is made while connecting', () => {
     assert.deepEqual(site.guessed, [false]);
   });
 
-  test('is not sent where the branch is taken back meanwhile', async (t) => {
+  test('is not sent if the branch is rewound meanwhile', async (t) => {
     const site = await startInSync(t);
     const gate = makeGate(t);
     wrapReceivePack(t, site.repo, ...gate.lines);
@@ -95,7 +95,7 @@ describe('the pack that is made while connecting', () => {
     assert.deepEqual(site.guessed, []);
   });
 
-  test('is not sent where somebody else has pushed', async (t) => {
+  test('is not sent if another client has pushed', async (t) => {
     const site = await startInSync(t);
     const theirs = commitByAnother(site.remote);
     site.repo.commit();

@@ -82,7 +82,7 @@ describe('the handle', () => {
     }
   });
 
-  test('has listeners attached after an await, and in setImmediate, told everything', async (t) => {
+  test('delivers every event to listeners attached after an await or in setImmediate', async (t) => {
     const { repo, options } = makePair(t);
     const commit = repo.commit();
     const daemon = await start(t, options);
@@ -94,7 +94,7 @@ describe('the handle', () => {
     assert.equal((await inImmediate).commit, commit);
   });
 
-  test('emits nothing before a macrotask, however long the caller keeps the thread', async (t) => {
+  test('emits nothing before a macrotask, even if the caller blocks the thread', async (t) => {
     const { repo, remote, options } = makePair(t);
     const commit = repo.commit();
     const daemon = start(t, options);
@@ -107,7 +107,7 @@ describe('the handle', () => {
     assert.deepEqual(names(), ['push']);
   });
 
-  test('stays silent where there is nothing to push', async (t) => {
+  test('stays silent with nothing to push', async (t) => {
     const { options } = makePair(t);
     const daemon = start(t, options);
     const { names } = collect(daemon);
@@ -118,7 +118,7 @@ describe('the handle', () => {
 });
 
 describe('an error event', () => {
-  test('without a listener or a logger is a warning, and the process goes on', async (t) => {
+  test('without a listener or a logger is a warning, and the process continues', async (t) => {
     const { repo, options } = makePair(t);
     repo.git('remote', 'set-url', 'origin', path.join(repo.path, 'gone.git'));
     const { code, told, stderr } = await runScript(
@@ -155,7 +155,7 @@ describe('an error event', () => {
     assert.equal(failed.fields.reason, 'non-fast-forward');
   });
 
-  test('has the fields of the contract, and a PushError', async (t) => {
+  test('has the declared fields and a PushError', async (t) => {
     const { repo, remote, options } = makePair(t);
     refusePushes(remote);
     const daemon = start(t, { ...options, backoff: ENDLESS_BACKOFF });
@@ -188,7 +188,7 @@ describe('an error event', () => {
   });
 });
 
-test('a listener that throws is an uncaught exception, no failed push, and later events still come', async (t) => {
+test('a listener that throws is an uncaught exception, no failed push, and later events are emitted', async (t) => {
   const { repo, options } = makePair(t);
   const script = startScript(
     `process.on('uncaughtException', (error, origin) => tell({ uncaught: error.message, origin }));
@@ -224,7 +224,7 @@ test('a listener that throws is an uncaught exception, no failed push, and later
   assert.deepEqual({ pushes, failures, drained }, { pushes: 2, failures: 0, drained: true });
 });
 
-test('a listener that rejects is an unhandled rejection, as for any emitter', async (t) => {
+test('a listener that rejects is an unhandled rejection, as with any emitter', async (t) => {
   const { repo, options } = makePair(t);
   repo.commit();
   const { code, told, stderr } = await runScript(
@@ -250,7 +250,7 @@ describe('the status', () => {
     }
   }
 
-  test('has the keys of the contract in every state, and JSON takes it', async (t) => {
+  test('has the declared keys in every state and survives JSON', async (t) => {
     const { repo, remote, options } = makePair(t);
     const daemon = start(t, { ...options, backoff: ENDLESS_BACKOFF });
     const { events } = collect(daemon);
@@ -268,7 +268,7 @@ describe('the status', () => {
     for (const { status } of events) assertShape(status);
   });
 
-  test('is true inside the listener of each event', async (t) => {
+  test('is up to date inside the listener of each event', async (t) => {
     const pair = makePair(t);
     const { repo, remote, options } = pair;
     const daemon = await startInSync(t, {
@@ -341,7 +341,7 @@ describe('the status', () => {
 });
 
 describe('stop', () => {
-  test('shares one promise among all calls, and is told of once, before it resolves', async (t) => {
+  test('returns one promise from all calls and emits stopped once, before it resolves', async (t) => {
     const { options } = makePair(t);
     const daemon = start(t, options);
     const order = [];
@@ -357,7 +357,7 @@ describe('stop', () => {
     assert.deepEqual(result, { drained: true, pendingCommits: 0 });
   });
 
-  test('of 0 ms cancels what is in flight, and does not wait for it', async (t) => {
+  test('with 0 ms cancels the attempt in flight without waiting for it', async (t) => {
     const { repo, remote, options } = makePair(t);
     gateHook(t, remote);
     const daemon = await startInSync(t, options);
@@ -368,7 +368,7 @@ describe('stop', () => {
     assert.deepEqual(remote.locks(), []);
   });
 
-  test('right after the start is heard', async (t) => {
+  test('works right after the start', async (t) => {
     const { repo, remote, options } = makePair(t);
     const commit = repo.commit();
     const daemon = startPushDaemon(options);
@@ -376,7 +376,7 @@ describe('stop', () => {
     assert.equal(remote.tip(), commit);
   });
 
-  test('with wrong arguments rejects, and the daemon goes on', async (t) => {
+  test('rejects wrong arguments, and the daemon continues', async (t) => {
     const { options } = makePair(t);
     const daemon = start(t, options);
     for (const wrong of WRONG_DEADLINES) {
@@ -386,7 +386,7 @@ describe('stop', () => {
     await within(daemon.stop({ timeoutMs: Infinity }), 'stop');
   });
 
-  test('is what Symbol.asyncDispose does', async (t) => {
+  test('is the effect of Symbol.asyncDispose', async (t) => {
     const { repo, remote, options } = makePair(t);
     const commit = repo.commit();
     const daemon = start(t, options);
@@ -403,7 +403,7 @@ for (const [name, call] of [
   ['waitForPush', (daemon, commit, options) => daemon.waitForPush(commit, options)],
 ]) {
   describe(name, () => {
-    test('resolves at once where the remote has the commit', async (t) => {
+    test('resolves at once if the remote has the commit', async (t) => {
       const { repo, options } = makePair(t);
       const daemon = await startInSync(t, options);
       const { commit } = await within(call(daemon, repo.tip()), name);
@@ -411,7 +411,7 @@ for (const [name, call] of [
       assert.equal(daemon.status().totals.pushes, 0);
     });
 
-    test('resolves when the remote has taken the commit', async (t) => {
+    test('resolves when the remote has confirmed the commit', async (t) => {
       const { repo, remote, options } = makePair(t);
       const daemon = start(t, options);
       for (let round = 0; round < 5; round += 1) {
@@ -422,7 +422,7 @@ for (const [name, call] of [
       }
     });
 
-    test('resolves after the push event, and not before the remote has it', async (t) => {
+    test('resolves after the push event, and not before the remote has the commit', async (t) => {
       const { repo, remote, options } = makePair(t);
       const gate = gateHook(t, remote);
       const daemon = await startInSync(t, options);
@@ -437,7 +437,7 @@ for (const [name, call] of [
       assert.deepEqual(order, ['push', 'resolved']);
     });
 
-    test('rejects with the kind of the last failure when its time is over, and the daemon goes on', async (t) => {
+    test('rejects at its deadline with the kind of the last failure, and the daemon continues', async (t) => {
       const { repo, remote, options } = makePair(t);
       const gate = gateHook(t, remote);
       const daemon = await startInSync(t, options);
@@ -489,7 +489,7 @@ for (const [name, call] of [
       });
     });
 
-    test('with wrong options rejects, and never throws', async (t) => {
+    test('rejects wrong options and never throws', async (t) => {
       const { repo, options } = makePair(t);
       const daemon = start(t, options);
       const commit = repo.tip();
@@ -503,7 +503,7 @@ for (const [name, call] of [
       await within(call(daemon, commit, { timeoutMs: undefined, signal: undefined }), name);
     });
 
-    test('says non-fast-forward where the branches have diverged', async (t) => {
+    test('rejects with non-fast-forward if the branches have diverged', async (t) => {
       const pair = makePair(t);
       const daemon = await startInSync(t, pair.options);
       daemon.on('error', () => {});
@@ -519,7 +519,7 @@ for (const [name, call] of [
   });
 }
 
-test('flush attempts at once, whatever is waited for', async (t) => {
+test('flush attempts at once, despite a debounce or a backoff', async (t) => {
   const { repo, remote, options } = makePair(t);
   const debounced = await startInSync(t, { ...options, debounceMs: 3_600_000 });
   const first = repo.commit();
@@ -547,7 +547,7 @@ test('flush of a branch without a commit resolves with null', async (t) => {
   assert.deepEqual(await within(daemon.flush(), 'flush'), { commit: null });
 });
 
-test('waitForPush outlasts failures, and its receipt says which push brought the commit', async (t) => {
+test('waitForPush outlasts failures, and its receipt names the push that brought the commit', async (t) => {
   const { repo, remote, options } = makePair(t);
   const accept = refusePushes(remote);
   const daemon = await startInSync(t, { ...options, backoff: FAST_BACKOFF });
@@ -564,7 +564,7 @@ test('waitForPush outlasts failures, and its receipt says which push brought the
   assert.equal(older.commit, repo.git('rev-parse', `${first}^`));
 });
 
-test('waitForPush of what is no commit rejects; of one that is nowhere it waits until its time is over', async (t) => {
+test('waitForPush rejects an invalid commit, and waits for an unknown one until its deadline', async (t) => {
   const { options } = makePair(t);
   const daemon = await startInSync(t, options);
   const texts = ['', 'main', 'HEAD', 'abc', 'g'.repeat(40), '1'.repeat(41)];
@@ -579,7 +579,7 @@ test('waitForPush of what is no commit rejects; of one that is nowhere it waits 
   });
 });
 
-test('every request is answered when the daemon stops in the same moment', async (t) => {
+test('every request settles when the daemon stops at the same moment', async (t) => {
   const { repo, remote, options } = makePair(t);
   gateHook(t, remote);
   const daemon = await startInSync(t, options);
@@ -597,7 +597,7 @@ test('every request is answered when the daemon stops in the same moment', async
 });
 
 describe('notifyCommit', () => {
-  test('never throws, whatever it is given and whenever', async (t) => {
+  test('never throws, for any argument and at any time', async (t) => {
     const { options } = makePair(t);
     const daemon = start(t, options);
     const notify = () => {
@@ -612,7 +612,7 @@ describe('notifyCommit', () => {
     notify();
   });
 
-  test('is what drives pushes without watch', async (t) => {
+  test('drives pushes without watch', async (t) => {
     const { repo, remote, options } = makePair(t);
     const daemon = await startInSync(t, { ...options, watch: false });
     for (let round = 0; round < 3; round += 1) {
@@ -626,7 +626,7 @@ describe('notifyCommit', () => {
 });
 
 describe('the logger', () => {
-  test('gets lines with fields and a message at its own levels, without secrets', async (t) => {
+  test('receives lines with fields and a message at its own levels', async (t) => {
     const { repo, options } = makePair(t);
     const { lines, logger } = recordingLogger();
     const daemon = start(t, { ...options, logger });
@@ -655,7 +655,7 @@ describe('the logger', () => {
     await until('a line', () => logger.lines > 0);
   });
 
-  test('that throws is an uncaught exception, and nothing of the daemon’s changes', async (t) => {
+  test('that throws is an uncaught exception and does not affect the daemon', async (t) => {
     const { repo, options } = makePair(t);
     repo.commit();
     const { code, told, stderr } = await runScript(

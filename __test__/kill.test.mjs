@@ -25,7 +25,7 @@ for (const { name, missing, open } of TRANSPORTS) {
     after(() => scope.end());
 
     for (const phase of PHASES) {
-      test(`${phase.name}, loses nothing and leaves nothing`, async () => {
+      test(`${phase.name}, loses nothing and leaves nothing behind`, async () => {
         for (const round of ROUNDS) {
           await killAndRestart({ transport, phase, round, random: randomFrom(round) });
         }

@@ -1,9 +1,8 @@
-// What an operator gets from the example API, which runs as a process of its own: every route with its codes
-// and headers, every line of its log, and the answers to an operator's questions in each state.
+// The example API as an operator sees it, in a separate process: every route with its codes and headers, every line of its
+// log, and its health and metrics in each state.
 //
-// Three things are shown elsewhere, since they take a clock or a handle of the test's own: the summary of
-// repeated failures (fastify.test.mjs), a flush whose client or whose daemon has gone (there too), and the
-// page of a daemon that has stopped, which a closed application no longer serves (page.test.mjs).
+// Other files test what needs a clock or a handle: the summary of repeated failures and a flush whose client or daemon is
+// gone (fastify.test.mjs), and the sentences of the page (page.test.mjs).
 
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
@@ -42,7 +41,7 @@ const PAGE_HEADERS = {
   'x-content-type-options': 'nosniff',
 };
 
-/** What Node's server adds to every answer. */
+/** Headers that Node's server adds to every answer. */
 const OF_NODE = ['connection', 'content-length', 'date', 'keep-alive'];
 
 /** The example with a repository and its remote. */
@@ -110,7 +109,7 @@ class Running {
     });
   }
 
-  /** What a person reads on the page. */
+  /** The readable text of the page. */
   async page() {
     const { text } = await this.ask('GET', STATUS, { ...HTML, ...bearer(TOKEN) });
     return text
@@ -142,7 +141,7 @@ class Running {
     return [code, json.status];
   }
 
-  /** Ends it as a platform does, and resolves to the line that tells what is left. */
+  /** Ends it as a platform does; resolves to its last line, which says what is left. */
   async stop() {
     this.api.signal('SIGTERM');
     assert.deepEqual(await this.api.exited, { code: 0, signal: null });
@@ -179,7 +178,7 @@ describe('an API that is in sync', () => {
     await it.inState('in-sync');
   });
 
-  test('logs the push at info: what, how long it took, and that nothing is left', () => {
+  test('logs the push at info, with the commit, the duration and nothing pending', () => {
     const [line, ...others] = it.api.lines('pushed');
     assert.equal(others.length, 0);
     assert.deepEqual(
@@ -199,7 +198,7 @@ describe('an API that is in sync', () => {
     assert.deepEqual([json.pendingCommits, json.lagMs, json.lastError], [0, 0, null]);
   });
 
-  test('shows its status as a page, which says that the data is safe', async () => {
+  test('shows its status as a page that says the data is safe', async () => {
     for (const authorization of [bearer(TOKEN), basic(TOKEN), basic(TOKEN, '')]) {
       const { code, headers, text } = await it.ask('GET', STATUS, { ...HTML, ...authorization });
       const { 'content-security-policy': policy, ...others } = headers;
@@ -223,7 +222,7 @@ describe('an API that is in sync', () => {
     assert.equal((await it.ask('HEAD', HEALTH)).code, 200);
   });
 
-  test('is healthy, which anybody may ask, and without a name in the answer', async () => {
+  test('reports its health without a token, and names nothing', async () => {
     const { code, headers, json } = await it.askJson('GET', HEALTH);
     assert.deepEqual([code, headers], [200, NOT_STORED]);
     assert.deepEqual(json, {
@@ -235,7 +234,7 @@ describe('an API that is in sync', () => {
     });
   });
 
-  test('flushes to the bearer of the token, with a body of JSON or none', async () => {
+  test('flushes for the bearer of the token, with or without a body of JSON', async () => {
     const done = { code: 200, headers: NOT_STORED, json: { commit, pending: false } };
     assert.deepEqual(await it.flush(), done);
     const asJson = { ...bearer(TOKEN), 'content-type': 'application/json' };
@@ -247,7 +246,7 @@ describe('an API that is in sync', () => {
     [413, 'of more than 1 KiB', 'application/json', JSON.stringify('x'.repeat(1_024))],
     [415, 'of another type', 'text/xml', '<flush/>'],
   ]) {
-    test(`answers ${code} to a flush with a body ${what}, and 401 where the token is wrong`, async () => {
+    test(`answers ${code} to a flush with a body ${what}, and 401 if the token is wrong`, async () => {
       const headers = { ...bearer(TOKEN), 'content-type': type };
       const answer = await it.askJson('POST', FLUSH, headers, body);
       assert.deepEqual([answer.code, answer.headers], [code, NOT_STORED]);
@@ -257,7 +256,7 @@ describe('an API that is in sync', () => {
     });
   }
 
-  test('answers 404 to other methods and paths, whoever asks', async () => {
+  test('answers 404 to other methods and paths, with or without the token', async () => {
     for (const [route, ...methods] of [
       [STATUS, 'POST', 'PUT', 'DELETE', 'OPTIONS'],
       [FLUSH, 'GET', 'HEAD', 'OPTIONS'],
@@ -298,17 +297,17 @@ describe('an API that is in sync', () => {
     ]);
   });
 
-  test('has no line in its log for who looks at its health or its metrics', async () => {
+  test('logs no requests for its health or its metrics', async () => {
     const isLogged = (url) =>
       it.api.log.some(({ req }) => req?.method === 'GET' && req.url === url);
     for (const route of [HEALTH, METRICS]) await it.ask('GET', route);
-    // Of which there is one, and it is the later.
+    // The later request is logged, so the earlier ones are not.
     await it.ask('GET', '/healthz');
     await until('the request is logged', () => isLogged('/healthz'));
     assert.deepEqual([isLogged(HEALTH), isLogged(METRICS)], [false, false]);
   });
 
-  /** Headers as they are on the wire. None of them lets anybody in. */
+  /** Authorization headers as they are on the wire, none of which grants access. */
   const WRONG = [
     ['none', undefined],
     ['empty', ''],
@@ -363,7 +362,7 @@ describe('an API that is in sync', () => {
       UNAUTHORIZED['www-authenticate'],
     ],
   ]) {
-    test(`gives ${what} to no wrong token, and answers all of them alike to the byte`, async () => {
+    test(`refuses ${what} to wrong tokens, with answers that are equal to the byte`, async () => {
       const answers = new Map();
       for (const [name, authorization] of wrong) {
         const answer = await exchange(it.api.address, request, [...more, ...lines(authorization)]);
@@ -384,7 +383,7 @@ describe('an API that is in sync', () => {
     });
   }
 
-  test('takes the first of two tokens, and a scheme in any case', async () => {
+  test('uses the first of two tokens, and accepts a scheme in any case', async () => {
     for (const [code, ...headers] of [
       [200, `authorization: bearer ${TOKEN}`],
       [200, `AUTHORIZATION:BEARER   ${TOKEN}  `],
@@ -397,7 +396,7 @@ describe('an API that is in sync', () => {
     }
   });
 
-  test('leaves to Node what is no request: 400, and 431 beyond 16 KiB', async () => {
+  test('leaves invalid requests to Node: 400, and 431 beyond 16 KiB', async () => {
     for (const [code, value] of [
       [400, `Bearer ${TOKEN}\0`],
       [400, `Bearer ${TOKEN}\u0001`],
@@ -410,14 +409,14 @@ describe('an API that is in sync', () => {
     assert.equal((await it.status()).state, 'in-sync');
   });
 
-  test('never wrote the token to its log', () => {
+  test('never logs the token', () => {
     assert.equal(
       it.api.log.some((line) => JSON.stringify(line).includes(TOKEN)),
       false,
     );
   });
 
-  test('logs at info that it stopped with everything on the remote', async () => {
+  test('logs at info that it stopped with nothing pending', async () => {
     const line = await it.stop();
     assert.equal(line.level, LEVEL.info);
     assert.match(line.msg, /^push daemon stopped: the remote has every commit/);
@@ -430,7 +429,7 @@ describe('an API whose remote fails', () => {
   });
 
   let commit;
-  test('logs the failure at warn, which answers every question, and the retry at info', async () => {
+  test('logs the failure at warn with all an operator needs, and the retry at info', async () => {
     it.takeRemoteAway();
     commit = await it.api.put('kept');
     const line = await it.api.logged('push failed');
@@ -452,14 +451,14 @@ describe('an API whose remote fails', () => {
     );
   });
 
-  test('is not healthy, and its metrics say so', async () => {
+  test('is unhealthy, also by its metrics', async () => {
     assert.deepEqual(await it.health(), [503, 'lagging']);
     assert.deepEqual(await it.samples('git_push_daemon_pending_commits'), { '': 1 });
     assert.deepEqual(await it.samples('git_push_daemon_state'), { 'state="backing-off"': 1 });
     assert.deepEqual(await it.samples('git_push_daemon_failing'), { 'kind="remote-error"': 1 });
   });
 
-  test('answers 502 to a flush, with the reason and what to do', async () => {
+  test('answers 502 to a flush, with the reason and a hint', async () => {
     const { code, headers, json } = await it.flush();
     assert.deepEqual([code, headers], [502, NOT_STORED]);
     const { lastError, nextAttemptAt } = await it.inState('backing-off');
@@ -475,7 +474,7 @@ describe('an API whose remote fails', () => {
     });
   });
 
-  test('answers 503 to a flush that fails on this side', async () => {
+  test('answers 503 to a flush that fails locally', async () => {
     it.bringRemoteBack();
     const tree = it.repo.git('rev-parse', `${commit}^{tree}`).trim();
     const object = `${it.repo.path}/objects/${tree.slice(0, 2)}/${tree.slice(2)}`;
@@ -489,7 +488,7 @@ describe('an API whose remote fails', () => {
     assert.equal(line.level, LEVEL.warn);
   });
 
-  test('logs at info that it has recovered, and after how long', async () => {
+  test('logs the recovery at info, with its duration', async () => {
     assert.deepEqual((await it.flush()).json, { commit, pending: false });
     const line = await it.api.logged('push recovered');
     assert.deepEqual(
@@ -506,7 +505,7 @@ describe('an API whose remote fails', () => {
     );
   });
 
-  test('logs at error what it stopped with: what, since when, why, what to do', async () => {
+  test('logs at error which commits it left behind, since when, why, and a hint', async () => {
     it.takeRemoteAway();
     await it.api.put('left');
     await it.api.put('left-too');
@@ -533,7 +532,7 @@ describe('an API whose remote is slow', () => {
     it.remote.hook('pre-receive', ...gate.lines);
   });
 
-  test('answers 202 to a flush, while the push goes on', async () => {
+  test('answers 202 to a flush while the push continues', async () => {
     const commit = await it.api.put('on-its-way');
     await gate.entered();
     const { code, headers, json } = await it.flush();
@@ -547,7 +546,7 @@ describe('an API whose remote is slow', () => {
     assert.equal((await it.api.logged('pushed')).commit, commit);
   });
 
-  test('logs at error what it stopped with where no attempt had failed', async () => {
+  test('logs at error which commits it left behind without a failed attempt', async () => {
     gate.shut();
     await it.api.put('stuck');
     await gate.entered();
@@ -566,7 +565,7 @@ describe('an API whose remote has diverged', () => {
     await it.inState('diverged');
   });
 
-  test('logs it once at error, which answers every question, and no retry', async () => {
+  test('logs it once at error with all an operator needs, and no retry', async () => {
     const line = await it.api.logged('push refused');
     const { oldestPendingAt } = await it.status();
     assert.deepEqual(
@@ -578,7 +577,7 @@ describe('an API whose remote has diverged', () => {
     assert.deepEqual(it.api.lines('push retry'), []);
   });
 
-  test('is not healthy, and its metrics say so', async () => {
+  test('is unhealthy, also by its metrics', async () => {
     assert.deepEqual(await it.health(), [503, 'diverged']);
     assert.deepEqual(await it.samples('git_push_daemon_state'), { 'state="diverged"': 1 });
     assert.deepEqual(await it.samples('git_push_daemon_failing'), { 'kind="non-fast-forward"': 1 });
@@ -621,12 +620,12 @@ describe('an API that has given up', () => {
     assert.deepEqual(it.api.lines('push retry'), []);
   });
 
-  test('is not healthy, and its metrics say so', async () => {
+  test('is unhealthy, also by its metrics', async () => {
     assert.deepEqual(await it.health(), [503, 'gave-up']);
     assert.deepEqual(await it.samples('git_push_daemon_state'), { 'state="gave-up"': 1 });
   });
 
-  test('is brought back by a flush once the remote is there', async () => {
+  test('resumes by a flush once the remote is back', async () => {
     assert.equal((await it.flush()).code, 502);
     it.bringRemoteBack();
     assert.equal((await it.flush()).code, 200);
@@ -646,7 +645,7 @@ describe('an API that never reached its remote', () => {
     },
   );
 
-  test('says that nothing is known, in its log, on its page and of its health', async () => {
+  test('reports that nothing is known, in its log, its page and its health', async () => {
     const line = await it.api.logged('push failed');
     const { oldestPendingAt } = await it.status();
     assert.deepEqual([line.level, line.attempt, line.commit], [LEVEL.warn, 0, null]);
@@ -659,7 +658,7 @@ describe('an API that never reached its remote', () => {
     assert.equal((await it.health())[0], 503);
   });
 
-  test('says so when it stops', async () => {
+  test('logs this when it stops', async () => {
     const line = await it.stop();
     assert.equal(line.level, LEVEL.error);
     says(line.msg, /^push daemon stopped before .* 1 commit may exist only here/);
@@ -669,7 +668,7 @@ describe('an API that never reached its remote', () => {
 describe('an API without a remote', () => {
   const it = running({ CFP_DATA_REMOTE: '' });
 
-  test('says once at info that nothing is pushed', () => {
+  test('logs once at info that nothing is pushed', () => {
     const [line, ...others] = it.api.lines('no remote is set');
     assert.deepEqual([line.level, others.length], [LEVEL.info, 0]);
     assert.match(line.msg, /commits stay in this repository, and nothing is pushed$/);
@@ -694,7 +693,7 @@ describe('an API without a remote', () => {
     assert.doesNotMatch((await it.ask('GET', METRICS)).text, /^git_push_daemon/m);
   });
 
-  test('asks for the token all the same, and in the header', async () => {
+  test('still requires the token, in the header', async () => {
     assert.equal((await it.ask('GET', `${STATUS}?token=${TOKEN}&access_token=${TOKEN}`)).code, 401);
     assert.deepEqual((await it.ask('GET', STATUS)).headers, UNAUTHORIZED);
     assert.equal((await it.ask('POST', FLUSH, basic(TOKEN))).code, 401);
@@ -714,7 +713,7 @@ for (const [what, env] of [
       assert.match(line.msg, /set routes\.token or routes\.onRequest$/);
     });
 
-    test('answers 503 to everybody, and still tells of its health', async () => {
+    test('answers 503 to every request, and still reports its health', async () => {
       const answers = new Set();
       for (const authorization of [
         ...[undefined, '', 'Bearer', 'Bearer  ', 'Bearer undefined', `Bearer ${TOKEN}`],

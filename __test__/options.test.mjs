@@ -1,4 +1,4 @@
-/** What `startPushDaemon` takes and what it throws: always an `Error` with a code that says what to do. */
+/** The options of `startPushDaemon` and its errors, each an `Error` with a code and a remedy. */
 
 import assert from 'node:assert/strict';
 import { once as onceEmitted } from 'node:events';
@@ -15,7 +15,7 @@ import { git, makeDirectory, makePair, makeRemote, makeRepo, Repository } from '
 
 const CODES = union('PushDaemonMisuseCode');
 
-/** Asserts that starting throws an error with this code whose message has all of these fragments. */
+/** Asserts that starting throws an error with this code and all of these fragments in its message. */
 function assertMisuse(options, code, ...fragments) {
   const error = thrownBy(() => startPushDaemon(options));
   assert.ok(error instanceof Error, `${error} is an Error`);
@@ -82,7 +82,7 @@ describe('a wrong option', () => {
     },
   };
   for (const [name, { expected, values }] of Object.entries(cases)) {
-    test(`${name}: each value that it does not take is named with what it takes`, (t) => {
+    test(`${name}: the error names each wrong value and the expected one`, (t) => {
       const { options } = makePair(t);
       for (const value of values) {
         const error = assertMisuse(
@@ -122,7 +122,7 @@ describe('a wrong option', () => {
     );
   });
 
-  test('an unknown name is an error that lists the options', (t) => {
+  test('an unknown option is an error that lists the options', (t) => {
     const { options } = makePair(t);
     assertMisuse(
       { ...options, debounce: 10 },
@@ -133,7 +133,7 @@ describe('a wrong option', () => {
     assertMisuse({ ...options, refspec: '+main' }, 'INVALID_OPTION', "unknown option 'refspec'");
   });
 
-  test('options that are no object are an error', () => {
+  test('options that are not an object are an error', () => {
     for (const options of [undefined, null, 'origin', 1, true, [], () => {}, Symbol('s'), 1n]) {
       assertMisuse(options, 'INVALID_OPTION', 'expected an object of options', "remote: 'origin'");
     }
@@ -149,7 +149,7 @@ describe('a wrong option', () => {
     await untilState(daemon, 'in-sync');
   });
 
-  test('the edges of what an option takes are taken', async (t) => {
+  test("the limits of each option's range are accepted", async (t) => {
     const { options } = makePair(t);
     const accepted = [
       { maxRetries: 0 },
@@ -170,7 +170,7 @@ describe('a wrong option', () => {
     }
   });
 
-  test('a refused start leaves nothing behind: the same target starts at once', async (t) => {
+  test('a refused start leaves nothing behind: the same target can start at once', async (t) => {
     const { options } = makePair(t);
     assertMisuse({ ...options, watch: 1 }, 'INVALID_OPTION');
     assertMisuse({ ...options, remote: 'nowhere' }, 'REMOTE_NOT_FOUND');
@@ -181,7 +181,7 @@ describe('a wrong option', () => {
 describe('a repository', () => {
   const NOT_FOUND = 'REPOSITORY_NOT_FOUND';
 
-  test('that does not exist, or is none, is not found', (t) => {
+  test('that does not exist or is no repository is not found', (t) => {
     const directory = makeDirectory(t);
     const file = path.join(directory, 'file');
     writeFileSync(file, '');
@@ -198,13 +198,13 @@ describe('a repository', () => {
     }
   });
 
-  test('whose configuration cannot be read says so, and what to look at', (t) => {
+  test('with an unreadable configuration is an error that names the file', (t) => {
     const repo = makeRepo(t);
     writeFileSync(path.join(repo.path, 'config'), '[core\n');
     assertMisuse({ remote: 'origin', repoPath: repo.path }, 'SYSTEM', repo.path, 'config', 'check');
   });
 
-  test('given by a folder inside its working tree is not found: repoPath is not searched upwards', (t) => {
+  test('is not searched upwards from repoPath', (t) => {
     const { repo } = makePair(t, { bare: false });
     const repoPath = path.join(repo.path, 'inside');
     mkdirSync(repoPath);
@@ -219,7 +219,7 @@ describe('a repository', () => {
     await untilState(start(t, options), 'in-sync');
   });
 
-  test('with an unborn HEAD needs a branch, and with one it waits for the first commit', async (t) => {
+  test('with an unborn HEAD needs a branch, and then waits for the first commit', async (t) => {
     const { repo, remote, options } = makePair(t, { commits: 0 });
     const { branch: _, ...rest } = options;
     assertMisuse(rest, 'NO_BRANCH', "'main'", 'no commit', "the option 'branch'");
@@ -245,7 +245,7 @@ describe('a repository', () => {
     ['sha256', '--object-format=sha256'],
     ['reftable', '--ref-format=reftable'],
   ]) {
-    test(`of the format ${format} is not supported, and the message says what is`, (t) => {
+    test(`of the format ${format} is not supported, and the message says which format is`, (t) => {
       for (const bare of [true, false]) {
         const repo = makeRepo(t, { bare, arguments: [argument] });
         repo.git('remote', 'add', 'origin', '/nowhere');
@@ -265,7 +265,7 @@ describe('a repository', () => {
     }
   }
 
-  test('of somebody else is refused, with the command that trusts it', needsRoot, (t) => {
+  test('of another user is refused, with the command that trusts it', needsRoot, (t) => {
     for (const bare of [true, false]) {
       const { repo, options } = makePair(t, { bare });
       giveAway(repo.path);
@@ -280,7 +280,7 @@ describe('a repository', () => {
   });
 
   test(
-    'of somebody else is taken where the settings of the user or the environment list it as safe',
+    "of another user is accepted if the user's settings or the environment list it as safe",
     needsRoot,
     async (t) => {
       const { repo, options } = makePair(t);
@@ -308,7 +308,7 @@ describe('a repository', () => {
     },
   );
 
-  test('is found by CFP_DATA_REPO_PATH, and repoPath goes before it', async (t) => {
+  test('is found by CFP_DATA_REPO_PATH, and repoPath takes precedence', async (t) => {
     const inEnvironment = makePair(t);
     const given = makePair(t);
     setEnvironment(t, { CFP_DATA_REPO_PATH: inEnvironment.repo.path, GIT_DIR: '/nowhere' });
@@ -319,7 +319,7 @@ describe('a repository', () => {
     assert.equal(second.status().url, given.remote.path);
   });
 
-  test('named by CFP_DATA_REPO_PATH that is none is not looked for elsewhere', (t) => {
+  test('that CFP_DATA_REPO_PATH names wrongly is not searched for elsewhere', (t) => {
     setEnvironment(t, { CFP_DATA_REPO_PATH: '/nowhere/data.git' });
     changeDirectory(t, makePair(t).repo.path);
     assertMisuse({ remote: 'origin' }, NOT_FOUND, '/nowhere/data.git');
@@ -339,7 +339,7 @@ describe('a repository', () => {
     await pushed;
   });
 
-  test('named by GIT_DIR that is none is not found, and the message says where it was looked for', (t) => {
+  test('that GIT_DIR names wrongly is not found, and the message names the place', (t) => {
     setEnvironment(t, { GIT_DIR: '/nowhere/else.git' });
     changeDirectory(t, makePair(t).repo.path);
     assertMisuse({ remote: 'origin' }, NOT_FOUND, 'GIT_DIR', '/nowhere/else.git');
@@ -355,13 +355,13 @@ describe('a repository', () => {
     assert.equal(daemon.status().url, remote.path);
   });
 
-  test('is not found upwards from a folder outside of one, and the message names the folder', (t) => {
+  test('is not found from a folder outside of one, and the message names the folder', (t) => {
     const directory = makeDirectory(t);
     changeDirectory(t, directory);
     assertMisuse({ remote: 'origin' }, NOT_FOUND, directory, 'GIT_DIR');
   });
 
-  test('with a relative path goes on being pushed after chdir', async (t) => {
+  test('with a relative path is still pushed after chdir', async (t) => {
     const { repo, remote, options } = makePair(t);
     repo.git('remote', 'set-url', 'origin', path.relative(repo.path, remote.path));
     changeDirectory(t, path.dirname(repo.path));
@@ -397,12 +397,12 @@ describe('a repository', () => {
 });
 
 describe('a remote', () => {
-  test('that is not configured is not found, and the message says what is', (t) => {
+  test('that is not configured is not found, and the message lists the configured ones', (t) => {
     const { options } = makePair(t);
     assertMisuse({ ...options, remote: 'upstream' }, 'REMOTE_NOT_FOUND', "'upstream'", 'origin');
   });
 
-  test('in a repository without any is not found, and the message says how to add it', (t) => {
+  test('in a repository without remotes is not found, and the message says how to add it', (t) => {
     const repo = makeRepo(t);
     repo.commit();
     assertMisuse(
@@ -451,7 +451,7 @@ describe('a remote', () => {
 });
 
 describe('a second daemon for the same target', () => {
-  test('is refused, whatever the words for the target, until the first has stopped', async (t) => {
+  test('is refused, however the target is spelled, until the first has stopped', async (t) => {
     const { repo, remote, options } = makePair(t);
     const link = path.join(makeDirectory(t), 'link');
     symlinkSync(repo.path, link);
@@ -533,7 +533,7 @@ describe('a second daemon for the same target', () => {
   });
 });
 
-test('whatever is given, nothing is thrown but an Error with a code of the contract', async (t) => {
+test('any argument throws nothing but an Error with a declared code', async (t) => {
   const { options } = makePair(t);
   const unreadable = makeRepo(t);
   writeFileSync(path.join(unreadable.path, 'config'), '[core\n');

@@ -1,4 +1,4 @@
-/** The daemon and its host process: what keeps it alive, what ends with it, and what is left behind. */
+/** The daemon and its host process: when the process may end, and that nothing is left behind. */
 
 import assert from 'node:assert/strict';
 import path from 'node:path';
@@ -49,7 +49,7 @@ describe('a process', () => {
     assert.equal(stderr, '');
   });
 
-  test('is not kept alive by a daemon whose remote is away, once it has said so', async (t) => {
+  test('is not kept alive by a daemon whose remote is away, after its error event', async (t) => {
     const { repo, options } = makePair(t);
     repo.git('remote', 'set-url', 'origin', path.join(repo.path, 'gone.git'));
     const { code, told, stderr } = await runScript(
@@ -100,7 +100,7 @@ describe('a process', () => {
     assert.equal(remote.tip(), commit);
   });
 
-  test('awaits flush() and waitForPush() likewise', async (t) => {
+  test('awaits flush() and waitForPush() in the same way', async (t) => {
     const { repo, options } = makePair(t);
     const commit = repo.commit();
     const { code, told, stderr } = await runScript(
@@ -128,7 +128,7 @@ describe('a process', () => {
     assert.equal((await script.ended).code, 0);
   });
 
-  test('that survives an uncaught exception elsewhere goes on pushing', async (t) => {
+  test('that survives an unrelated uncaught exception keeps pushing', async (t) => {
     const { repo, remote, options } = makePair(t);
     const script = startScript(
       `process.on('uncaughtException', (error) => tell({ uncaught: error.message }));
@@ -144,7 +144,7 @@ describe('a process', () => {
     assert.equal(remote.tip(), commit);
   });
 
-  test('goes on pushing though nobody keeps the handle', async (t) => {
+  test('keeps pushing after the handle is garbage', async (t) => {
     const { repo, options } = makePair(t);
     const script = startScript(
       `let collected = false;
@@ -243,7 +243,7 @@ describe('a connection that is kept ready', () => {
 });
 
 describe('a garbage collection', () => {
-  test('gets the space of the packs that it deletes, though the daemon has read them', async (t) => {
+  test('frees the space of deleted packs that the daemon has read', async (t) => {
     const { repo, options } = makePair(t, { commits: 3 });
     repo.git('gc', '--quiet');
     const daemon = await startInSync(t, options);
@@ -265,7 +265,7 @@ describe('a garbage collection', () => {
 describe('after stop()', () => {
   test('no thread, descriptor, watch or child is left', async (t) => {
     const first = makePair(t);
-    // What one daemon leaves in the process for all others, such as the runtime's own signal pipe.
+    // The first daemon opens things for the whole process, such as the runtime's signal pipe.
     await within(start(t, first.options).stop(), 'stop');
     const before = descriptors().sort();
     const { repo, options } = makePair(t);
@@ -281,7 +281,7 @@ describe('after stop()', () => {
     assert.deepEqual(descriptors().sort(), before);
   });
 
-  test('nothing is written in the repository, and a new commit is not pushed', async (t) => {
+  test('nothing is written to the repository, and a new commit is not pushed', async (t) => {
     const { repo, remote, options } = makePair(t);
     const daemon = await startInSync(t, options);
     await within(daemon.stop(), 'stop');

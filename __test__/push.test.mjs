@@ -1,4 +1,4 @@
-// What is pushed: from which repositories, by which writers, to which remotes, and what leads to nothing.
+// Pushes from all kinds of repositories, by all kinds of writers, to all kinds of remotes; and changes that cause no event.
 
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
@@ -25,7 +25,7 @@ const isomorphicGit = createRequire(EXAMPLE)('isomorphic-git');
 
 const PERSON = { name: 'Somebody', email: 'somebody@example.invalid' };
 
-/** Waits for the push of this commit, and asks git whether the remote has it. To be called in the tick of the commit. */
+/** Waits for the push of this commit and checks the remote. Must be called in the tick of the commit. */
 async function pushOf(daemon, remote, commit, branch = 'main') {
   const push = await once(daemon, 'push', (event) => event.commit === commit);
   assert.equal(remote.tip(branch), commit);
@@ -33,7 +33,7 @@ async function pushOf(daemon, remote, commit, branch = 'main') {
   return push;
 }
 
-/** Somebody else's commit on top of the remote's branch. */
+/** Another client's commit on top of the remote's branch. */
 function commitByAnother(t, remote, branch = 'main') {
   const other = new Repository(path.join(makeDirectory(t), 'other.git'));
   git('/', 'clone', '--quiet', '--bare', '--template=', remote.path, other.path);
@@ -54,7 +54,7 @@ describe('at the start', () => {
     assert.ok(push.bytes > 0 && push.durationMs > 0);
   });
 
-  test('a branch that the remote has already leads to no event', async (t) => {
+  test('a branch that the remote already has emits no event', async (t) => {
     const { repo, remote, options } = makePair(t);
     const connections = countConnections(t, repo);
     const daemon = start(t, options);
@@ -66,7 +66,7 @@ describe('at the start', () => {
     assert.equal(connections(), 1);
   });
 
-  test('a branch that is only behind leads to no event', async (t) => {
+  test('a branch that is only behind emits no event', async (t) => {
     const { repo, remote, options } = makePair(t);
     const theirs = commitByAnother(t, remote);
     const daemon = start(t, options);
@@ -81,7 +81,7 @@ describe('at the start', () => {
     assert.deepEqual(seen.names(), ['stopped']);
   });
 
-  test('a commit before the remote has answered the first look is pushed', async (t) => {
+  test('a commit made before the remote answers the first read is pushed', async (t) => {
     const { repo, remote, options } = makePair(t);
     const gate = makeGate(t);
     wrapReceivePack(t, repo, ...gate.lines);
@@ -145,7 +145,7 @@ describe('commits while the daemon runs', () => {
     assert.deepEqual(new Set(seen.names()), new Set(['push']));
   });
 
-  test('a commit on another branch leads to no event and no connection', async (t) => {
+  test('a commit on another branch causes no event and no connection', async (t) => {
     const { repo, remote, options } = makePair(t);
     const connections = countConnections(t, repo);
     const daemon = await startInSync(t, options);
@@ -159,7 +159,7 @@ describe('commits while the daemon runs', () => {
     assert.equal(remote.tip('other'), null);
   });
 
-  test('a branch reset to what the remote has leads to no event', async (t) => {
+  test('a branch reset to an older commit of the remote emits no event', async (t) => {
     const { repo, remote, options } = makePair(t, { commits: 3 });
     const daemon = await startInSync(t, options);
     const seen = collect(daemon);
@@ -215,7 +215,7 @@ describe('writers', () => {
     remote.fsck();
   });
 
-  test('one that empties the file of the ref before it fills it', async (t) => {
+  test("a writer that empties the ref's file before filling it", async (t) => {
     const { repo, remote, options } = makePair(t);
     const daemon = await startInSync(t, options);
     const seen = collect(daemon);
@@ -286,14 +286,14 @@ describe('writers', () => {
   });
 });
 
-/** A commit beside the branch, to be merged. */
+/** Makes a commit on a side branch for a merge. */
 function commitOnSideBranch(repo) {
   repo.git('branch', '--force', 'side', 'main~1');
   return repo.commit({ branch: 'side' });
 }
 
 describe('repositories', () => {
-  test('a branch with slashes in its name, whose directories do not exist yet', async (t) => {
+  test('a branch with slashes in its name and without its directories', async (t) => {
     const { repo, remote, options } = makePair(t);
     const branch = 'feature/nested/deep';
     const daemon = start(t, { ...options, branch });
@@ -336,7 +336,7 @@ describe('repositories', () => {
     assert.equal(repo.git('rev-parse', 'refs/remotes/origin/main'), tip);
   });
 
-  test('a bare clone that never saw the commits on the remote says so once, as attempt 0', async (t) => {
+  test("a bare clone that lacks the remote's commits emits one error, of attempt 0", async (t) => {
     const { remote } = makePair(t);
     const repo = bareClone(t, remote);
     const theirs = commitByAnother(t, remote);
@@ -393,7 +393,7 @@ describe('repositories', () => {
     assert.equal(remote.count('linked'), 6);
   });
 
-  test('a tree with a submodule, whose commit is nowhere', async (t) => {
+  test('a tree with a submodule whose commit is missing', async (t) => {
     const { repo, remote, options } = makePair(t, { bare: false });
     repo.git('reset', '--quiet', '--hard');
     const daemon = await startInSync(t, options);
@@ -436,7 +436,7 @@ describe('repositories', () => {
     assert.deepEqual(seen.names(), ['push']);
   });
 
-  test('a branch that is deleted is not deleted on the remote, and goes on when it is there again', async (t) => {
+  test('a deleted branch is not deleted on the remote, and is followed again once recreated', async (t) => {
     const { repo, remote, options } = makePair(t);
     const daemon = await startInSync(t, options);
     const seen = collect(daemon);
@@ -542,7 +542,7 @@ describe('remotes', () => {
   });
 });
 
-/** A remote that is an ordinary folder turned bare, as gitsheets' own tests have it. */
+/** A pair whose remote is an ordinary folder with core.bare set, as in gitsheets' tests. */
 function pairWithFolder(t) {
   const remote = makeRepo(t, { bare: false });
   remote.git('config', 'core.bare', 'true');
@@ -553,7 +553,7 @@ function pairWithFolder(t) {
   return { repo, remote, options: { remote: 'origin', repoPath: path.join(repo.path, '.git') } };
 }
 
-test('a commit that the remote has already by another way is no event', async (t) => {
+test('a commit that reached the remote by another way emits no event', async (t) => {
   const { repo, options } = makePair(t);
   const daemon = await startInSync(t, { ...options, watch: false });
   const seen = collect(daemon);
@@ -565,7 +565,7 @@ test('a commit that the remote has already by another way is no event', async (t
   assert.equal(daemon.status().pendingCommits, 0);
 });
 
-test('an unreachable remote at the start is an error event, and the daemon stays usable', async (t) => {
+test('an unreachable remote at the start is an error event, and the daemon remains usable', async (t) => {
   const { repo, options } = makePair(t);
   const absent = path.join(makeDirectory(t), 'absent');
   repo.git('remote', 'set-url', 'origin', absent);

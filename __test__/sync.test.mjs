@@ -1,4 +1,4 @@
-// The synchronous mode: whoever made a commit waits until it is on the remote, with a deadline.
+// The synchronous mode: a writer waits until its commit is on the remote, with a deadline.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -12,7 +12,7 @@ import { goAway } from './support/remote.mjs';
 const TOKEN = 'the-token-of-the-tests';
 const WAITERS = 200;
 
-/** A deadline that no test sees the end of. */
+/** A deadline that outlasts every test. */
 const LONG_MS = 100_000;
 
 /** A daemon whose next push waits in the remote's hook. */
@@ -53,7 +53,7 @@ describe('waitForPush', () => {
     assert.equal(daemon.status().totals.pushes, 1);
   });
 
-  test('by one who gives up does not end the wait of another', async (t) => {
+  test('that times out does not end another wait', async (t) => {
     const { repo, gate, daemon } = await startGated(t);
     const commit = repo.commit();
     await gate.entered();
@@ -102,7 +102,7 @@ describe('the example API', () => {
     return { code: answer.status, ...(await answer.json()) };
   }
 
-  test('in the background mode answers a write before its commit is on the remote', async (t) => {
+  test('answers a write before its commit is on the remote, in background mode', async (t) => {
     const { api, repo, remote, gate, close } = await startApi(t, {});
     const before = remote.tip();
     close();
@@ -169,7 +169,7 @@ describe('the example API', () => {
     });
   }
 
-  test('refuses the sync mode without a remote, and a mode that there is not', async (t) => {
+  test('refuses the sync mode without a remote, and an unknown mode', async (t) => {
     const { repo } = makePair(t);
     const env = { ...GIT_ENV, PATH: process.env.PATH, CFP_DATA_REPO_PATH: repo.path };
     await assert.rejects(

@@ -1,6 +1,6 @@
 /**
- * Daemons in worker threads: whenever one ends, however it ends, nothing of its daemon stays, and the process goes on.
- * What a worker's daemon does otherwise is what any does; `process.test.mjs` has the first steps.
+ * Daemons in worker threads: a worker that ends leaves nothing of its daemon behind, and the process continues.
+ * `process.test.mjs` tests daemons in the main thread.
  */
 
 import assert from 'node:assert/strict';
@@ -24,10 +24,10 @@ import { overSsh } from './support/ssh-program.mjs';
 
 const INDEX = path.join(ROOT, 'index.js');
 
-/** Ends at once, so that a test is about what is cut off; exit.test.mjs is about what is still pushed. */
+/** Ends at once; exit.test.mjs tests the commits that are still pushed. */
 const CUT_OFF = { exitDrainMs: 0 };
 
-/** How much more memory fifty workers may leave in the process, freed but not given back. */
+/** How much memory, freed but not returned to the system, fifty workers may leave. */
 const MEGABYTES = 32;
 
 /** In a script: a worker that has `startPushDaemon`, `options`, `post` and `wait`, and the main thread's side of it. */
@@ -73,7 +73,7 @@ const HOST = `
   process.once('SIGUSR2', () => worker.terminate());
 `;
 
-/** Nothing of a worker's daemon is left in the process, nor at its remote. */
+/** Asserts that nothing of a worker's daemon is left in the process or on its remote. */
 async function assertGone(script, remote) {
   await until('no thread is left', () => daemonThreads(script.pid).length === 0);
   await until('no child is left', () => children(script.pid).length === 0);
@@ -83,7 +83,7 @@ async function assertGone(script, remote) {
   remote.fsck();
 }
 
-/** The main thread goes on, and so does the target. */
+/** Asserts that the main thread continues and can push the same target. */
 async function assertGoesOn(script, { repo, remote }) {
   script.kill('SIGWINCH');
   const commit = repo.tip();
@@ -144,7 +144,7 @@ describe('a worker that is terminated', () => {
       { keepConnectionMs: 600_000 },
     ],
   ]) {
-    test(`${phase} leaves nothing, and the target goes on in the main thread`, async (t) => {
+    test(`${phase} leaves nothing behind, and the main thread can push the same target`, async (t) => {
       const pair = makePair(t);
       const { repo, remote, options } = pair;
       const gate = prepare(t, pair);
@@ -162,7 +162,7 @@ describe('a worker that is terminated', () => {
     });
   }
 
-  test('at any moment of its start leaves nothing', async (t) => {
+  test('at any moment of its start leaves nothing behind', async (t) => {
     const pair = makePair(t);
     const script = startScript(
       `${WORKER}
@@ -232,13 +232,9 @@ describe('a worker that is terminated', () => {
 describe('a worker that ends by itself', () => {
   for (const [how, end, exitCode] of [
     ['by process.exit()', 'process.exit(3)', 3],
-    [
-      'by an exception that nobody catches',
-      "setImmediate(() => { throw new Error('elsewhere'); })",
-      1,
-    ],
+    ['by an uncaught exception', "setImmediate(() => { throw new Error('elsewhere'); })", 1],
   ]) {
-    test(`${how} during a push leaves nothing, and the process goes on`, async (t) => {
+    test(`${how} during a push leaves nothing behind, and the process continues`, async (t) => {
       const pair = makePair(t);
       const gate = gateHook(t, pair.remote);
       pair.repo.commit();
@@ -263,7 +259,7 @@ describe('a worker that ends by itself', () => {
     });
   }
 
-  test('does so though its daemon is idle, and pushes its last commit first', async (t) => {
+  test('is not kept alive by an idle daemon, and pushes its last commit first', async (t) => {
     const pair = makePair(t);
     const commit = pair.repo.commit();
     const { code, told, stderr } = await runScript(
@@ -283,7 +279,7 @@ describe('a worker that ends by itself', () => {
 });
 
 describe('the main thread and workers at the same time', () => {
-  test('push their own repositories, and messages between them arrive in order', async (t) => {
+  test('push their own repositories, and their messages arrive in order', async (t) => {
     const pairs = Array.from({ length: 4 }, () => makePair(t));
     const script = startScript(
       `${WORKER}
@@ -352,7 +348,7 @@ describe('the main thread and workers at the same time', () => {
     }
   });
 
-  test('a worker goes on when the main thread’s daemon has stopped', async (t) => {
+  test("a worker's daemon continues after the main thread's daemon stops", async (t) => {
     const pairs = [makePair(t), makePair(t)];
     const script = startScript(
       `${WORKER}
@@ -375,7 +371,7 @@ describe('the main thread and workers at the same time', () => {
     assert.equal(pairs[1].remote.tip(), commit);
   });
 
-  test('the addon that a worker was the first to load outlives it', async (t) => {
+  test('the addon outlives the worker that loaded it first', async (t) => {
     const { repo, remote, options } = makePair(t);
     const commit = repo.commit();
     const { code, told, stderr } = await runScript(
@@ -389,7 +385,7 @@ describe('the main thread and workers at the same time', () => {
          { eval: true, workerData: input },
        );
        await new Promise((resolve) => worker.once('exit', resolve));
-       // A child that ends is told by a signal, whose handler the addon has installed.
+       // The end of a child raises a signal, whose handler the addon has installed.
        execFileSync('git', ['--version']);
        const daemon = late(pathToFileURL(input.index))(input.index).startPushDaemon(input.options);
        tell(await daemon.flush());
@@ -403,7 +399,7 @@ describe('the main thread and workers at the same time', () => {
 });
 
 describe('the environment of a worker', () => {
-  test('is the one that it was given, or has changed itself', async (t) => {
+  test('is the one that the worker was given or has changed itself', async (t) => {
     const pairs = [makePair(t), makePair(t)];
     const commits = pairs.map(({ repo }) => repo.commit());
     const { code, told, stderr } = await runScript(

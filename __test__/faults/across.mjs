@@ -1,6 +1,6 @@
-/** Cells that differ in their transport alone. */
+/** Cells that differ only in their transport. */
 
-/** Those that a network lies between. */
+/** The transports with a network in between. */
 export const NETWORKED = ['git', 'ssh', 'https', 'git-cli ssh', 'git-cli https'];
 export const NATIVE = ['local', 'git', 'ssh', 'https'];
 export const SSH = ['ssh', 'git-cli ssh'];

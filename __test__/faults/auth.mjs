@@ -1,4 +1,4 @@
-/** Faults of who we are: keys, logins, and what finds them. */
+/** Faults of authentication: keys, logins, and credential helpers. */
 
 import { chmodSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -27,7 +27,7 @@ const keys = [
   }),
 ];
 
-/** The place that asks for a login, and who answers. */
+/** Sets the URL of the place that requires a login, with a login in it or not. */
 const withLogin =
   (login, lines = '') =>
   (site) => {

@@ -1,6 +1,6 @@
 /**
- * What becomes of a connection that is kept ready, and of the push that would have used it. Everywhere else nothing is
- * kept, so that each fault meets a connection of its own.
+ * Faults of a connection that is kept ready, and the push that would have used it. All other cells keep no connection,
+ * so that each fault meets a new one.
  */
 
 import { until } from '../support/daemon.mjs';

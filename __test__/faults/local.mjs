@@ -1,4 +1,4 @@
-/** Faults of this side: the local repository, its configuration, the programs. */
+/** Faults of the local side: the repository, its configuration, the programs. */
 
 import { existsSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path, { delimiter } from 'node:path';
@@ -16,11 +16,11 @@ const SOME = ['local', 'ssh', 'https', 'git-cli local'];
 
 const refFile = ({ repo }) => path.join(repo.path, 'refs/heads/main');
 
-/** Where git keeps an object that is in no pack. */
+/** The file of a loose object. */
 const objectFile = ({ repo }, oid) =>
   path.join(repo.path, 'objects', oid.slice(0, 2), oid.slice(2));
 
-/** A commit that no branch has yet, and its blob. */
+/** Makes a commit that no branch has yet. */
 function prepare(site) {
   const { repo } = site;
   site.blob = gitWith({ input: 'precious\n' }, repo.path, 'hash-object', '-w', '--stdin');
@@ -28,7 +28,7 @@ function prepare(site) {
   return repo.git('commit-tree', '-p', repo.tip(), '-m', 'prepared', tree);
 }
 
-/** Moves the branch as git does, without git. */
+/** Moves the branch without git, in the way git does. */
 function moveTo(site, commit) {
   writeFileSync(`${refFile(site)}.new`, `${commit}\n`);
   renameSync(`${refFile(site)}.new`, refFile(site));
@@ -147,7 +147,7 @@ const programGone = (name) => ({
     process.env.PATH = bin;
   },
   strike: ({ program, restorePath }) => {
-    // The daemon has taken its environment at the start.
+    // The daemon keeps the environment of its start.
     restorePath();
     renameSync(program, `${program}.away`);
   },

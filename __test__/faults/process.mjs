@@ -5,7 +5,7 @@ import { across } from './across.mjs';
 
 const place = 'the processes';
 
-/** The children of this process are the daemon's: each has a group with all that it started, and a watchdog in it. */
+/** Signals the children of this process, which are the daemon's, with their whole process groups. */
 const signalled = (signal) => ({
   phase: 'after the pack',
   setUp: (site) => {

@@ -17,13 +17,13 @@ const place = 'the remote repository';
 const SOME = ['local', 'ssh', 'https', 'git-cli local'];
 const MOST = [...NATIVE, 'git-cli local'];
 
-/** Hooks speak, and the ref does not move. */
+/** Installs a hook and removes it again. */
 const hook = (name, ...lines) => ({
   strike: ({ remote }) => remote.hook(name, ...lines),
   heal: ({ remote }) => remote.removeHook(name),
 });
 
-/** More than a megabyte on the standard error, which goes to us. */
+/** Prints more than a megabyte to the standard error, which the client receives. */
 const TALK = 'head -c 1200000 /dev/zero | tr "\\0" "x" | fold -w 70 >&2';
 
 const hooks = [
@@ -156,7 +156,7 @@ const settings = [
   }),
 ];
 
-/** The file system of the objects gets too small. Where nothing may be mounted a limit on the size of files does it. */
+/** Fills the file system of the objects; without the right to mount, it limits the size of files instead. */
 function fillDisk(site) {
   const objects = path.join(site.remote.path, 'objects');
   const copy = path.join(makeDirectory(site.t), 'objects');
@@ -234,7 +234,7 @@ const programs = [
   }),
 ];
 
-/** What an operator does in a bare repository: fetch, and merge. */
+/** Fetches and merges, as an operator does in a bare repository. */
 function merge({ repo, remote }) {
   repo.git('fetch', '--quiet', remote.path, 'main');
   const tree = repo.git('merge-tree', '--write-tree', 'main', 'FETCH_HEAD');

@@ -17,7 +17,7 @@ const MARKS = ['<!-- faults: begin; written by `npm run faults` -->', '<!-- faul
 
 const HEAD = ['fault', 'phase', ...TRANSPORTS.map((name) => (name === 'git' ? 'git://' : name))];
 
-/** What follows the kind in an entry. */
+/** The part of an entry that follows the kind. */
 const SUFFIX = { retry: '', found: ', found', person: ', person' };
 
 /** The entry of a cell, from what happened. Where the server's timing decides the kind, it lists every possible kind. */

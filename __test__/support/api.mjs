@@ -1,4 +1,4 @@
-/** The example API in a process of its own: its log, its routes, its end. */
+/** The example API in a separate process: its log, its routes, its end. */
 
 import { spawn } from 'node:child_process';
 import path from 'node:path';
@@ -9,7 +9,7 @@ import { atEnd } from './cleanup.mjs';
 
 const SERVER = fileURLToPath(new URL('../../examples/fastify-api/dist/server.js', import.meta.url));
 
-/** However a test goes wrong, its API ends. */
+/** The API ends after this time even if its test goes wrong. */
 const LIFETIME_MS = 120_000;
 const LIMIT_MS = 60_000;
 
@@ -19,7 +19,7 @@ export const LEVEL = { info: 30, warn: 40, error: 50 };
 export class Api {
   #child;
   #waiting = new Set();
-  /** Each line that was logged, parsed; what is no JSON is a `msg`. */
+  /** Each line of the log, parsed; a line that is not JSON becomes a `msg`. */
   log = [];
   address = '';
 
@@ -107,7 +107,7 @@ export class Api {
     return fetch(`${this.address}${route}`, { signal: AbortSignal.timeout(LIMIT_MS), ...options });
   }
 
-  /** What the admin route answers to this header; without one there is none. */
+  /** Requests the admin route, with or without this header. */
   admin(authorization) {
     return this.fetch(
       '/admin/push-daemon',

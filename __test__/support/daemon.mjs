@@ -1,4 +1,4 @@
-/** Daemons under test, and waiting for what they do: for events, with limits that only a hang reaches. */
+/** Daemons under test, and functions that wait for their events, with limits that only a hang reaches. */
 
 import { createRequire } from 'node:module';
 
@@ -13,10 +13,10 @@ const require = createRequire(import.meta.url);
 /** The package as a user's `require` gives it. */
 export const { startPushDaemon, PushDaemon, PushError } = require('../../index.js');
 
-/** Delays between attempts that a test does not notice. */
+/** Delays between attempts that are too short to notice. */
 export const FAST_BACKOFF = { base: 5, multiplier: 1, cap: 5 };
 
-/** Delays between attempts that no test sees the end of. */
+/** Delays between attempts that outlast every test. */
 export const ENDLESS_BACKOFF = { base: 3_600_000, multiplier: 1, cap: 3_600_000 };
 
 /** Starts a daemon that is stopped, without a drain, when the test ends. */
@@ -80,7 +80,7 @@ export function collect(daemon) {
   };
 }
 
-/** Waits for what no event tells of: looks again and again until `look` returns something true. */
+/** Polls until `look` returns a true value, for changes without an event. */
 export async function until(what, look, limitMs = LIMIT_MS) {
   const giveUpAt = performance.now() + limitMs;
   for (;;) {
@@ -99,19 +99,19 @@ export function untilState(daemon, state) {
   });
 }
 
-/** A daemon that has had its first look at the remote and found it to have everything. */
+/** Starts a daemon and waits until it has found the remote in sync. */
 export async function startInSync(t, options) {
   const daemon = start(t, options);
   await untilState(daemon, 'in-sync');
   return daemon;
 }
 
-/** Lets everything that is due on the event loop happen: timers of 0 ms, immediates, ticks. */
+/** Lets the event loop run everything that is due: timers of 0 ms, immediates, ticks. */
 export function macrotask() {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** What a call throws; fails if it does not. */
+/** The error that a call throws; fails if it does not throw. */
 export function thrownBy(call) {
   let result;
   try {

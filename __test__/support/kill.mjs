@@ -1,9 +1,9 @@
 /**
- * The host process is killed at a given point of a push and started again. What must be true then is the same for
- * every point: the remote gets each commit, both repositories are sound, and nothing of the killed process stays.
+ * Kills the host process at a given point of a push and starts it again. The same must hold for every point: the remote
+ * receives each commit, both repositories are sound, and nothing of the killed process remains.
  *
- * The points are gates on the remote's side (see `gate.mjs`): the first push that comes to one waits in it, all others
- * pass. So the new process meets what the old one has left at the remote.
+ * The points are gates on the remote's side (see `gate.mjs`): the first push waits at the gate, and all others pass. So
+ * the new process meets the old push that is still on the remote.
  */
 
 import assert from 'node:assert/strict';
@@ -19,7 +19,7 @@ import { makeDirectory, makePair } from './git.mjs';
 import { commandLine, descendants, isRunning } from './proc.mjs';
 import { missing, startSshd } from './servers.mjs';
 
-/** More than all buffers between the two sides hold together. */
+/** More bytes than all buffers between the two sides hold. */
 const LARGE = 6 * 1024 * 1024;
 /** Where in its pack a large push waits. */
 const PART = 256 * 1024;
@@ -112,7 +112,7 @@ export const PHASES = [
   {
     name: 'with the ref locked',
     arm: hold('reference-transaction', '[ "$1" = prepared ]'),
-    // The old push may hold the lock for as long as it likes, and the new one has to come again.
+    // While the old push holds the lock, the new one must retry.
     excuses: ['remote-lock'],
     isLocked: true,
   },
@@ -137,7 +137,7 @@ export const PHASES = [
         ({ state, localCommit }) => state === 'in-sync' && localCommit === round.tip,
       );
     },
-    // So that there is something to lose.
+    // Without this commit there would be nothing to lose.
     killed: (round) => round.commit(),
   },
   {
@@ -173,7 +173,7 @@ export const PHASES = [
   },
 ];
 
-/** One round: what it works on, and its two lives of the host. */
+/** One round: a pair of repositories and two runs of the host. */
 class Round {
   constructor({ scope, transport, phase, random }) {
     const { repo, remote, options } = makePair(scope);
@@ -212,7 +212,7 @@ class Round {
     await this.phase.reached?.(this);
   }
 
-  /** Kills the host; resolves to what it had started, once it has ended. */
+  /** Kills the host; resolves to the processes that it had started. */
   async kill() {
     const pids = descendants(this.host.pid);
     const left = pids.map((pid) => ({ pid, command: commandLine(pid) }));
@@ -222,7 +222,7 @@ class Round {
     return left;
   }
 
-  /** The daemon of the second life has everything there, and goes on. */
+  /** Asserts that the daemon of the second run has pushed everything and continues. */
   async assertPushes() {
     const { host, remote } = this;
     const isThere = ({ state, localCommit }) => state === 'in-sync' && localCommit === this.tip;
@@ -244,7 +244,7 @@ class Round {
     );
   }
 
-  /** Nobody is at the remote any more, and both sides are as if nothing had been. */
+  /** Asserts that no process is left on the remote and both sides are clean. */
   async assertClean() {
     const { repo, remote, transport } = this;
     const isAnyoneLeft = () =>
@@ -260,8 +260,8 @@ class Round {
 }
 
 /**
- * Kills a host in this phase, starts it again, and asserts what must be true. In every second round what is at the
- * remote goes on only after the new host has pushed; in the others at the moment of the start.
+ * Kills a host in this phase, starts it again, and checks the result. In every second round the old push continues only
+ * after the new host has pushed; in the others, when the new host starts.
  *
  * @param {{transport: object, phase: object, round: number, random: () => number}} options
  * @returns {Promise<{outlivedMs: number, outlived: string[], inSyncMs: number}>} how long what the host had started
@@ -282,7 +282,7 @@ export async function killAndRestart({ transport, phase, round: number, random }
     );
     isAlone.catch(() => {});
     if (!staysShut) {
-      // Its part at the remote goes on, so this tells nothing of what would end by itself.
+      // The old push continues, so this round does not measure what would end by itself.
       round.gate.open();
     }
     const startedAt = performance.now();

@@ -1,4 +1,4 @@
-/** What is in the tarballs of npm. */
+/** The contents of npm's tarballs. */
 
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
