@@ -347,6 +347,8 @@ describe('stop', () => {
     const order = [];
     daemon.on('stopped', (event) => order.push(event));
     const first = daemon.stop();
+    const { running, state } = daemon.status();
+    assert.deepEqual([running, state], [false, 'stopping']);
     assert.equal(daemon.stop(), first);
     assert.equal(daemon.stop({ timeoutMs: 60_000 }), first);
     const result = await within(first, 'stop');

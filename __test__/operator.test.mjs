@@ -200,14 +200,15 @@ describe('an API that is in sync', () => {
 
   test('shows its status as a page that says the data is safe', async () => {
     for (const authorization of [bearer(TOKEN), basic(TOKEN), basic(TOKEN, '')]) {
-      const { code, headers, text } = await it.ask('GET', STATUS, { ...HTML, ...authorization });
+      const url = `${STATUS}?refresh=<b>`;
+      const { code, headers, text } = await it.ask('GET', url, { ...HTML, ...authorization });
       const { 'content-security-policy': policy, ...others } = headers;
       assert.deepEqual([code, others], [200, PAGE_HEADERS]);
       assert.match(
         policy,
         /^default-src 'none'; style-src 'sha256-[\w+/]{43}='; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'$/,
       );
-      assert.doesNotMatch(text, /<script|style=|\bon\w+=/);
+      assert.doesNotMatch(text, /<b>|<script|style=|\bon\w+=/);
     }
     const { lastPushAt } = await it.status();
     says(await it.page(), 'In sync', 'Every commit is on the remote.', 'Lag none', 'Ahead 0');

@@ -122,6 +122,7 @@ async function happen(cell, site) {
   } else {
     launch();
     await inSync(site);
+    checkTransport(site);
     await cell.strike?.(site);
   }
   const commit = cell.commit ? await cell.commit(site) : site.commit({ big: cell.big });
@@ -160,6 +161,12 @@ async function happen(cell, site) {
     outcome,
     message: errors[0]?.err.message,
   };
+}
+
+/** The status names the transport. */
+function checkTransport({ daemon, isCli, carrier }) {
+  const { transport } = daemon.status();
+  if (transport !== (isCli ? 'git-cli' : carrier)) throw new Error(`over ${transport}`);
 }
 
 /** An unreadable repository counts as empty. */

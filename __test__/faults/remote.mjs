@@ -23,6 +23,8 @@ const hook = (name, ...lines) => ({
   heal: ({ remote }) => remote.removeHook(name),
 });
 
+const HOOKS = ['pre-receive', 'update', 'post-receive'];
+
 /** Prints more than a megabyte to the standard error, which the client receives. */
 const TALK = 'head -c 1200000 /dev/zero | tr "\\0" "x" | fold -w 70 >&2';
 
@@ -54,7 +56,8 @@ const hooks = [
   ...across(MOST, {
     fault: 'a hook that prints more than 1 MB',
     kind: 'none',
-    ...hook('pre-receive', TALK),
+    strike: ({ remote }) => HOOKS.forEach((name) => void remote.hook(name, TALK)),
+    heal: ({ remote }) => HOOKS.forEach((name) => void remote.removeHook(name)),
   }),
   ...across(SOME, {
     fault: 'a hook that prints more than 1 MB and declines',
