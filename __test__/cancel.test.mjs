@@ -203,7 +203,7 @@ const PHASES = [
       return { options: { remote: url }, entered };
     },
   ]),
-  ['git push', BEFORE, silent((port) => `git://127.0.0.1:${port}/r`, { transport: 'git' })],
+  ['git push', BEFORE, silent((port) => `git://127.0.0.1:${port}/r`, { transport: 'git-cli' })],
   [
     'git push, in its hook,',
     WITHIN,
@@ -215,7 +215,7 @@ const PHASES = [
     gated((lines, { remote }) => {
       remote.git('config', 'receive.keepAlive', '0');
       remote.hook('pre-receive', ...stuck(lines));
-      return { transport: 'git' };
+      return { transport: 'git-cli' };
     }),
   ],
 ];

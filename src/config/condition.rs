@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::value::Expansion;
 use super::wildmatch::{Case, wildmatch};
-use crate::loose_ref::{self, LooseRef};
+use crate::loose_ref;
 
 /// Where the repository is.
 #[derive(Debug, Clone, Copy)]
@@ -104,16 +104,6 @@ pub(super) fn branch_matches(pattern: &str, directories: Directories<'_>) -> boo
 }
 
 fn checked_out_branch(directories: Directories<'_>) -> Option<String> {
-    let target_of = |path: PathBuf| match loose_ref::read(&path) {
-        Ok(Some(LooseRef::Symbolic(target))) => Some(target),
-        _ => None,
-    };
-    let mut target = target_of(directories.git_dir.join("HEAD"))?;
-    for _ in 1..loose_ref::MAX_DEPTH {
-        match target_of(directories.common_dir.join(&target)) {
-            Some(next) => target = next,
-            None => break,
-        }
-    }
+    let target = loose_ref::chain(directories.common_dir, directories.git_dir, "HEAD").pop()?;
     target.strip_prefix("refs/heads/").map(str::to_owned)
 }
