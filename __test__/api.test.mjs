@@ -4,14 +4,12 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 
-import { Api, LEVEL } from './support/api.mjs';
+import { Api, environmentOf, LEVEL, TOKEN } from './support/api.mjs';
 import { until } from './support/daemon.mjs';
 import { countConnections, makeGate } from './support/gate.mjs';
-import { GIT_ENV, git, makeDirectory, makeRemote, Repository } from './support/git.mjs';
+import { git, makeDirectory, makeRemote, Repository } from './support/git.mjs';
 import { daemonThreads } from './support/proc.mjs';
 import { goAway } from './support/remote.mjs';
-
-const TOKEN = 'a token for the tests';
 
 /** The contents of a pod: a bare clone of a remote, and the environment that names both. */
 function makePod(t, { branch = 'main' } = {}) {
@@ -19,14 +17,7 @@ function makePod(t, { branch = 'main' } = {}) {
   remote.commit({ branch, message: 'the first' });
   const repo = new Repository(path.join(makeDirectory(t), 'data.git'));
   git('/', 'clone', '--quiet', '--bare', '--template=', remote.path, repo.path);
-  const env = {
-    ...GIT_ENV,
-    PATH: process.env.PATH,
-    CFP_DATA_REPO_PATH: repo.path,
-    CFP_DATA_REMOTE: remote.path,
-    ADMIN_TOKEN: TOKEN,
-  };
-  return { repo, remote, env };
+  return { repo, remote, env: environmentOf({ repo, remote }) };
 }
 
 const bearer = (token) => `Bearer ${token}`;

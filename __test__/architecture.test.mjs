@@ -80,7 +80,8 @@ describe('the sources', () => {
     const shared = owner.flatMap(({ code }) =>
       code.split('\n').filter((line) => /\b(?:Mutex|RwLock)<|\bAtomic\w+\b|static mut/.test(line)),
     );
-    assert.deepEqual(shared, ['pub struct SharedStatus(Arc<Mutex<Status>>);']);
+    assert.equal(shared.length, 1, shared.join('\n'));
+    assert.match(shared[0], /\bstruct SharedStatus\b/);
   });
 
   test('fork nothing: no pre_exec', () => {

@@ -7,12 +7,12 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 
-import { Api } from './support/api.mjs';
+import { Api, environmentOf } from './support/api.mjs';
 import { ROOT, runScript, startScript } from './support/child.mjs';
 import { atEnd } from './support/cleanup.mjs';
 import { ENDLESS_BACKOFF, start, until } from './support/daemon.mjs';
 import { ended, gateHook } from './support/gate.mjs';
-import { GIT_ENV, makeDirectory, makePair } from './support/git.mjs';
+import { makeDirectory, makePair } from './support/git.mjs';
 import { children, processesOf } from './support/proc.mjs';
 import { assertArrived, comeBack, commitByAnother, goAway } from './support/remote.mjs';
 
@@ -312,14 +312,11 @@ describe('a library that calls process.exit() at SIGTERM', () => {
       remote.hook('pre-receive', 'sleep 2');
       const preloaded = path.join(makeDirectory(t), 'preload.cjs');
       writeFileSync(preloaded, preload);
-      const api = await Api.start(t, {
-        ...GIT_ENV,
-        PATH: process.env.PATH,
-        CFP_DATA_REPO_PATH: repo.path,
-        CFP_DATA_REMOTE: remote.path,
+      const more = {
         CFP_DATA_BACKOFF: JSON.stringify(ENDLESS_BACKOFF),
         NODE_OPTIONS: `--require ${preloaded}`,
-      });
+      };
+      const api = await Api.start(t, environmentOf({ repo, remote }, more));
       const commit = await api.put('the-last-talk');
       api.signal('SIGTERM');
       // 128 + 15: it was the library that ended the process.

@@ -8,15 +8,14 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 
-import { Api, LEVEL } from './support/api.mjs';
+import { Api, environmentOf, LEVEL, TOKEN } from './support/api.mjs';
 import { makeScope } from './support/cleanup.mjs';
 import { until } from './support/daemon.mjs';
 import { makeGate } from './support/gate.mjs';
-import { GIT_ENV, makePair } from './support/git.mjs';
+import { makePair } from './support/git.mjs';
 import { exchange } from './support/raw.mjs';
 import { comeBack, goAway } from './support/remote.mjs';
 
-const TOKEN = 'the-token-of-the-tests';
 const bearer = (token) => ({ authorization: `Bearer ${token}` });
 const basic = (password, user = 'operator') => ({
   authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`,
@@ -52,16 +51,8 @@ class Running {
   async start(env, prepare) {
     Object.assign(this, makePair(this.#scope));
     prepare();
-    this.api = await Api.start(this.#scope, {
-      ...GIT_ENV,
-      PATH: process.env.PATH,
-      CFP_DATA_REPO_PATH: this.repo.path,
-      CFP_DATA_REMOTE: this.remote.path,
-      CFP_DATA_BACKOFF: ENDLESS,
-      CFP_DATA_STOP_TIMEOUT_MS: '100',
-      ADMIN_TOKEN: TOKEN,
-      ...env,
-    });
+    const own = { CFP_DATA_BACKOFF: ENDLESS, CFP_DATA_STOP_TIMEOUT_MS: '100', ...env };
+    this.api = await Api.start(this.#scope, environmentOf(this, own));
   }
 
   end() {

@@ -75,7 +75,10 @@ describe('a wrong option', () => {
       values: ['force', '', 0, null, true, {}, []],
     },
     watch: { expected: /true or false/, values: ['true', 0, 1, null, {}, []] },
-    transport: { expected: /'auto' or 'native' or 'git'/, values: ['ssh', '', 0, null, false, {}] },
+    transport: {
+      expected: /'auto' or 'native' or 'git-cli'/,
+      values: ['ssh', '', 0, null, false, {}],
+    },
     logger: {
       expected: /debug, info, warn and error/,
       values: [null, 1, true, 'pino', {}, [], () => {}, { ...console, error: 1 }],

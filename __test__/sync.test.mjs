@@ -3,13 +3,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
-import { Api } from './support/api.mjs';
+import { Api, environmentOf, TOKEN } from './support/api.mjs';
 import { startInSync, until, within } from './support/daemon.mjs';
 import { makeGate } from './support/gate.mjs';
-import { GIT_ENV, makePair } from './support/git.mjs';
+import { makePair } from './support/git.mjs';
 import { goAway } from './support/remote.mjs';
 
-const TOKEN = 'the-token-of-the-tests';
 const WAITERS = 200;
 
 /** A deadline that outlasts every test. */
@@ -71,14 +70,7 @@ describe('the example API', () => {
   async function startApi(t, env) {
     const { repo, remote } = makePair(t);
     const gate = makeGate(t);
-    const api = await Api.start(t, {
-      ...GIT_ENV,
-      PATH: process.env.PATH,
-      CFP_DATA_REPO_PATH: repo.path,
-      CFP_DATA_REMOTE: remote.path,
-      ADMIN_TOKEN: TOKEN,
-      ...env,
-    });
+    const api = await Api.start(t, environmentOf({ repo, remote }, env));
     await inState(api, ({ state }) => state === 'in-sync');
     return { api, repo, remote, gate, close: () => remote.hook('pre-receive', ...gate.lines) };
   }
@@ -170,8 +162,7 @@ describe('the example API', () => {
   }
 
   test('refuses the sync mode without a remote, and an unknown mode', async (t) => {
-    const { repo } = makePair(t);
-    const env = { ...GIT_ENV, PATH: process.env.PATH, CFP_DATA_REPO_PATH: repo.path };
+    const env = environmentOf(makePair(t), { CFP_DATA_REMOTE: undefined });
     await assert.rejects(
       Api.start(t, { ...env, CFP_DATA_PUSH_MODE: 'sync' }),
       /CFP_DATA_PUSH_MODE is sync, which waits for a remote, but CFP_DATA_REMOTE is not set/,

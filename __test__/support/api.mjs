@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 import { atEnd } from './cleanup.mjs';
+import { GIT_ENV } from './git.mjs';
 
 const SERVER = fileURLToPath(new URL('../../examples/fastify-api/dist/server.js', import.meta.url));
 
@@ -15,6 +16,20 @@ const LIMIT_MS = 60_000;
 
 /** pino's levels. */
 export const LEVEL = { info: 30, warn: 40, error: 50 };
+
+export const TOKEN = 'the-token-of-the-tests';
+
+/** The environment of the example for a pair of repositories; `more` adds variables or removes them by `undefined`. */
+export function environmentOf({ repo, remote }, more = {}) {
+  return {
+    ...GIT_ENV,
+    PATH: process.env.PATH,
+    CFP_DATA_REPO_PATH: repo.path,
+    CFP_DATA_REMOTE: remote.path,
+    ADMIN_TOKEN: TOKEN,
+    ...more,
+  };
+}
 
 export class Api {
   #child;
