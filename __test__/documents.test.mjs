@@ -10,6 +10,7 @@ import { describe, test } from 'node:test';
 
 import examples from './documents/examples.mjs';
 import fuzz from './documents/fuzz.mjs';
+import guides from './documents/guides.mjs';
 import migrating from './documents/migrating.mjs';
 import readme from './documents/readme.mjs';
 import runbook from './documents/runbook.mjs';
@@ -20,12 +21,13 @@ import { Document, documentNames } from './support/markdown.mjs';
 
 /** Those without a block of code. */
 const PROSE = [
-  ...['ARCHITECTURE.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'docs/reliability.md'],
+  ...['ARCHITECTURE.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'docs/comparison.md'],
+  ...['docs/fastify.md', 'docs/reliability.md', 'docs/status-and-events.md'],
   'bench/results/results.md',
 ];
 
 const RUNNERS = [
-  ...[readme, runbook, security, migrating, fuzz, ...examples],
+  ...[readme, ...guides, runbook, security, migrating, fuzz, ...examples],
   ...PROSE.map((name) => ({ name, runs: [] })),
 ];
 
@@ -90,9 +92,9 @@ describe('links', () => {
     assert.ok(names.length > 0);
     assert.deepEqual(
       pages,
-      names.map((alert) => `RUNBOOK.md#${alert.toLowerCase()}`),
+      names.map((alert) => `docs/runbook.md#${alert.toLowerCase()}`),
     );
-    const { headings, anchors } = documents.get('RUNBOOK.md');
+    const { headings, anchors } = documents.get('docs/runbook.md');
     for (const page of pages) assert.ok(anchors.includes(page.split('#')[1]), page);
     // No step is left behind for an alert that there is no more.
     assert.deepEqual(
@@ -102,7 +104,7 @@ describe('links', () => {
   });
 
   test('the runbook has steps for each kind of failure', () => {
-    const { headings } = documents.get('RUNBOOK.md');
+    const { headings } = documents.get('docs/runbook.md');
     for (const kind of KINDS) assert.ok(headings.includes(kind), kind);
   });
 });

@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import { declares, EVENTS, KINDS, members, STATES } from './support/contract.mjs';
 import { Document, documentNames } from './support/markdown.mjs';
 
-const PAGES = documentNames().filter((name) => /^(?:README|RUNBOOK|docs\/)/.test(name));
+const PAGES = documentNames().filter((name) => /^(?:README\.md$|docs\/)/.test(name));
 const lines = PAGES.flatMap((name) => new Document(name).prose);
 
 /** The names in the first column of all tables: `` | `remote` | ``, `` | `.health`, `.flush` | ``. */
