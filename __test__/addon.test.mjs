@@ -1,4 +1,4 @@
-/** Where no native addon fits: one error, which says what was looked for and what to do. */
+/** Without a fitting native addon there is one error, with the expected addon and a remedy. */
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -29,7 +29,7 @@ function withoutAddon(t, files = ['package.json', 'index.js', 'addon.js', 'nativ
   return directory;
 }
 
-/** What the process says that requires it, on the platform that is given. */
+/** The error message of a process that requires it on the given platform. */
 function refusal(directory, { platform = process.platform, arch = process.arch, glibc } = {}) {
   const source = `
     Object.defineProperty(process, 'platform', { value: ${JSON.stringify(platform)} });
@@ -71,7 +71,7 @@ describe('without an addon', () => {
     ['darwin', 'arm64', undefined, 'darwin-arm64', 'darwin arm64'],
     ['win32', 'x64', undefined, 'win32-x64-msvc', 'win32 x64'],
   ]) {
-    test(`${words} is told which package is missing, and why it usually is`, (t) => {
+    test(`${words}: the error names the missing package and the usual reasons`, (t) => {
       const message = refusal(withoutAddon(t), { platform, arch, glibc });
       assert.match(message, new RegExp(`is not installed for ${words}:`));
       assert.match(message, new RegExp(`there is no package git-push-daemon-${name}\\.`));
@@ -87,7 +87,7 @@ describe('without an addon', () => {
     ['linux', 'mips'],
     ['aix', 'ppc64'],
   ]) {
-    test(`${platform} ${arch} is told that there is none, and how to build it`, (t) => {
+    test(`${platform} ${arch}: the error says that there is no addon and how to build one`, (t) => {
       const glibc = platform === 'linux' ? GLIBC : undefined;
       const message = refusal(withoutAddon(t), { platform, arch, glibc });
       assert.match(message, new RegExp(`has no native addon for ${platform} ${arch}`));
@@ -96,12 +96,12 @@ describe('without an addon', () => {
     });
   }
 
-  test('a clone that is not built is told to build it', (t) => {
+  test('a clone without a build: the error says how to build it', (t) => {
     const message = refusal(withoutAddon(t, ['package.json', 'index.js', 'addon.js']));
     assert.match(message, /is not built here.*npm run setup/);
   });
 
-  test('one that cannot be loaded here is quoted', (t) => {
+  test('an addon that does not load: the error quotes the reason', (t) => {
     const directory = withoutAddon(t);
     const [name] = readFileSync(path.join(ROOT, 'native.js'), 'utf8').match(
       new RegExp(`git-push-daemon\\.${process.platform}-${process.arch}[\\w-]*\\.node`),
@@ -116,13 +116,13 @@ describe('without an addon', () => {
     assert.match(message, /another C library/);
   });
 
-  test('one that something else stands in for is named as that', (t) => {
+  test('a stand-in for the addon: the error names its type', (t) => {
     const directory = withoutAddon(t);
     writeFileSync(path.join(directory, 'native.js'), 'module.exports = {};');
     assert.match(refusal(directory), /no addon, but of the type object.*a mock or a module map/s);
   });
 
-  test('a package of the platform whose addon has gone missing is not called absent', (t) => {
+  test('a platform package without its addon is not reported as missing', (t) => {
     const directory = withoutAddon(t);
     for (const abi of ['gnu', 'musl', 'msvc', '']) {
       const name = ['git-push-daemon', process.platform, process.arch, abi].filter(Boolean);
@@ -136,7 +136,7 @@ describe('without an addon', () => {
     assert.match(refusal(directory), /is there, but does not load on.*gone\.node/s);
   });
 
-  test('a service ends with that error and nothing else to look for', (t) => {
+  test('a service exits with that error alone', (t) => {
     const directory = withoutAddon(t);
     const { status, stderr } = spawnSync(
       process.execPath,
@@ -152,7 +152,7 @@ describe('without an addon', () => {
   });
 });
 
-/** What a process prints, and how it ends. */
+/** The output of a process and its exit status. */
 function outcomeOf(args, { node = process.execPath, env = {}, cwd } = {}) {
   const { status, stdout, stderr } = spawnSync(node, args, {
     cwd,
@@ -204,7 +204,7 @@ describe('in a bundle', () => {
     ],
     ['files of addons that are left out', { external: ['*.node'] }],
   ]) {
-    test(`${what}: the error names the bundle, and how to leave the package out`, async (t) => {
+    test(`${what}: the error names the bundle and how to exclude the package`, async (t) => {
       const { status, stderr } = await runBundle(t, options);
       assert.equal(status, 1);
       assert.match(stderr, REMEDY);
@@ -223,7 +223,7 @@ describe('in a bundle', () => {
   }
 });
 
-describe('where flags forbid addons', () => {
+describe('with flags that forbid addons', () => {
   const FOLDER = path.join(ROOT, '__test__', 'node-versions', 'node_modules');
   const others = existsSync(FOLDER)
     ? readdirSync(FOLDER).filter((name) => /^node-/.test(name))
@@ -246,7 +246,7 @@ describe('where flags forbid addons', () => {
       return stderr;
     }
 
-    test(`Node ${version} with --no-addons, or with it in NODE_OPTIONS, is told so`, () => {
+    test(`Node ${version} with --no-addons, also in NODE_OPTIONS: the error says so`, () => {
       assert.match(refusalOf(['--no-addons']), /Start Node without --no-addons/);
       assert.match(
         refusalOf([], { env: { NODE_OPTIONS: '--no-addons' } }),
@@ -254,7 +254,7 @@ describe('where flags forbid addons', () => {
       );
     });
 
-    test(`Node ${version} with its permission model is told which flag it needs, and works with that`, () => {
+    test(`Node ${version} with its permission model: the error names the flag, and the package works with it`, () => {
       const flags = [permission, '--allow-fs-read=*'];
       if (!has('--allow-addons')) {
         assert.match(refusalOf(flags), /it allows no addon: take a newer Node/);
@@ -266,7 +266,7 @@ describe('where flags forbid addons', () => {
     });
   }
 
-  test('an addon that Node may not read is not called absent', (t) => {
+  test('an addon that Node may not read is not reported as missing', (t) => {
     const directory = withoutAddon(t);
     const elsewhere = makeDirectory(t);
     const [name] = readdirSync(ROOT).filter((file) => file.endsWith('.node'));

@@ -1,4 +1,4 @@
-/** The benchmark's arithmetic, its tables and its plots: what a wrong number would come from unseen. */
+/** The benchmark's arithmetic, tables and plots, where an error would show as a wrong number. */
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -171,7 +171,7 @@ function unclosed(svg) {
   return open;
 }
 
-test('every plot is well-formed, and there is none without numbers', () => {
+test('every plot is well-formed, and no plot lacks numbers', () => {
   const drawn = plots(RESULTS.cases);
   assert.deepEqual(Object.keys(drawn), ['pushes.svg', 'steps.svg', 'client-work.svg']);
   for (const [name, svg] of Object.entries(drawn)) {
@@ -181,7 +181,7 @@ test('every plot is well-formed, and there is none without numbers', () => {
   assert.deepEqual(plots([]), {});
 });
 
-test('a page keeps what is outside of the marks, however often it is updated', (t) => {
+test('updating a page repeatedly keeps everything outside the marks', (t) => {
   const file = path.join(makeDirectory(t), 'README.md');
   writeFileSync(file, 'above\n<!-- measured -->\nold\n<!-- /measured -->\nbelow\n');
   updatePage(file, RESULTS, ['pushes.svg']);
@@ -210,7 +210,7 @@ test('a repository for a measurement agrees with its remote, and has its next co
   assert.equal(tipOf(shape.local), shape.base, 'a copy is moved alone');
 });
 
-test('what the README says of the speed was measured', () => {
+test('the README states the measured speed', () => {
   const read = (name) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');
   const [, ...said] = /in ([\d.]+) to ([\d.]+) of the time of `git push`/.exec(read('README.md'));
   const ratios = JSON.parse(read('bench/results/results.json'))

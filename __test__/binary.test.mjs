@@ -1,4 +1,4 @@
-/** The addon that was built here: how large it is, and what it needs of the system that it is loaded on. */
+/** The addon that was built here: its size and its requirements on the system. */
 
 import assert from 'node:assert/strict';
 import { readFileSync, statSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { byVersion, readBinary, unexpectedLibraries } from '../scripts/release/b
 import { ADDON } from './support/checkout.mjs';
 import { ROOT } from './support/child.mjs';
 
-/** Of what is downloaded with each installation; MB as registries count them. */
+/** Limit for the download of each installation, in MB as registries count them. */
 const MOST_BYTES = 5_000_000;
 
 /** What a build on Debian 12 or older needs, which docs/deploying.md states. */
@@ -31,7 +31,7 @@ describe('the addon', { skip: process.platform !== 'linux' && 'ELF is of Linux' 
     assert.deepEqual(unexpectedLibraries(found), []);
   });
 
-  test('is found out where it needs OpenSSL, libssh2, libgit2 or zlib', () => {
+  test('is refused if it needs OpenSSL, libssh2, libgit2 or zlib', () => {
     const needed = ['libssl.so.3', 'libcrypto.so.3', 'libssh2.so.1', 'libgit2.so.1.9', 'libz.so.1'];
     assert.deepEqual(unexpectedLibraries({ needed: ['libc.so.6', ...needed] }), needed);
   });

@@ -1,5 +1,5 @@
-// Every transport in every phase in which a remote, a proxy or a helper can hang: it ends by its limit, and `stop()` ends it at
-// once. What hangs is real but for servers that have to say too little: those are sockets of the test.
+// Every transport in every phase in which a remote, a proxy or a helper can hang: its limit ends it, and `stop()` ends it at
+// once. The programs are real; servers that must stay silent are sockets of the test.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -24,22 +24,25 @@ import { makeGate, makeScript, wrapReceivePack } from './support/gate.mjs';
 import { makePair } from './support/git.mjs';
 import { children, daemonThreads, descriptors, isRunning } from './support/proc.mjs';
 
-/** More than a busy machine needs for what does not hang, but for the limits that are to be reached. */
+/** The limit that a test reaches: more than a busy machine needs for anything that does not hang. */
 const HANG_MS = 3_000;
 
-/** How long `stop()` is given. */
+/** The deadline of `stop()`. */
 const STOP_MS = 300;
 
-/** What a `stop()` beyond its deadline would have to be, for a busy machine. What it takes is printed. */
+/** How late `stop()` may be on a busy machine. The test prints how late it was. */
 const PROMPT_MS = 10_000;
+
+const BEFORE = 'before an advertisement';
+const WITHIN = 'in a push';
 
 const OPTIONS = { backoff: ENDLESS_BACKOFF, watch: false };
 const LIMITS = {
-  'before an advertisement': { connectTimeoutMs: HANG_MS, idleTimeoutMs: 0 },
-  'in a push': { connectTimeoutMs: 0, idleTimeoutMs: HANG_MS, reportTimeoutMs: HANG_MS },
+  [BEFORE]: { connectTimeoutMs: HANG_MS, idleTimeoutMs: 0 },
+  [WITHIN]: { connectTimeoutMs: 0, idleTimeoutMs: HANG_MS, reportTimeoutMs: HANG_MS },
 };
 
-/** A server that takes connections and does with them as it is told; by default, nothing. */
+/** A server that accepts connections and passes them to `serve`, which by default stays silent. */
 async function listen(t, serve = (socket) => socket.resume(), options = {}) {
   const sockets = new Set();
   const server = net.createServer(options, (socket) => {
@@ -57,19 +60,19 @@ async function listen(t, serve = (socket) => socket.resume(), options = {}) {
   return {
     port: server.address().port,
     sockets,
-    /** Resolves once somebody has connected. */
+    /** Resolves once a client has connected. */
     entered: () => until('a connection', () => sockets.size > 0),
   };
 }
 
-/** A byte now and then, none of which ever ends anything. */
+/** Sends a byte now and then, without ever completing anything. */
 function dribble(socket) {
   socket.resume();
   const timer = setInterval(() => socket.write('0'), 100);
   socket.on('close', () => clearInterval(timer));
 }
 
-/** A web server in front of a repository, which hangs where it is told to. */
+/** A web server for a repository that hangs at the given point. */
 async function serveHttp(t, remote, hang) {
   let hasEntered = false;
   const enter = () => {
@@ -119,161 +122,105 @@ async function serveHttp(t, remote, hang) {
   };
 }
 
+/** A server that accepts a connection and stays silent, or lets `serve` answer. */
+const silent =
+  (url, { serve, repo: configure, ...options } = {}) =>
+  async (t, { repo }) => {
+    const { port, entered } = await listen(t, serve);
+    configure?.(repo, port);
+    return { options: { remote: url(port), ...options }, entered };
+  };
+
+/** A hook or a helper that waits at a gate; `arm` installs it and returns further options of the daemon. */
+const gated = (arm) => async (t, pair) => {
+  const gate = makeGate(t);
+  const options = await arm(gate.lines, { t, ...pair });
+  return { options, entered: gate.entered };
+};
+
+/** A shell that does nothing while it waits, unlike the gate's own. */
+const stuck = (lines) => [...lines.slice(0, 2), 'exec sleep 100'];
+
 /**
- * Where a push can hang: its limit, and what makes it hang. That resolves to the daemon's further options, and to
- * what tells that it is there.
+ * Where a push can hang, the limit that ends it, and what makes it hang. The last resolves to further options of the
+ * daemon and to `entered`, which waits until the push hangs.
  */
 const PHASES = [
-  [
-    'local',
-    'before an advertisement',
-    async (t, { repo }) => {
-      const gate = makeGate(t);
-      wrapReceivePack(t, repo, ...gate.lines);
-      return { entered: gate.entered };
-    },
-  ],
-  [
-    'local',
-    'in a push',
-    async (t, { remote }) => {
-      const gate = makeGate(t);
-      remote.hook('pre-receive', ...gate.lines);
-      return { entered: gate.entered };
-    },
-  ],
-  [
-    'git://',
-    'before an advertisement',
-    async (t) => {
-      const { port, entered } = await listen(t);
-      return { options: { remote: `git://127.0.0.1:${port}/r` }, entered };
-    },
-  ],
+  ['local', BEFORE, gated((lines, { t, repo }) => wrapReceivePack(t, repo, ...lines))],
+  ['local', WITHIN, gated((lines, { remote }) => void remote.hook('pre-receive', ...lines))],
+  ['git://', BEFORE, silent((port) => `git://127.0.0.1:${port}/r`)],
   [
     'git:// that dribbles,',
-    'before an advertisement',
-    async (t) => {
-      const { port, entered } = await listen(t, (socket) => {
-        // A packet of 32 KiB.
+    BEFORE,
+    silent((port) => `git://127.0.0.1:${port}/r`, {
+      serve: (socket) => {
+        // The length of a packet of 32 KiB.
         socket.write('8000');
         dribble(socket);
-      });
-      return { options: { remote: `git://127.0.0.1:${port}/r` }, entered };
-    },
+      },
+    }),
   ],
-  [
-    'ssh, in its handshake,',
-    'before an advertisement',
-    async (t) => {
-      const { port, entered } = await listen(t);
-      return { options: { remote: `ssh://127.0.0.1:${port}/r` }, entered };
-    },
-  ],
+  ['ssh, in its handshake,', BEFORE, silent((port) => `ssh://127.0.0.1:${port}/r`)],
   [
     'ssh, by a proxy command,',
-    'before an advertisement',
-    async (t) => {
-      const gate = makeGate(t);
-      const proxy = makeScript(t, ...gate.lines);
-      process.env.GIT_SSH_COMMAND = `ssh -F /dev/null -o ProxyCommand=${proxy}`;
+    BEFORE,
+    gated((lines, { t }) => {
+      process.env.GIT_SSH_COMMAND = `ssh -F /dev/null -o ProxyCommand=${makeScript(t, ...lines)}`;
       atEnd(t, () => delete process.env.GIT_SSH_COMMAND);
-      return { options: { remote: 'ssh://h.invalid/r' }, entered: gate.entered };
-    },
+      return { remote: 'ssh://h.invalid/r' };
+    }),
   ],
-  [
-    'https, in its handshake,',
-    'before an advertisement',
-    async (t) => {
-      const { port, entered } = await listen(t);
-      return { options: { remote: `https://127.0.0.1:${port}/r` }, entered };
-    },
-  ],
-  [
-    'http',
-    'before an advertisement',
-    async (t) => {
-      const { port, entered } = await listen(t);
-      return { options: { remote: `http://127.0.0.1:${port}/r` }, entered };
-    },
-  ],
+  ['https, in its handshake,', BEFORE, silent((port) => `https://127.0.0.1:${port}/r`)],
+  ['http', BEFORE, silent((port) => `http://127.0.0.1:${port}/r`)],
   [
     'https, by a proxy,',
-    'before an advertisement',
-    async (t, { repo }) => {
-      const { port, entered } = await listen(t);
-      repo.git('config', 'http.proxy', `http://127.0.0.1:${port}`);
-      return { options: { remote: 'https://h.invalid/r' }, entered };
-    },
+    BEFORE,
+    silent(() => 'https://h.invalid/r', {
+      repo: (repo, port) => repo.git('config', 'http.proxy', `http://127.0.0.1:${port}`),
+    }),
   ],
-  [
-    'http, inside of it,',
-    'before an advertisement',
-    async (t, { remote }) => {
-      const { url, entered } = await serveHttp(t, remote, 'inside the advertisement');
-      return { options: { remote: url }, entered };
-    },
-  ],
-  [
-    'http, by a credential helper,',
-    'before an advertisement',
-    async (t, { repo, remote }) => {
-      const gate = makeGate(t);
-      repo.git('config', 'credential.helper', `!${makeScript(t, ...gate.lines)}`);
-      const { url } = await serveHttp(t, remote, 'asking for credentials');
-      return { options: { remote: url }, entered: gate.entered };
-    },
-  ],
-  [
-    'http, by an askpass program,',
-    'before an advertisement',
-    async (t, { repo, remote }) => {
-      const gate = makeGate(t);
-      repo.git('config', 'core.askPass', makeScript(t, ...gate.lines));
-      const { url } = await serveHttp(t, remote, 'asking for credentials');
-      return { options: { remote: url }, entered: gate.entered };
-    },
-  ],
-  ...['before it takes the pack', 'before the report', 'inside the report'].map((where) => [
+  ...[
+    ['credential helper', 'credential.helper', '!'],
+    ['askpass program', 'core.askPass', ''],
+  ].map(([what, setting, prefix]) => [
+    `http, by its ${what},`,
+    BEFORE,
+    gated(async (lines, { t, repo, remote }) => {
+      repo.git('config', setting, `${prefix}${makeScript(t, ...lines)}`);
+      return { remote: (await serveHttp(t, remote, 'asking for credentials')).url };
+    }),
+  ]),
+  ...[
+    ['inside the advertisement', BEFORE],
+    ['before it takes the pack', WITHIN],
+    ['before the report', WITHIN],
+    ['inside the report', WITHIN],
+  ].map(([where, phase]) => [
     `http, ${where},`,
-    'in a push',
+    phase,
     async (t, { remote }) => {
       const { url, entered } = await serveHttp(t, remote, where);
       return { options: { remote: url }, entered };
     },
   ]),
-  [
-    'git push',
-    'before an advertisement',
-    async (t) => {
-      const { port, entered } = await listen(t);
-      return { options: { remote: `git://127.0.0.1:${port}/r`, transport: 'git-cli' }, entered };
-    },
-  ],
+  ['git push', BEFORE, silent((port) => `git://127.0.0.1:${port}/r`, { transport: 'git-cli' })],
   [
     'git push, in its hook,',
-    'in a push',
-    async (t, { repo }) => {
-      const gate = makeGate(t);
-      // Unlike the gate's own, this one does nothing while it waits.
-      const stuck = [...gate.lines.slice(0, 2), 'exec sleep 100'];
-      repo.hook('pre-push', ...stuck);
-      return { entered: gate.entered };
-    },
+    WITHIN,
+    gated((lines, { repo }) => void repo.hook('pre-push', ...stuck(lines))),
   ],
   [
     "git push, in the remote's hook,",
-    'in a push',
-    async (t, { remote }) => {
-      const gate = makeGate(t);
+    WITHIN,
+    gated((lines, { remote }) => {
       remote.git('config', 'receive.keepAlive', '0');
-      remote.hook('pre-receive', ...gate.lines.slice(0, 2), 'exec sleep 100');
-      return { options: { transport: 'git-cli' }, entered: gate.entered };
-    },
+      remote.hook('pre-receive', ...stuck(lines));
+      return { transport: 'git-cli' };
+    }),
   ],
 ];
 
-/** Sockets of this process to servers elsewhere, as against those of the test. */
+/** The number of open sockets of this process. */
 const sockets = () => descriptors().filter((target) => target.startsWith('socket:')).length;
 
 for (const [transport, phase, hang] of PHASES) {
@@ -292,14 +239,14 @@ for (const [transport, phase, hang] of PHASES) {
       return { daemon, pids: Array.isArray(pids) ? pids : [], ...seen };
     }
 
-    test('ends by its limit, with what was started for it', async (t) => {
+    test('ends at its limit, together with all processes started for it', async (t) => {
       const { failed, pids } = await hanging(t, LIMITS[phase]);
       const { kind, retryable, err } = await failed;
       assert.deepEqual([kind, retryable], ['timeout', true], err.message);
       await until('the processes have ended', () => !pids.some(isRunning));
     });
 
-    test('is ended by stop() at its deadline, and leaves nothing', async (t) => {
+    test('ends at the deadline of stop() and leaves nothing behind', async (t) => {
       const unlimited = { connectTimeoutMs: 0, idleTimeoutMs: 0, reportTimeoutMs: 0 };
       const before = sockets();
       const { daemon, pids, events } = await hanging(t, unlimited);
@@ -316,14 +263,14 @@ for (const [transport, phase, hang] of PHASES) {
       );
       await until('the processes have ended', () => !pids.some(isRunning));
       await until('no thread is left', () => daemonThreads().length === 0);
-      // Those of the test's own server go with the daemon's.
+      // The sockets of the test's server close with the daemon's.
       await until('no socket is left', () => sockets() <= before + 1);
     });
   });
 }
 
 describe('git push', () => {
-  test('whose hook computes for longer than the idle limit is no hang', async (t) => {
+  test('may run a hook that computes for longer than the idle limit', async (t) => {
     const { repo, remote, options } = makePair(t);
     const end = `$(($(date +%s) + ${(3 * HANG_MS) / 1000}))`;
     repo.hook('pre-push', `end=${end}`, 'while [ $(date +%s) -lt $end ]; do :; done');
@@ -337,7 +284,7 @@ describe('git push', () => {
 });
 
 describe('stop() after a confirmed push', () => {
-  test('waits for the hook of a remote on this machine', async (t) => {
+  test('waits for a hook of a remote on this machine', async (t) => {
     const { repo, remote, options } = makePair(t);
     const gate = makeGate(t);
     remote.hook('post-receive', ...gate.lines, 'touch finished');
@@ -347,15 +294,15 @@ describe('stop() after a confirmed push', () => {
     await pushed;
     await gate.entered();
     const stopped = daemon.stop({ timeoutMs: 60_000 });
-    // Longer than a server would be waited for.
+    // Longer than the daemon would wait for a server.
     setTimeout(gate.open, 3_000);
     assert.deepEqual(await within(stopped, 'stop()'), { drained: true, pendingCommits: 0 });
     assert.ok(existsSync(path.join(remote.path, 'finished')));
   });
 
-  test('hangs up on a server that has more to do', async (t) => {
+  test('disconnects from a server that is still busy', async (t) => {
     const { remote, repo, options } = makePair(t);
-    // As one whose hook still runs: it says no more, and does not hang up.
+    // Behaves like a server whose hook still runs: it stays silent and keeps the connection.
     const serve = (socket) => {
       socket.once('data', () => {
         const git = spawn('git', ['receive-pack', remote.path]);

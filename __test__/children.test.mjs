@@ -36,7 +36,7 @@ setInterval(() => {}, 1000);
 run(() => tell({ ready: true }));
 `;
 
-const WAYS = {
+const TRANSPORTS = {
   local: () => ({}),
   'the git command': () => ({ options: { transport: 'git-cli' } }),
   'https with a credential helper': async (t, { repo, remote }) => {
@@ -60,7 +60,11 @@ const WAYS = {
 const NEEDS = { ssh: missing.ssh, 'https with a credential helper': missing.https };
 
 const CASES = [
-  ...Object.keys(WAYS).map((way) => [way, ENOSYS, 'pidfd_open fails with ENOSYS']),
+  ...Object.keys(TRANSPORTS).map((transport) => [
+    transport,
+    ENOSYS,
+    'pidfd_open fails with ENOSYS',
+  ]),
   ['the git command', EINVAL, 'pidfd_open fails with EINVAL'],
   ['ssh', EPERM, 'pidfd_open fails with EPERM'],
   // Not where git has children of its own: it would handle SIGCHLD, which the filter keeps it from. tests/cli.rs has those.
@@ -69,11 +73,11 @@ const CASES = [
 ];
 
 describe('children are waited for', () => {
-  for (const [way, how, when] of CASES) {
-    test(`over ${way} where ${when}`, { skip: SKIP || NEEDS[way] }, async (t) => {
+  for (const [transport, how, when] of CASES) {
+    test(`over ${transport}, if ${when}`, { skip: SKIP || NEEDS[transport] }, async (t) => {
       const pair = makePair(t);
       const { repo, remote } = pair;
-      const { url = remote.path, options = {}, env = {} } = await WAYS[way](t, pair);
+      const { url = remote.path, options = {}, env = {} } = await TRANSPORTS[transport](t, pair);
       repo.git('remote', 'set-url', 'origin', url);
       const script = startScript(SERVICE, {
         input: { ...pair.options, ...options, hasChildren: how !== 'SIGCHLD' },

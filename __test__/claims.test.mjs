@@ -1,4 +1,4 @@
-// A remote that says `ok` and means something else is not believed: what counts is where its branch is.
+// An `ok` of the remote counts only if its branch is there.
 
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
@@ -49,11 +49,11 @@ function answerByHook(t, remote, options, prepare = '') {
   remote.hook('proc-receive', `exec '${process.execPath}' '${file}'`);
 }
 
-/** As a hook runs it. */
+/** The git command as a hook runs it. */
 const GIT = 'env -u GIT_QUARANTINE_PATH git';
 
 describe('a remote that accepts a push and', () => {
-  test('puts it elsewhere is a remote-error, and no push', async (t) => {
+  test('stores it elsewhere is a remote-error and no push', async (t) => {
     const { repo, remote, options } = makePair(t);
     answerByHook(t, remote, ['refname refs/pull/1/head']);
     const daemon = await startInSync(t, { ...options, backoff: ENDLESS_BACKOFF });
@@ -67,7 +67,7 @@ describe('a remote that accepts a push and', () => {
     assert.equal(daemon.status().pendingCommits, 1);
   });
 
-  test('puts it elsewhere as well is a push', async (t) => {
+  test('stores it elsewhere as well is a push', async (t) => {
     const { repo, remote, options } = makePair(t);
     const update = `${GIT} update-ref refs/heads/main <next>`;
     answerByHook(t, remote, ['refname refs/pull/1/head'], update);

@@ -1,4 +1,4 @@
-// Time that is not what it seems: commits that claim other times, and a process that was stopped for a while. That a wall
+// Misleading time: commits with other dates, and a process that was stopped for a while. That a wall
 // clock that jumps changes no delay is a test of the state machine (src/state/tests.rs).
 
 import assert from 'node:assert/strict';
@@ -86,7 +86,7 @@ describe('a process that is stopped and continued', () => {
     return told.filter(({ kind }) => kind).map(({ kind }) => kind);
   }
 
-  test('while it was idle pushes what was committed meanwhile, without an error', async (t) => {
+  test('while it was idle pushes the commits made meanwhile, without an error', async (t) => {
     const { repo, remote, options } = makePair(t);
     const host = await startHost(t, options);
     let tip;

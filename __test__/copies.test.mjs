@@ -11,7 +11,7 @@ import { describe, test } from 'node:test';
 import { ROOT, runScript, startScript } from './support/child.mjs';
 import { makeCopy } from './support/copy.mjs';
 import { until } from './support/daemon.mjs';
-import { makeGate } from './support/gate.mjs';
+import { gateHook } from './support/gate.mjs';
 import { makePair } from './support/git.mjs';
 import { daemonThreads, filesOf, processesOf } from './support/proc.mjs';
 
@@ -34,7 +34,7 @@ const untilPushed = (script, name, commit) =>
   script.untilTold((told) => told.name === name && told.event === 'push' && told.commit === commit);
 
 describe('two copies of the package in one process', () => {
-  test('of different versions push at the same time, and stop one by one', async (t) => {
+  test('of different versions push at the same time and stop one by one', async (t) => {
     const copies = [INDEX, makeCopy(t, { version: '9.9.9' })];
     const pairs = [makePair(t), makePair(t)];
     const script = startScript(
@@ -109,7 +109,7 @@ describe('two copies of the package in one process', () => {
     repo.fsck();
   });
 
-  test('push what was committed last before the process ends', async (t) => {
+  test('push the last commits before the process ends', async (t) => {
     const pairs = [makePair(t), makePair(t)];
     const { code, told, stderr } = await runScript(
       `import { execFileSync } from 'node:child_process';
@@ -140,8 +140,7 @@ describe('two copies of the package in one process', () => {
   test('leave nothing behind when the process exits during a push of each', async (t) => {
     const pairs = [makePair(t), makePair(t)];
     const gates = pairs.map(({ remote }) => {
-      const gate = makeGate(t);
-      remote.hook('pre-receive', ...gate.lines);
+      const gate = gateHook(t, remote);
       return gate;
     });
     const script = startScript(
@@ -165,7 +164,7 @@ describe('two copies of the package in one process', () => {
     }
   });
 
-  test('that share the file of the addon are one to it: the second start is refused', async (t) => {
+  test("that share the addon's file count as one: the second start is refused", async (t) => {
     const { repo, remote, options } = makePair(t);
     const { code, told, stderr } = await runScript(
       `import { readFileSync } from 'node:fs';
@@ -196,7 +195,7 @@ describe('the module, required again after the registry was emptied', () => {
     };
   `;
 
-  test('has other classes, and each daemon of before goes on, with no listener more', async (t) => {
+  test('has new classes, while earlier daemons continue without further listeners', async (t) => {
     const pairs = Array.from({ length: 13 }, () => makePair(t));
     const commits = pairs.map(({ repo }) => repo.commit());
     const { code, told, stderr } = await runScript(
@@ -223,7 +222,7 @@ describe('the module, required again after the registry was emptied', () => {
     for (const [at, { remote }] of pairs.entries()) assert.equal(remote.tip(), commits[at]);
   });
 
-  test('refuses a second daemon beside one of before, until that has stopped', async (t) => {
+  test('refuses a second daemon beside an earlier one until that has stopped', async (t) => {
     const { repo, options } = makePair(t);
     const { code, told, stderr } = await runScript(
       `${RESET}
@@ -244,7 +243,7 @@ describe('the module, required again after the registry was emptied', () => {
     ]);
   });
 
-  test('or imported under another query, refuses it likewise', async (t) => {
+  test('imported under another query, also refuses it', async (t) => {
     const { repo, options } = makePair(t);
     const { code, told, stderr } = await runScript(
       `const { href } = (await import('node:url')).pathToFileURL(input.index);
@@ -323,7 +322,7 @@ describe('the module in a realm of its own, as in Jest', () => {
     ]);
   });
 
-  test('takes options, arrays and signals of any realm for what they are', async (t) => {
+  test('accepts options, arrays and signals of any realm', async (t) => {
     const { repo, options } = makePair(t);
     const commit = repo.commit();
     const { code, told, stderr } = await runScript(
@@ -351,7 +350,7 @@ describe('the module in a realm of its own, as in Jest', () => {
     assert.deepEqual(told, [...once, ...once]);
   });
 
-  test('heeds the environment of that realm', async (t) => {
+  test('uses the environment of that realm', async (t) => {
     const { repo, remote, options } = makePair(t);
     const commit = repo.commit();
     const { code, told, stderr } = await runScript(
@@ -369,7 +368,7 @@ describe('the module in a realm of its own, as in Jest', () => {
     assert.equal(remote.tip(), commit);
   });
 
-  test('may be thrown away with its daemon running, and the next one works', async (t) => {
+  test('may be discarded while its daemon runs, and the next realm works', async (t) => {
     const pairs = Array.from({ length: 5 }, () => makePair(t));
     const script = startScript(
       `${REALM}

@@ -51,7 +51,7 @@ describe("the remote's disk", { skip: NO_MOUNT }, () => {
     assertArrived(remote, repo);
   });
 
-  test('that fills up in the middle of a push keeps nothing of it, and has room for what is smaller', async (t) => {
+  test('that fills up during a push keeps nothing of it and has room for a smaller one', async (t) => {
     const { remote, repo, options } = makePairOn(t, 'remote');
     const daemon = await startInSync(t, options);
     collect(daemon);
@@ -98,7 +98,7 @@ describe('the local disk', { skip: NO_MOUNT }, () => {
     ['full', (disk) => disk.fill(), (disk) => disk.free()],
     ['read-only', (disk) => disk.becomeReadOnly(), (disk) => disk.becomeWritable()],
   ]) {
-    test(`that is ${what} does not keep from the remote what is on it, nor leave locks`, async (t) => {
+    test(`that is ${what} still pushes its commits and keeps no locks`, async (t) => {
       const { disk, remote, repo, options } = makePairOn(t, 'local');
       const before = repo.tip();
       const tip = repo.commit();
@@ -127,7 +127,7 @@ describe('the local disk', { skip: NO_MOUNT }, () => {
     });
   }
 
-  test('that is unmounted is a local failure, told in a measured way, and followed again once it is back', async (t) => {
+  test('that is unmounted is a local failure, reported sparingly, and followed again once mounted', async (t) => {
     const { remote, repo, options } = makePair(t);
     const volume = makeMountPoint(t, repo.path);
     const daemon = await startInSync(t, {

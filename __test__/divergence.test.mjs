@@ -1,4 +1,4 @@
-// A remote, or a local branch, whose history is not the other's any more: what is told, what is kept, what is never done.
+// A remote and a local branch that have diverged: events, preserved tips, and the rule never to force.
 
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
@@ -18,7 +18,7 @@ import {
   until,
   untilState,
 } from './support/daemon.mjs';
-import { countConnections, ended, makeGate, startAtGate } from './support/gate.mjs';
+import { countConnections, ended, gateHook, startAtGate } from './support/gate.mjs';
 import { makePair } from './support/git.mjs';
 import {
   assertArrived,
@@ -29,7 +29,7 @@ import {
 } from './support/remote.mjs';
 
 describe('a remote that has diverged', () => {
-  test('is told of once for each new local tip, without a retry or another connection', async (t) => {
+  test('is reported once for each new local tip, without a retry or another connection', async (t) => {
     const { repo, remote, options, theirs, ours } = makeDiverged(t);
     const connections = countConnections(t, repo);
     const daemon = start(t, { ...options, backoff: FAST_BACKOFF, divergedProbeMs: 0 });
@@ -70,7 +70,7 @@ describe('a remote that has diverged', () => {
     assert.throws(() => repo.git('cat-file', '-e', theirs), /./);
   });
 
-  test('and is set back resumes by itself, without a new commit', async (t) => {
+  test('resumes by itself once it is rewound, without a new commit', async (t) => {
     const { repo, remote, options, ours } = makeDiverged(t);
     const daemon = start(t, { ...options, divergedProbeMs: 20 });
     const seen = collect(daemon);
@@ -85,7 +85,7 @@ describe('a remote that has diverged', () => {
     assertArrived(remote, repo);
   });
 
-  test('and is merged into the local branch resumes with the merge', async (t) => {
+  test('resumes with the merge once it is merged into the local branch', async (t) => {
     const { repo, remote, options, theirs, ours } = makeDiverged(t);
     const daemon = start(t, { ...options, divergedProbeMs: 0 });
     const seen = collect(daemon);
@@ -100,7 +100,7 @@ describe('a remote that has diverged', () => {
     assertArrived(remote, repo);
   });
 
-  test('and is taken over by the local branch is in sync without a push', async (t) => {
+  test('is in sync without a push once the local branch is reset to it', async (t) => {
     const { repo, remote, options, theirs } = makeDiverged(t);
     const daemon = start(t, { ...options, divergedProbeMs: 0 });
     const seen = collect(daemon);
@@ -116,10 +116,9 @@ describe('a remote that has diverged', () => {
     assertArrived(remote, repo);
   });
 
-  test('while a push was in flight keeps what it got, and that is told once', async (t) => {
+  test('during a push keeps its commits, and the divergence is reported once', async (t) => {
     const { repo, remote, options } = makePair(t);
-    const gate = makeGate(t);
-    remote.hook('pre-receive', ...gate.lines);
+    const gate = gateHook(t, remote);
     const daemon = await startInSync(t, { ...options, divergedProbeMs: 0 });
     const seen = collect(daemon);
     const ours = repo.commit();
@@ -137,7 +136,7 @@ describe('a remote that has diverged', () => {
     remote.fsck();
   });
 
-  test('only in that it got some of our commits by another way is no failure', async (t) => {
+  test('only by receiving some of our commits from elsewhere is no failure', async (t) => {
     const { repo, remote, gate, daemon, seen } = await startAtGate(t);
     const first = repo.commit();
     await gate.entered();
@@ -150,7 +149,7 @@ describe('a remote that has diverged', () => {
     assertArrived(remote, repo);
   });
 
-  test("with onDivergence 'preserve' gets each local tip on a branch of its own", async (t) => {
+  test("with onDivergence 'preserve' receives each local tip on its own branch", async (t) => {
     const { repo, remote, options, theirs, ours } = makeDiverged(t);
     const daemon = start(t, { ...options, onDivergence: 'preserve', divergedProbeMs: 20 });
     const seen = collect(daemon);
@@ -182,8 +181,8 @@ describe('a remote that has diverged', () => {
   });
 });
 
-describe('a diverged remote that is looked at again and again', () => {
-  test('is no second error, however often', async (t) => {
+describe('repeated reads of a diverged remote', () => {
+  test('emit no second error', async (t) => {
     const { repo, remote, options, theirs, ours } = makeDiverged(t);
     const connections = countConnections(t, repo);
     const daemon = start(t, { ...options, backoff: FAST_BACKOFF, divergedProbeMs: 5 });
@@ -202,7 +201,7 @@ describe('a diverged remote that is looked at again and again', () => {
     assert.equal(remote.tip(), more);
   });
 
-  test('and is away for a while is no error, and resumes once it is back and reconciled', async (t) => {
+  test('emit no error while it is away, and pushing resumes once it is reconciled', async (t) => {
     const { repo, remote, options, ours } = makeDiverged(t);
     const daemon = start(t, { ...options, divergedProbeMs: 5 });
     const seen = collect(daemon);
@@ -219,7 +218,7 @@ describe('a diverged remote that is looked at again and again', () => {
   });
 });
 
-describe('a local history that was rewritten behind what was pushed', () => {
+describe('a local history that was rewritten after a push', () => {
   /** Replaces the tip, as `git commit --amend` does. */
   function amend(repo) {
     const amended = repo.git('commit-tree', 'main^{tree}', '-p', 'main~1', '-m', 'amended');
@@ -227,7 +226,7 @@ describe('a local history that was rewritten behind what was pushed', () => {
     return amended;
   }
 
-  test('is reported with what the remote has, and never forced', async (t) => {
+  test("is reported with the remote's commit and never forced", async (t) => {
     const { repo, remote, options } = makePair(t, { commits: 2 });
     remote.git('config', 'receive.denyNonFastForwards', 'false');
     const daemon = await startInSync(t, { ...options, divergedProbeMs: 5 });
@@ -251,7 +250,7 @@ describe('a local history that was rewritten behind what was pushed', () => {
     assertArrived(remote, repo);
   });
 
-  test('is reported after a restart too, and after what was pushed is gone from here', async (t) => {
+  test('is reported after a restart too, without the pushed commit in the local repository', async (t) => {
     const { repo, remote, options } = makePair(t, { commits: 2 });
     const pushed = remote.tip();
     const amended = amend(repo);
@@ -271,6 +270,9 @@ describe("onDivergence 'preserve'", () => {
   const REFUSE_CONFLICTS =
     'case "$1" in refs/heads/conflicts/*) echo "no branches" >&2; exit 1;; esac';
 
+  const preserve = (t, options, more) =>
+    start(t, { ...options, onDivergence: 'preserve', backoff: FAST_BACKOFF, ...more });
+
   function conflicts(remote) {
     const listed = remote.git('for-each-ref', '--format=%(objectname)', 'refs/heads/conflicts');
     return listed.split('\n').filter(Boolean);
@@ -280,16 +282,11 @@ describe("onDivergence 'preserve'", () => {
     ['at the next look', 5],
     ['without looks, by the backoff', 0],
   ]) {
-    test(`that fails is told of once and tried again ${how} until the tip is there, once`, async (t) => {
+    test(`that fails is reported once and repeated ${how} until the tip is preserved, once`, async (t) => {
       const { repo, remote, options, theirs, ours } = makeDiverged(t);
       remote.hook('update', REFUSE_CONFLICTS);
       const connections = countConnections(t, repo);
-      const daemon = start(t, {
-        ...options,
-        onDivergence: 'preserve',
-        backoff: FAST_BACKOFF,
-        divergedProbeMs,
-      });
+      const daemon = preserve(t, options, { divergedProbeMs });
       const seen = collect(daemon);
       await until('it was tried', () => connections() >= 8);
       assert.deepEqual(
@@ -310,27 +307,16 @@ describe("onDivergence 'preserve'", () => {
       await once(daemon, 'preserved', (event) => event.commit === next);
       assert.deepEqual(conflicts(remote).sort(), [ours, next].sort());
       await daemon.stop();
-      assert.deepEqual(seen.names(), [
-        'error',
-        'error',
-        'preserved',
-        'error',
-        'preserved',
-        'stopped',
-      ]);
+      const names = 'error error preserved error preserved stopped';
+      assert.deepEqual(seen.names(), names.split(' '));
       assert.equal(remote.tip(), theirs);
     });
   }
 
-  test('while the remote is away waits for it', async (t) => {
+  test('waits for a remote that is away', async (t) => {
     const { remote, options, ours } = makeDiverged(t);
     remote.hook('update', REFUSE_CONFLICTS);
-    const daemon = start(t, {
-      ...options,
-      onDivergence: 'preserve',
-      backoff: FAST_BACKOFF,
-      divergedProbeMs: 0,
-    });
+    const daemon = preserve(t, options, { divergedProbeMs: 0 });
     const seen = collect(daemon);
     await once(daemon, 'error', ({ kind }) => kind === 'rejected');
     goAway(remote);
@@ -341,15 +327,10 @@ describe("onDivergence 'preserve'", () => {
     assert.deepEqual(seen.names(), ['error', 'error', 'preserved']);
   });
 
-  test('that failed is tried once more by stop()', async (t) => {
+  test('that failed is attempted once more by stop()', async (t) => {
     const { remote, options, ours } = makeDiverged(t);
     remote.hook('update', REFUSE_CONFLICTS);
-    const daemon = start(t, {
-      ...options,
-      onDivergence: 'preserve',
-      backoff: ENDLESS_BACKOFF,
-      divergedProbeMs: 0,
-    });
+    const daemon = preserve(t, options, { backoff: ENDLESS_BACKOFF, divergedProbeMs: 0 });
     const seen = collect(daemon);
     await once(daemon, 'error', ({ kind }) => kind === 'rejected');
     remote.removeHook('update');
@@ -359,16 +340,10 @@ describe("onDivergence 'preserve'", () => {
   });
 
   for (const limit of ['idleTimeoutMs', 'attemptTimeoutMs']) {
-    test(`that hangs until ${limit} hides no divergence`, async (t) => {
+    test(`that hangs until ${limit} does not hide the divergence`, async (t) => {
       const { remote, options, ours } = makeDiverged(t);
-      const gate = makeGate(t);
-      remote.hook('pre-receive', ...gate.lines);
-      const daemon = start(t, {
-        ...options,
-        onDivergence: 'preserve',
-        backoff: FAST_BACKOFF,
-        [limit]: 1000,
-      });
+      const gate = gateHook(t, remote);
+      const daemon = preserve(t, options, { [limit]: 1000 });
       const seen = collect(daemon);
       await once(daemon, 'error', ({ kind }) => kind === 'timeout');
       assert.deepEqual(
@@ -383,10 +358,9 @@ describe("onDivergence 'preserve'", () => {
     });
   }
 
-  test('with a remote that hangs on it holds stop() no longer than its deadline', async (t) => {
+  test('that hangs delays stop() no longer than its deadline', async (t) => {
     const { remote, options } = makeDiverged(t);
-    const gate = makeGate(t);
-    remote.hook('pre-receive', ...gate.lines);
+    const gate = gateHook(t, remote);
     const daemon = start(t, { ...options, onDivergence: 'preserve' });
     const hooks = await gate.entered();
     assert.deepEqual(await daemon.stop({ timeoutMs: 300 }), { drained: false, pendingCommits: 1 });
@@ -396,7 +370,7 @@ describe("onDivergence 'preserve'", () => {
 });
 
 describe('nothing ever forces', () => {
-  test('a branch that is a refspec is refused at once', (t) => {
+  test('a refspec as the branch is refused at once', (t) => {
     const { options } = makePair(t);
     for (const branch of ['+main', '+refs/heads/main', 'main:main', ':main', '^main', 'main^{}']) {
       const error = thrownBy(() => startPushDaemon({ ...options, branch }));

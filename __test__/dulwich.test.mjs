@@ -1,5 +1,5 @@
-// Dulwich's servers, over each way to them: they compare the old value of a ref, and answer `ok` whatever comes of it.
-// A success that is not true is never told, and nothing is lost. Connections may be kept, as by default.
+// Dulwich's servers compare the old value of a ref but answer `ok` in any case. The daemon never reports a false success and
+// loses nothing, over each transport and with connections kept, as by default.
 
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
@@ -10,8 +10,8 @@ import { collect, ENDLESS_BACKOFF, once, startInSync } from './support/daemon.mj
 import { makePair } from './support/git.mjs';
 import { DULWICH_ENV, missing, startDulwich, startSshd } from './support/servers.mjs';
 
-/** How Dulwich is reached: what makes a remote of a repository's `origin`. */
-const WAYS = {
+/** How to make `origin` a remote behind Dulwich, by transport. */
+const TRANSPORTS = {
   http: async (t, { repo, remote }) => {
     const { url } = await startDulwich(t, 'http', remote.path);
     repo.git('remote', 'set-url', 'origin', url);
@@ -29,16 +29,16 @@ const WAYS = {
   },
 };
 
-async function makeSite(t, way, options = {}) {
+async function makeSite(t, transport, options = {}) {
   const pair = makePair(t);
-  await WAYS[way](t, pair);
+  await TRANSPORTS[transport](t, pair);
   const all = { ...pair.options, ...options, backoff: ENDLESS_BACKOFF };
   const daemon = await startInSync(t, all);
   const seen = collect(daemon);
   return { ...pair, daemon, seen };
 }
 
-/** A commit of somebody else's upon the remote's branch, which is not moved to it. */
+/** Another client's commit on top of the remote's branch, which does not move yet. */
 function foreignCommit(remote) {
   return remote.git('commit-tree', '-p', 'main', '-m', 'theirs', 'main^{tree}');
 }
@@ -51,10 +51,10 @@ function duringPush(remote, command) {
   remote.hook('update', `[ -e '${mark}' ] || exit 0`, `rm '${mark}'`, `${git} ${command}`);
 }
 
-for (const way of Object.keys(WAYS)) {
-  const skip = missing.dulwich || (way === 'ssh' && missing.ssh);
+for (const transport of Object.keys(TRANSPORTS)) {
+  const skip = missing.dulwich || (transport === 'ssh' && missing.ssh);
 
-  describe(`Dulwich over ${way}`, { skip }, () => {
+  describe(`Dulwich over ${transport}`, { skip }, () => {
     for (const [when, strike] of [
       [
         'between two pushes',
@@ -65,8 +65,8 @@ for (const way of Object.keys(WAYS)) {
         (remote, theirs) => duringPush(remote, `update-ref refs/heads/main ${theirs}`),
       ],
     ]) {
-      test(`a foreign commit ${when} is one non-fast-forward and no success`, async (t) => {
-        const { repo, remote, daemon, seen } = await makeSite(t, way);
+      test(`a foreign commit ${when} is one non-fast-forward and no push`, async (t) => {
+        const { repo, remote, daemon, seen } = await makeSite(t, transport);
         await daemon.waitForPush(repo.commit());
         const theirs = foreignCommit(remote);
         strike(remote, theirs);
@@ -85,7 +85,7 @@ for (const way of Object.keys(WAYS)) {
       ['during a push', (remote) => duringPush(remote, 'update-ref -d refs/heads/main')],
     ]) {
       test(`a branch that was deleted ${when} is made again`, async (t) => {
-        const { repo, remote, daemon, seen } = await makeSite(t, way);
+        const { repo, remote, daemon, seen } = await makeSite(t, transport);
         await daemon.waitForPush(repo.commit());
         strike(remote);
         const ours = repo.commit();
@@ -97,7 +97,9 @@ for (const way of Object.keys(WAYS)) {
     }
 
     test('a diverged tip is preserved', async (t) => {
-      const { repo, remote, daemon, seen } = await makeSite(t, way, { onDivergence: 'preserve' });
+      const { repo, remote, daemon, seen } = await makeSite(t, transport, {
+        onDivergence: 'preserve',
+      });
       const theirs = foreignCommit(remote);
       remote.git('update-ref', 'refs/heads/main', theirs);
       const ours = repo.commit();
@@ -109,7 +111,7 @@ for (const way of Object.keys(WAYS)) {
     });
 
     test('200 quick commits all arrive', async (t) => {
-      const { repo, remote, daemon, seen } = await makeSite(t, way);
+      const { repo, remote, daemon, seen } = await makeSite(t, transport);
       for (let made = 0; made < 200; made += 1) {
         repo.commit();
         await new Promise(setImmediate);

@@ -1,5 +1,5 @@
-// The end of a process or a worker that did not call stop(): what was committed in its last moments reaches the remote
-// within `exitDrainMs`, the exit code stays, and standard error tells what was left behind.
+// The end of a process or a worker without stop(): its last commits reach the remote within `exitDrainMs`, the exit code
+// stays, and standard error reports commits that are left behind.
 
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
@@ -7,18 +7,18 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 
-import { Api } from './support/api.mjs';
+import { Api, environmentOf } from './support/api.mjs';
 import { ROOT, runScript, startScript } from './support/child.mjs';
 import { atEnd } from './support/cleanup.mjs';
 import { ENDLESS_BACKOFF, start, until } from './support/daemon.mjs';
-import { ended, makeGate } from './support/gate.mjs';
-import { GIT_ENV, makeDirectory, makePair } from './support/git.mjs';
+import { ended, gateHook } from './support/gate.mjs';
+import { makeDirectory, makePair } from './support/git.mjs';
 import { children, processesOf } from './support/proc.mjs';
 import { assertArrived, comeBack, commitByAnother, goAway } from './support/remote.mjs';
 
 const require = createRequire(import.meta.url);
 
-/** Longer than any test runs: a drain that lasts as long shows as the script's own limit. */
+/** Longer than any test: a drain of this length would exceed the script's limit. */
 const FOREVER_MS = 600_000;
 
 /** A commit that no branch has yet; the script under test moves the branch to it in its last moments. */
@@ -37,7 +37,7 @@ const IN_SYNC = `
   await daemon.flush();
 `;
 
-/** The ways in which a thread ends by its own doing, each with the exit code that it has without a daemon. */
+/** How a thread ends by itself, each with its exit code without a daemon. */
 const ENDINGS = [
   ['by itself', '', 0],
   ['with an exit code of its own', 'process.exitCode = 5;', 5],
@@ -87,7 +87,7 @@ describe('a commit in the last moment', () => {
     assert.equal(remote.tip(), commit);
   });
 
-  test('after an exit event that ended nothing is pushed by the daemon, which goes on', async (t) => {
+  test('after an exit event that ended nothing is pushed, and the daemon continues', async (t) => {
     const { repo, remote, options } = makePair(t);
     const commit = prepareCommit(repo);
     const host = await runScript(
@@ -189,24 +189,24 @@ describe('a commit in the last moment', () => {
   }
 });
 
-describe('what does not reach the remote before the process ends', () => {
+describe('a commit that does not reach the remote before the process ends', () => {
   const EXIT = 'startPushDaemon(input.options).on("error", () => {}); process.exit(3);';
 
   for (const [why, disturb, says, heal] of [
     [
-      'as the remote is away',
+      'because the remote is away',
       ({ remote }) => goAway(remote),
       /^git-push-daemon: origin lacks 2 commits of main \(remote-error: .+\); they stay in the local repository, and the next start pushes them\n$/,
       ({ remote }) => comeBack(remote),
     ],
     [
-      'as the branches have diverged',
+      'because the branches have diverged',
       ({ remote }) => commitByAnother(remote),
       /^git-push-daemon: origin lacks 2 commits of main \(non-fast-forward: .+\); .+ until the branches are reconciled\n$/,
       ({ remote }) => remote.git('update-ref', 'refs/heads/main', 'refs/heads/main~1'),
     ],
   ]) {
-    test(`${why} is told in one line, and pushed by the next start`, async (t) => {
+    test(`${why} is reported in one line and pushed by the next start`, async (t) => {
       const { repo, remote, options } = makePair(t);
       repo.commit();
       repo.commit();
@@ -222,10 +222,9 @@ describe('what does not reach the remote before the process ends', () => {
     });
   }
 
-  test('as the remote hangs is told when exitDrainMs has passed, and nothing stays behind', async (t) => {
+  test('because the remote hangs is reported after exitDrainMs, and nothing is left behind', async (t) => {
     const { repo, remote, options } = makePair(t);
-    const gate = makeGate(t);
-    remote.hook('pre-receive', ...gate.lines);
+    gateHook(t, remote);
     repo.commit();
     const input = { options: { ...options, exitDrainMs: 500 } };
     const host = await runScript(EXIT, { input });
@@ -235,7 +234,7 @@ describe('what does not reach the remote before the process ends', () => {
     assert.deepEqual(repo.locks(), []);
   });
 
-  test('does not keep a process whose standard error is full and read by nobody', async (t) => {
+  test('does not hold up a process whose standard error is full and unread', async (t) => {
     const { repo, remote, options } = makePair(t);
     goAway(remote);
     repo.commit();
@@ -250,10 +249,9 @@ describe('what does not reach the remote before the process ends', () => {
     comeBack(remote);
   });
 
-  test('is not waited for with exitDrainMs 0', async (t) => {
+  test('does not hold up the process with exitDrainMs 0', async (t) => {
     const { repo, remote, options } = makePair(t);
-    const gate = makeGate(t);
-    remote.hook('pre-receive', ...gate.lines);
+    gateHook(t, remote);
     const commit = repo.commit();
     const input = { options: { ...options, exitDrainMs: 0 } };
     const host = await runScript(EXIT, { input });
@@ -262,13 +260,12 @@ describe('what does not reach the remote before the process ends', () => {
   });
 
   for (const [which, timeoutMs, exitDrainMs] of [
-    ['exitDrainMs where that is shorter', FOREVER_MS, 300],
-    ['its own deadline where that is shorter', 300, FOREVER_MS],
+    ['exitDrainMs if that is shorter', FOREVER_MS, 300],
+    ['the deadline of stop() if that is shorter', 300, FOREVER_MS],
   ]) {
-    test(`by a stop() under way keeps ${which}`, async (t) => {
+    test(`during a stop() obeys ${which}`, async (t) => {
       const { repo, remote, options } = makePair(t);
-      const gate = makeGate(t);
-      remote.hook('pre-receive', ...gate.lines);
+      const gate = gateHook(t, remote);
       repo.commit();
       const host = startScript(
         `const daemon = startPushDaemon(input.options);
@@ -289,7 +286,7 @@ describe('what does not reach the remote before the process ends', () => {
   }
 });
 
-test('the end of a process whose commits are all pushed waits for nothing', async (t) => {
+test('a process whose commits are all pushed ends at once', async (t) => {
   const { options } = makePair(t);
   const input = { options: { ...options, exitDrainMs: FOREVER_MS } };
   const host = await runScript(`${IN_SYNC} process.exit(2);`, { input });
@@ -310,19 +307,16 @@ describe('a library that calls process.exit() at SIGTERM', () => {
       });`,
   };
   for (const [order, preload] of Object.entries(PRELOADS)) {
-    test(`loses no write that was answered just before it (registered ${order})`, async (t) => {
+    test(`loses no write that was answered just before (registered ${order})`, async (t) => {
       const { repo, remote } = makePair(t);
       remote.hook('pre-receive', 'sleep 2');
       const preloaded = path.join(makeDirectory(t), 'preload.cjs');
       writeFileSync(preloaded, preload);
-      const api = await Api.start(t, {
-        ...GIT_ENV,
-        PATH: process.env.PATH,
-        CFP_DATA_REPO_PATH: repo.path,
-        CFP_DATA_REMOTE: remote.path,
+      const more = {
         CFP_DATA_BACKOFF: JSON.stringify(ENDLESS_BACKOFF),
         NODE_OPTIONS: `--require ${preloaded}`,
-      });
+      };
+      const api = await Api.start(t, environmentOf({ repo, remote }, more));
       const commit = await api.put('the-last-talk');
       api.signal('SIGTERM');
       // 128 + 15: it was the library that ended the process.

@@ -1,5 +1,5 @@
-// The Fastify plugin in applications of this process: what needs its options, its handle or a clock. What it
-// does in a service, over HTTP and in a log, is in operator.test.mjs.
+// The Fastify plugin in applications of this process: tests that need its options, its handle or a clock. operator.test.mjs
+// tests it in a service, over HTTP and by its log.
 
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
@@ -33,7 +33,7 @@ describe('the plugin', () => {
     ['null', { remote: null }],
     ['empty', { remote: '' }],
   ]) {
-    test(`decorates null and says so once at info where the remote is ${what}`, async (t) => {
+    test(`decorates null and logs it once at info if the remote is ${what}`, async (t) => {
       const { app, log } = await makeApp(t, { ...remote, repoPath: '/nowhere' });
       assert.equal(app.pushDaemon, null);
       assert.deepEqual(
@@ -43,7 +43,7 @@ describe('the plugin', () => {
     });
   }
 
-  test('is visible to plugins registered beside it, and can be depended on by its name', async (t) => {
+  test('is visible to sibling plugins, which can depend on it by name', async (t) => {
     const { options } = makePair(t);
     const { app } = await makeApp(t, options);
     let seen;
@@ -87,7 +87,7 @@ describe('the plugin', () => {
     start(t, options);
   });
 
-  test('refuses to start before the plugins it was told to depend on', async (t) => {
+  test('refuses to start before its dependencies', async (t) => {
     const { options } = makePair(t);
     const dependencies = ['repository'];
     await assert.rejects(makeApp(t, { ...options, dependencies }), {
@@ -115,7 +115,7 @@ describe('the plugin', () => {
 });
 
 describe('the log', () => {
-  /** A daemon that fails at will, under a clock that is set. */
+  /** A fake daemon that fails on demand, with a controlled clock. */
   function scripted() {
     const log = new Log();
     const write = (level) => (fields, msg) =>
@@ -134,7 +134,7 @@ describe('the log', () => {
     return { log, daemon, clock, status, fail };
   }
 
-  test('sums up failures of one kind at most once a minute, and starts anew after a recovery', () => {
+  test('summarises failures of one kind once a minute, and starts anew after a recovery', () => {
     const { log, daemon, clock, fail } = scripted();
     for (clock.ms = 0; clock.ms < 180_000; clock.ms += 1_000) fail('network');
     assert.deepEqual(
@@ -149,7 +149,7 @@ describe('the log', () => {
     assert.equal('unlogged' in log.lines.at(-2), false);
   });
 
-  test('tells of another kind of failure at once', () => {
+  test('logs another kind of failure at once', () => {
     const { log, fail } = scripted();
     for (const kind of ['network', 'auth', 'network', 'auth', 'non-fast-forward', 'timeout']) {
       fail(kind);
@@ -160,7 +160,7 @@ describe('the log', () => {
     );
   });
 
-  test('tells at once that pushing was given up, whatever failed before', () => {
+  test('logs at once that pushing was given up', () => {
     const { log, status, fail } = scripted();
     fail('network');
     status.state = 'gave-up';
@@ -177,7 +177,7 @@ describe('the routes', () => {
     assert.deepEqual(app.printRoutes({ commonPrefix: false }).match(/\/\S*/g), ['/health']);
   });
 
-  test('take a token with spaces and letters beyond ASCII', async (t) => {
+  test('accept a token with spaces and letters beyond ASCII', async (t) => {
     const { options } = makePair(t);
     const token = 'ein schönes Wort';
     const { app } = await makeApp(t, { ...options, routes: { ...ROUTES, token } });
@@ -186,7 +186,7 @@ describe('the routes', () => {
     assert.equal((await app.inject({ url: '/push', headers: basic(token) })).statusCode, 200);
   });
 
-  test("take the application's own hook instead of a token, or both", async (t) => {
+  test("accept the application's own hook instead of a token, or both", async (t) => {
     const { options } = makePair(t);
     const onRequest = async (request, reply) => {
       if (request.headers.session !== 'ours') return reply.code(403).send({});
@@ -272,7 +272,7 @@ describe('flush', () => {
     assert.deepEqual([health.statusCode, health.json().status], [503, 'stopped']);
   });
 
-  test('does not wait on when the client has gone', async (t) => {
+  test('stops waiting when the client disconnects', async (t) => {
     const { repo, remote, options } = makePair(t);
     const gate = makeGate(t);
     atEnd(t, () => gate.open());

@@ -1,14 +1,14 @@
-/** The proxy that the faults of networks come from: each must be the fault that it is called. */
+/** The proxy that makes network faults: each fault does what its name says. */
 
 import assert from 'node:assert/strict';
 import net from 'node:net';
-import { describe, test } from 'node:test';
+import { test } from 'node:test';
 
 import { atEnd } from './support/cleanup.mjs';
 import { until, within } from './support/daemon.mjs';
 import { startFaultProxy } from './support/fault-proxy.mjs';
 
-/** A server that answers what it is told, and the proxy in front of it. */
+/** An echo server and the proxy in front of it. */
 async function setUp(t) {
   const sockets = new Set();
   const server = net.createServer({ allowHalfOpen: true }, (socket) => {
@@ -23,10 +23,10 @@ async function setUp(t) {
     server.close();
   });
   const proxy = await startFaultProxy(t, server.address().port);
-  return { proxy, sockets };
+  return { proxy };
 }
 
-/** A client that remembers what it got and how its connection ended. */
+/** A client that records what it received and how its connection ended. */
 function connect(t, proxy) {
   const socket = net.connect({ port: proxy.port, host: '127.0.0.1', allowHalfOpen: true });
   const client = { socket, got: '', ended: false, error: undefined };
@@ -46,165 +46,124 @@ function connect(t, proxy) {
   return client;
 }
 
-describe('without a fault', () => {
-  test('everything passes, each end by itself, and is counted', async (t) => {
-    const { proxy } = await setUp(t);
-    const client = connect(t, proxy);
-    client.socket.write('hello');
-    await client.has('hello');
-    client.socket.end();
-    await client.has('hellobye');
-    await client.hasEnded();
-    assert.equal(proxy.connections, 1);
-    assert.deepEqual(proxy.bytes, { client: 5, server: 8 });
-    assert.equal(proxy.strikes, 0);
-    await until('nothing is open', () => proxy.open === 0);
-  });
+/** Sends a text and waits for its echo. */
+async function exchange(t, proxy, text) {
+  const client = connect(t, proxy);
+  client.socket.write(text);
+  await client.has(text);
+  return client;
+}
 
-  test('several megabytes pass unchanged', async (t) => {
-    const { proxy } = await setUp(t);
-    const client = connect(t, proxy);
-    const text = 'abcdefgh'.repeat(512 * 1024);
-    client.socket.write(text);
-    await client.has(text);
-  });
+test('without a fault everything passes, each end by itself, and is counted', async (t) => {
+  const { proxy } = await setUp(t);
+  const large = 'abcdefgh'.repeat(512 * 1024);
+  const client = await exchange(t, proxy, large);
+  client.socket.end();
+  await client.has(`${large}bye`);
+  await client.hasEnded();
+  assert.deepEqual(proxy.bytes, { client: large.length, server: large.length + 3 });
+  assert.deepEqual([proxy.connections, proxy.strikes], [1, 0]);
+  await until('nothing is open', () => proxy.open === 0);
 });
 
-describe('with a fault', () => {
-  test('refuse: what is open is reset, nobody listens, and a healed one takes the same port', async (t) => {
-    const { proxy } = await setUp(t);
-    const open = connect(t, proxy);
-    open.socket.write('a');
-    await open.has('a');
-    await proxy.set({ is: 'refuse' });
-    await within(open.closed, 'the end of what was open');
-    assert.equal(open.error, 'ECONNRESET');
-    const refused = connect(t, proxy);
-    await within(refused.closed, 'the refusal');
-    assert.equal(refused.error, 'ECONNREFUSED');
-    await proxy.heal();
-    const served = connect(t, proxy);
-    served.socket.write('b');
-    await served.has('b');
-  });
+test('refuse: it resets open connections and listens again once healed', async (t) => {
+  const { proxy } = await setUp(t);
+  const open = await exchange(t, proxy, 'a');
+  await proxy.set({ is: 'refuse' });
+  await within(open.closed, 'the end of the open connection');
+  assert.equal(open.error, 'ECONNRESET');
+  const refused = connect(t, proxy);
+  await within(refused.closed, 'the refusal');
+  assert.equal(refused.error, 'ECONNREFUSED');
+  await proxy.heal();
+  await exchange(t, proxy, 'b');
+});
 
-  test('silence: it accepts and never answers, until it is healed', async (t) => {
-    const { proxy } = await setUp(t);
-    await proxy.set({ is: 'silence' });
-    const client = connect(t, proxy);
-    client.socket.write('hello');
+test('silence: it accepts and never answers until healed', async (t) => {
+  const { proxy } = await setUp(t);
+  await proxy.set({ is: 'silence' });
+  const client = connect(t, proxy);
+  client.socket.write('hello');
+  await until('the fault strikes', () => proxy.strikes === 1);
+  assert.deepEqual([client.socket.readyState, client.got], ['open', '']);
+  await proxy.heal();
+  await within(client.closed, 'the end of the silent connection');
+  await exchange(t, proxy, 'b');
+});
+
+/** What a client sees of each way to break. */
+const BREAKS = {
+  cut: async (client) => {
+    await client.hasEnded();
+    assert.equal(client.error, undefined);
+  },
+  reset: async (client) => {
+    await within(client.closed, 'the reset');
+    assert.equal(client.error, 'ECONNRESET');
+  },
+  stall: async (client, proxy) => {
     await until('the fault strikes', () => proxy.strikes === 1);
-    assert.equal(client.socket.readyState, 'open');
-    assert.equal(client.got, '');
-    assert.deepEqual(proxy.bytes, { client: 0, server: 0 });
-    await proxy.heal();
-    await within(client.closed, 'the end of what was lost');
-    const served = connect(t, proxy);
-    served.socket.write('b');
-    await served.has('b');
-  });
-
+    client.socket.write('more');
+    assert.deepEqual([client.ended, proxy.open], [false, 1]);
+  },
+};
+for (const [is, assertBroken] of Object.entries(BREAKS)) {
   for (const from of ['client', 'server']) {
-    test(`cut: after so many bytes of the ${from} both sides see an end`, async (t) => {
-      const { proxy, sockets } = await setUp(t);
-      await proxy.set({ is: 'cut', from, after: 3 });
-      const client = connect(t, proxy);
-      client.socket.write('hello');
-      await client.hasEnded();
-      assert.equal(client.error, undefined);
-      assert.equal(proxy.bytes[from], 3);
-      if (from === 'server') assert.equal(client.got, 'hel');
-      await until('the server sees it', () => [...sockets].every((socket) => socket.readableEnded));
-      assert.equal(proxy.strikes, 1);
-    });
-
-    test(`reset: after so many bytes of the ${from} the connection is reset`, async (t) => {
+    test(`${is}: it strikes after so many bytes of the ${from}`, async (t) => {
       const { proxy } = await setUp(t);
-      await proxy.set({ is: 'reset', from, after: 3 });
+      await proxy.set({ is, from, after: 3 });
       const client = connect(t, proxy);
       client.socket.write('hello');
-      await within(client.closed, 'the reset');
-      assert.equal(client.error, 'ECONNRESET');
-      assert.equal(proxy.bytes[from], 3);
-    });
-
-    test(`stall: after so many bytes of the ${from} nothing moves`, async (t) => {
-      const { proxy } = await setUp(t);
-      await proxy.set({ is: 'stall', from, after: 3 });
-      const client = connect(t, proxy);
-      client.socket.write('hello');
-      await until('the fault strikes', () => proxy.strikes === 1);
-      client.socket.write('more');
-      assert.equal(proxy.bytes[from], 3);
-      assert.equal(client.ended, false);
-      assert.equal(proxy.open, 1);
+      await assertBroken(client, proxy);
+      assert.deepEqual([proxy.bytes[from], proxy.strikes], [3, 1]);
     });
   }
+}
 
-  test('half-close: one direction ends, the other goes on', async (t) => {
-    const { proxy } = await setUp(t);
-    await proxy.set({ is: 'half-close', from: 'client', after: 3 });
-    const client = connect(t, proxy);
-    client.socket.write('hello');
-    await client.has('helbye');
-    await client.hasEnded();
-    assert.equal(proxy.bytes.client, 3);
-  });
+test('half-close: one direction ends, the other goes on', async (t) => {
+  const { proxy } = await setUp(t);
+  await proxy.set({ is: 'half-close', from: 'client', after: 3 });
+  const client = connect(t, proxy);
+  client.socket.write('hello');
+  await client.has('helbye');
+  await client.hasEnded();
+});
 
-  test('dribble and delay lose nothing', async (t) => {
-    const { proxy } = await setUp(t);
-    for (const fault of [
-      { is: 'dribble', bytes: 7, everyMs: 1 },
-      { is: 'delay', ms: 5 },
-    ]) {
-      await proxy.set(fault);
-      const client = connect(t, proxy);
-      const text = 'abcdefgh'.repeat(16);
-      client.socket.end(text);
-      await client.has(`${text}bye`);
-    }
-    assert.equal(proxy.strikes, 2);
-  });
+test('dribble and delay lose nothing', async (t) => {
+  const { proxy } = await setUp(t);
+  for (const fault of [
+    { is: 'dribble', bytes: 7, everyMs: 1 },
+    { is: 'delay', ms: 5 },
+  ]) {
+    await proxy.set(fault);
+    await exchange(t, proxy, 'abcdefgh'.repeat(16));
+  }
+  assert.equal(proxy.strikes, 2);
+});
 
-  test('a fault of no bytes strikes what is open at once, and counts from when it was set', async (t) => {
-    const { proxy } = await setUp(t);
-    const client = connect(t, proxy);
-    client.socket.write('hello');
-    await client.has('hello');
-    await proxy.set({ is: 'cut', from: 'client', after: 2 });
-    client.socket.write('ab');
-    await client.hasEnded();
-    assert.equal(proxy.bytes.client, 7);
-    await proxy.heal();
-    const other = connect(t, proxy);
-    other.socket.write('x');
-    await other.has('x');
-    await proxy.set({ is: 'reset', from: 'server', after: 0 });
-    await within(other.closed, 'the reset');
-    assert.equal(other.error, 'ECONNRESET');
-  });
+test('a fault on an open connection counts bytes from when it was set', async (t) => {
+  const { proxy } = await setUp(t);
+  const client = await exchange(t, proxy, 'hello');
+  await proxy.set({ is: 'cut', from: 'client', after: 2 });
+  client.socket.write('ab');
+  await client.hasEnded();
+  assert.equal(proxy.bytes.client, 7);
+});
 
-  test('onceServerSent: the counting waits for the server', async (t) => {
-    const { proxy } = await setUp(t);
-    await proxy.set({ is: 'cut', from: 'client', after: 2, onceServerSent: 4 });
-    const client = connect(t, proxy);
-    client.socket.write('abcd');
-    await client.has('abcd');
-    client.socket.write('efgh');
-    await client.hasEnded();
-    assert.equal(proxy.bytes.client, 6);
-  });
+test('onceServerSent: the count begins after so many bytes of the server', async (t) => {
+  const { proxy } = await setUp(t);
+  await proxy.set({ is: 'cut', from: 'client', after: 2, onceServerSent: 4 });
+  const client = await exchange(t, proxy, 'abcd');
+  client.socket.write('efgh');
+  await client.hasEnded();
+  assert.equal(proxy.bytes.client, 6);
+});
 
-  test('drop ends what is open and serves what comes', async (t) => {
-    const { proxy } = await setUp(t);
-    const client = connect(t, proxy);
-    client.socket.write('a');
-    await client.has('a');
-    proxy.drop('cut');
-    await client.hasEnded();
-    const next = connect(t, proxy);
-    next.socket.write('b');
-    await next.has('b');
-    assert.equal(proxy.connections, 2);
-  });
+test('drop ends open connections and serves new ones', async (t) => {
+  const { proxy } = await setUp(t);
+  const client = await exchange(t, proxy, 'a');
+  proxy.drop('cut');
+  await client.hasEnded();
+  await exchange(t, proxy, 'b');
+  assert.equal(proxy.connections, 2);
 });

@@ -1,4 +1,4 @@
-// What a push costs the process that it is made in. Counted, not timed: a busy machine changes no count.
+// The cost of a push for its process. It is counted, not timed, since a busy machine changes no count.
 
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { git, makeDirectory, makePair } from './support/git.mjs';
 
 const PUSHES = 3;
 
-/** Tells of its pushes, once it was in sync. */
+/** Reports its pushes once it is in sync. */
 const HOST = `
   const daemon = startPushDaemon(input.options).ref();
   daemon.on('error', ({ err }) => tell({ failed: err.message }));
@@ -68,7 +68,7 @@ describe('a push', () => {
     await push(host, repo);
     host.kill('SIGUSR2');
     const { ofPushes, ofFork } = await host.untilTold((told) => told.ofFork !== undefined);
-    // What node's own spawn does tells that the count is one.
+    // Node's own spawn proves that the counter works.
     assert.ok(ofFork > 50, `${ofFork} faults after a fork`);
     assert.ok(ofPushes < ofFork / 4, `${ofPushes} faults after pushes, ${ofFork} after a fork`);
     assert.equal((await host.ended).code, 0);

@@ -35,7 +35,7 @@ function pack(t) {
 test('the tarball of a clone', async (parent) => {
   const tarball = pack(parent);
 
-  await parent.test('has what users need, and nothing else', () => {
+  await parent.test('has the files of the package and nothing else', () => {
     const [addon, ...others] = contents(tarball).filter((name) => name.endsWith('.node'));
     assert.match(addon, /^git-push-daemon\.[\w-]+\.node$/);
     assert.deepEqual(others, [], 'the addon of this platform alone');
@@ -45,7 +45,7 @@ test('the tarball of a clone', async (parent) => {
   const application = new Application(parent, new Npm(parent));
   await application.install('--offline', tarball);
 
-  await parent.test('brings no other package, and runs no script', () => {
+  await parent.test('installs no other package and runs no script', () => {
     assert.deepEqual(Object.keys(application.lock), ['', 'node_modules/git-push-daemon']);
     assert.equal(application.lock['node_modules/git-push-daemon'].hasInstallScript, undefined);
   });

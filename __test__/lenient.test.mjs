@@ -1,4 +1,4 @@
-// Answers that a web server writes in its own way are read as git reads them: each of these is pushed to by git first.
+// Unusual answers of web servers are read as git reads them: git pushes to each of these servers first.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';

@@ -1,4 +1,4 @@
-/** The licences of what is linked into the addon: that the file which is shipped has them, and that none is forbidden. */
+/** The licences of the code that is linked into the addon: the shipped file lists them, and all are allowed. */
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -31,14 +31,14 @@ function check(folder) {
 }
 
 describe(NAME, () => {
-  test('is that of Cargo.lock', async () => {
+  test('matches Cargo.lock', async () => {
     const { ok, output } = await check(ROOT);
     assert.ok(ok, output);
   });
 
-  test('is noticed where it is not', async (t) => {
+  test('is refused if it does not match', async (t) => {
     const checkout = makeCheckout(t, []);
-    // What cargo wants to see of a package.
+    // Files that cargo requires of a package.
     for (const file of ['src/lib.rs', 'bench/native/main.rs']) {
       mkdirSync(path.dirname(path.join(checkout, file)), { recursive: true });
       writeFileSync(path.join(checkout, file), '');
@@ -72,7 +72,7 @@ describe(NAME, () => {
     test(`has ${what}`, () => assert.match(text, words));
   }
 
-  test('tells of each direct dependency that is linked in', () => {
+  test('lists each direct dependency that is linked in', () => {
     const { dependencies, target } = parse(read('Cargo.toml'));
     const direct = [dependencies, ...Object.values(target).map((one) => one.dependencies)];
     const macros = ['napi-derive'];
@@ -100,7 +100,7 @@ describe('of a licence', () => {
     });
   }
 
-  test('without a text and of no known words, it says so', () => {
+  test('without a text, a licence of unknown wording is an error', () => {
     const part = { name: 'a', version: '1.0.0', authors: [], texts: [] };
     assert.throws(() => document([{ ...part, licence: 'ISC' }]), /a 1\.0\.0 is under ISC/);
     assert.match(

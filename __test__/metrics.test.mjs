@@ -1,4 +1,4 @@
-/** `git-push-daemon/metrics`: what a scrape shows of a daemon, and the alerts and the dashboard over it. */
+/** `git-push-daemon/metrics`: scrapes of a daemon, and the alerts and the dashboard on top of them. */
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -12,6 +12,7 @@ import prom from 'prom-client';
 
 import { ROOT, runScript } from './support/child.mjs';
 import { atEnd } from './support/cleanup.mjs';
+import { KINDS, STATES } from './support/contract.mjs';
 import {
   collect,
   ENDLESS_BACKOFF,
@@ -26,7 +27,7 @@ import { makeDirectory, makePair, makeRemote } from './support/git.mjs';
 
 const LABELS = { remote: 'origin', branch: 'main' };
 
-/** Collects a daemon in a registry of its own. */
+/** Collects a daemon in its own registry. */
 function collectAlone(daemon, options = {}) {
   const registry = new prom.Registry();
   const remove = collectPushDaemonMetrics(daemon, { registry, ...options });
@@ -60,14 +61,7 @@ async function current(registry, shortName, label) {
     .map((one) => one.labels[label]);
 }
 
-/** The members of a union of string literals in index.d.ts. */
-function union(name) {
-  const source = readFileSync(path.join(ROOT, 'index.d.ts'), 'utf8').replace(/\/\*.*?\*\//gs, '');
-  const [, body] = source.match(new RegExp(`export type ${name} =([^;]+);`));
-  return [...body.matchAll(/^\s*\| '([^']+)'/gm)].map(([, member]) => member);
-}
-
-/** A daemon that cannot reach its remote, with a commit that waits. */
+/** A daemon whose remote refuses every push. */
 async function startFailing(t, options = {}) {
   const { repo, remote, options: pair } = makePair(t);
   remote.hook('pre-receive', 'echo no thanks >&2', 'exit 1');
@@ -76,43 +70,30 @@ async function startFailing(t, options = {}) {
 }
 
 describe('a scrape', () => {
-  test('shows a daemon that is in sync, each series from the start', async (t) => {
+  test('shows a daemon in sync, with each series from the start', async (t) => {
     const { options } = makePair(t);
     const daemon = await startInSync(t, options);
     const { registry } = collectAlone(daemon);
     const samples = (await scrape(registry)).filter(({ name }) => !name.endsWith('_bucket'));
-    const name = (shortName) => `git_push_daemon_${shortName}`;
+    const series = (shortName, labels = {}, value = 0) => ({
+      name: `git_push_daemon_${shortName}`,
+      labels: { ...LABELS, ...labels },
+      value,
+    });
+    const gauges = ['pending_commits', 'lag_seconds', 'oldest_pending_timestamp_seconds'];
     const expected = [
-      { name: name('pending_commits'), labels: LABELS, value: 0 },
-      { name: name('lag_seconds'), labels: LABELS, value: 0 },
-      { name: name('oldest_pending_timestamp_seconds'), labels: LABELS, value: 0 },
-      { name: name('last_success_timestamp_seconds'), labels: LABELS, value: 0 },
-      { name: name('consecutive_failures'), labels: LABELS, value: 0 },
-      ...union('PushDaemonState').map((state) => ({
-        name: name('state'),
-        labels: { ...LABELS, state },
-        value: state === 'in-sync' ? 1 : 0,
-      })),
-      ...union('PushFailureKind').map((kind) => ({
-        name: name('failing'),
-        labels: { ...LABELS, kind },
-        value: 0,
-      })),
-      { name: name('pushed_commits_total'), labels: LABELS, value: 0 },
-      { name: name('pushed_bytes_total'), labels: LABELS, value: 0 },
-      {
-        name: name('attempts_total'),
-        labels: { ...LABELS, result: 'success', kind: 'none' },
-        value: 0,
-      },
-      ...union('PushFailureKind').map((kind) => ({
-        name: name('attempts_total'),
-        labels: { ...LABELS, result: 'failure', kind },
-        value: 0,
-      })),
+      ...gauges.map((name) => series(name)),
+      series('last_success_timestamp_seconds'),
+      series('consecutive_failures'),
+      ...STATES.map((state) => series('state', { state }, state === 'in-sync' ? 1 : 0)),
+      ...KINDS.map((kind) => series('failing', { kind })),
+      series('pushed_commits_total'),
+      series('pushed_bytes_total'),
+      series('attempts_total', { result: 'success', kind: 'none' }),
+      ...KINDS.map((kind) => series('attempts_total', { result: 'failure', kind })),
       ...['success', 'failure'].flatMap((result) => [
-        { name: name('attempt_duration_seconds_sum'), labels: { ...LABELS, result }, value: 0 },
-        { name: name('attempt_duration_seconds_count'), labels: { ...LABELS, result }, value: 0 },
+        series('attempt_duration_seconds_sum', { result }),
+        series('attempt_duration_seconds_count', { result }),
       ]),
     ];
     assert.deepEqual(samples, expected);
@@ -193,7 +174,7 @@ describe('a scrape', () => {
     assert.equal(await sample(registry, 'attempts_total', { kind: 'non-fast-forward' }), 1);
   });
 
-  test('does not count as an attempt what failed after it', async (t) => {
+  test('does not count a failure after an attempt as an attempt', async (t) => {
     const { repo, remote, options } = makePair(t);
     remote.hook('pre-receive', 'exit 1');
     const daemon = await startInSync(t, {
@@ -214,7 +195,7 @@ describe('a scrape', () => {
     );
   });
 
-  test('reads the status once for all metrics, and reads it anew the next time', async (t) => {
+  test('reads the status once for all metrics, and anew for the next scrape', async (t) => {
     const { options } = makePair(t);
     const daemon = await startInSync(t, options);
     let reads = 0;
@@ -243,7 +224,7 @@ describe('a scrape', () => {
     assert.equal(await sample(registry, 'attempts_total', { result: 'success' }), 1);
   });
 
-  test('is what OpenMetrics asks for in a registry of that type', async (t) => {
+  test('follows OpenMetrics in a registry of that type', async (t) => {
     const { options } = makePair(t, { inSync: false });
     const daemon = start(t, options);
     const registry = new prom.Registry(prom.Registry.OPENMETRICS_CONTENT_TYPE);
@@ -259,7 +240,7 @@ describe('a scrape', () => {
     assert.deepEqual(registry.getMetricsAsArray(), []);
   });
 
-  test('goes to the global registry under the default prefix unless told otherwise', async (t) => {
+  test('uses the global registry and the default prefix by default', async (t) => {
     const { options } = makePair(t);
     const daemon = await startInSync(t, options);
     const remove = collectPushDaemonMetrics(daemon);
@@ -273,8 +254,8 @@ describe('a scrape', () => {
   });
 });
 
-describe('a failure that only the metrics hear', () => {
-  test('is counted, and still reaches the logger', async (t) => {
+describe('a failure that only the metrics listen to', () => {
+  test('is counted and still reaches the logger', async (t) => {
     const lines = [];
     let logged;
     const isLogged = new Promise((resolve) => {
@@ -309,7 +290,7 @@ describe('a failure that only the metrics hear', () => {
 });
 
 describe('several daemons', () => {
-  test('share the metrics of a registry, told apart by their labels', async (t) => {
+  test('share the metrics of a registry and differ by label', async (t) => {
     const { repo, options } = makePair(t);
     const backup = makeRemote(t);
     repo.git('remote', 'add', 'backup', backup.path);
@@ -331,7 +312,7 @@ describe('several daemons', () => {
     assert.ok(left.every(({ labels }) => labels.remote === 'origin'));
   });
 
-  test('of two repositories need a label of their own, and may rename the remote', async (t) => {
+  test('of two repositories need their own label and may rename the remote', async (t) => {
     const registry = new prom.Registry();
     const first = await startInSync(t, makePair(t).options);
     const second = await startInSync(t, makePair(t).options);
@@ -347,7 +328,7 @@ describe('several daemons', () => {
 });
 
 describe('the end of the collection', () => {
-  test('comes with the daemon, so that the next one can be collected', async (t) => {
+  test('comes with the daemon, and the next one can be collected', async (t) => {
     const { repo, options } = makePair(t);
     const first = await startInSync(t, options);
     const registry = new prom.Registry();
@@ -379,7 +360,7 @@ describe('the end of the collection', () => {
     again();
   });
 
-  test('may be by clearing the registry, which can then be used anew', async (t) => {
+  test('may come from clearing the registry, which can be used again', async (t) => {
     const { options } = makePair(t);
     const daemon = await startInSync(t, options);
     const { registry, remove } = collectAlone(daemon);
@@ -394,7 +375,7 @@ describe('misuse', () => {
   const collectFails = (daemon, options) =>
     thrownBy(() => collectPushDaemonMetrics(daemon, options));
 
-  test('to collect a daemon twice is an error that names the labels', async (t) => {
+  test('collecting a daemon twice is an error that names the labels', async (t) => {
     const { options } = makePair(t);
     const daemon = await startInSync(t, options);
     const { registry } = collectAlone(daemon);
@@ -404,7 +385,7 @@ describe('misuse', () => {
     assert.equal(await sample(registry, 'pending_commits'), 0);
   });
 
-  test('daemons of one registry with other label names are an error', async (t) => {
+  test('daemons with other label names in one registry are an error', async (t) => {
     const daemon = await startInSync(t, makePair(t).options);
     const { registry } = collectAlone(daemon, { labels: { repository: 'talks' } });
     for (const labels of [{}, { service: 'api' }, { repository: 'a', service: 'api' }]) {
@@ -414,7 +395,7 @@ describe('misuse', () => {
     }
   });
 
-  test('a name that is taken is an error and leaves the registry as it was', async (t) => {
+  test('a taken name is an error and leaves the registry unchanged', async (t) => {
     const daemon = await startInSync(t, makePair(t).options);
     const registry = new prom.Registry();
     const name = 'git_push_daemon_attempts_total';
@@ -435,7 +416,7 @@ describe('misuse', () => {
     assert.equal(collectFails(daemon).code, 'ERR_PUSH_DAEMON_STOPPED');
   });
 
-  test('a wrong argument is an error that says what was expected', async (t) => {
+  test('a wrong argument is an error that names the expected value', async (t) => {
     const daemon = await startInSync(t, makePair(t).options);
     const cases = [
       [[null], /given null; expected what startPushDaemon returned/],
@@ -462,7 +443,7 @@ describe('misuse', () => {
   });
 });
 
-test('prom-client is loaded by the metrics only', async () => {
+test('only the metrics load prom-client', async () => {
   const { code, told, stderr } = await runScript(`
     const isLoaded = () => Object.keys(require.cache).some((file) => file.includes('prom-client'));
     tell(isLoaded());
@@ -486,7 +467,7 @@ describe('examples/prometheus', () => {
   const alerts = [...read('alerts.yml').matchAll(/^ +- alert: (\w+)$/gm)].map(([, name]) => name);
   const expressions = [...read('alerts.yml').matchAll(/^ +expr: (.+)$/gm)].map(([, expr]) => expr);
 
-  /** A scrape as text, with and without the suffixes of histograms, and what it has. */
+  /** A scrape as text, with its names and the values of its labels. */
   async function realScrape(t) {
     const daemon = await startInSync(t, makePair(t).options);
     const { registry } = collectAlone(daemon);
@@ -541,7 +522,7 @@ describe('examples/prometheus', () => {
     }
   });
 
-  test('the units, names and help of the metrics please promtool', withPromtool, async (t) => {
+  test('promtool accepts the units, names and help of the metrics', withPromtool, async (t) => {
     const { text } = await realScrape(t);
     assert.equal(promtool(['check', 'metrics'], { input: text }), '');
   });
@@ -563,7 +544,7 @@ describe('examples/prometheus', () => {
     },
   );
 
-  test('every alert says what, why and what to do', () => {
+  test('every alert has a summary, a description, a runbook and a severity', () => {
     for (const alert of read('alerts.yml').split('- alert: ').slice(1)) {
       for (const annotation of ['summary:', 'description:', 'runbook:', 'severity:']) {
         assert.ok(alert.includes(annotation), `${alert.split('\n')[0]} has a ${annotation}`);

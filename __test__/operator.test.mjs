@@ -1,23 +1,21 @@
-// What an operator gets from the example API, which runs as a process of its own: every route with its codes
-// and headers, every line of its log, and the answers to an operator's questions in each state.
+// The example API as an operator sees it, in a separate process: every route with its codes and headers, every line of its
+// log, and its health and metrics in each state.
 //
-// Three things are shown elsewhere, since they take a clock or a handle of the test's own: the summary of
-// repeated failures (fastify.test.mjs), a flush whose client or whose daemon has gone (there too), and the
-// page of a daemon that has stopped, which a closed application no longer serves (page.test.mjs).
+// Other files test what needs a clock or a handle: the summary of repeated failures and a flush whose client or daemon is
+// gone (fastify.test.mjs), and the sentences of the page (page.test.mjs).
 
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 
-import { Api, LEVEL } from './support/api.mjs';
+import { Api, environmentOf, LEVEL, TOKEN } from './support/api.mjs';
 import { makeScope } from './support/cleanup.mjs';
 import { until } from './support/daemon.mjs';
 import { makeGate } from './support/gate.mjs';
-import { GIT_ENV, makePair } from './support/git.mjs';
+import { makePair } from './support/git.mjs';
 import { exchange } from './support/raw.mjs';
 import { comeBack, goAway } from './support/remote.mjs';
 
-const TOKEN = 'the-token-of-the-tests';
 const bearer = (token) => ({ authorization: `Bearer ${token}` });
 const basic = (password, user = 'operator') => ({
   authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`,
@@ -42,27 +40,19 @@ const PAGE_HEADERS = {
   'x-content-type-options': 'nosniff',
 };
 
-/** What Node's server adds to every answer. */
+/** Headers that Node's server adds to every answer. */
 const OF_NODE = ['connection', 'content-length', 'date', 'keep-alive'];
 
-/** The example with a repository and its remote, for all tests of a suite. */
+/** The example with a repository and its remote. */
 class Running {
   #scope = makeScope();
 
-  /** @param {(place: Running) => object} env what it gets besides, and instead */
-  async start(env = () => ({}), prepare = () => {}) {
+  /** @param {object} env variables that are added or replaced @param {() => void} prepare runs before the start */
+  async start(env, prepare) {
     Object.assign(this, makePair(this.#scope));
-    prepare(this);
-    this.api = await Api.start(this.#scope, {
-      ...GIT_ENV,
-      PATH: process.env.PATH,
-      CFP_DATA_REPO_PATH: this.repo.path,
-      CFP_DATA_REMOTE: this.remote.path,
-      CFP_DATA_BACKOFF: ENDLESS,
-      CFP_DATA_STOP_TIMEOUT_MS: '100',
-      ADMIN_TOKEN: TOKEN,
-      ...env(this),
-    });
+    prepare();
+    const own = { CFP_DATA_BACKOFF: ENDLESS, CFP_DATA_STOP_TIMEOUT_MS: '100', ...env };
+    this.api = await Api.start(this.#scope, environmentOf(this, own));
   }
 
   end() {
@@ -110,7 +100,7 @@ class Running {
     });
   }
 
-  /** What a person reads on the page. */
+  /** The readable text of the page. */
   async page() {
     const { text } = await this.ask('GET', STATUS, { ...HTML, ...bearer(TOKEN) });
     return text
@@ -142,7 +132,7 @@ class Running {
     return [code, json.status];
   }
 
-  /** Ends it as a platform does, and resolves to the line that tells what is left. */
+  /** Ends it as a platform does; resolves to its last line, which says what is left. */
   async stop() {
     this.api.signal('SIGTERM');
     assert.deepEqual(await this.api.exited, { code: 0, signal: null });
@@ -150,6 +140,17 @@ class Running {
     assert.equal(lines.length, 1);
     return lines[0];
   }
+}
+
+/** The example in a suite: it starts before the tests, and `arrange` brings it into the state that they look at. */
+function running(env, arrange = () => {}, prepare = () => {}) {
+  const it = new Running();
+  before(async () => {
+    await it.start(env, prepare);
+    await arrange();
+  });
+  after(() => it.end());
+  return it;
 }
 
 /** Fails unless a text has every part. */
@@ -160,21 +161,15 @@ function says(text, ...parts) {
   }
 }
 
-/** A time as the page writes it. */
-const utc = (iso) => `${iso.slice(0, 19).replace('T', ' ')} UTC`;
-
 describe('an API that is in sync', () => {
-  const it = new Running();
   let commit;
-  before(async () => {
-    await it.start();
+  const it = running({}, async () => {
     commit = await it.api.put('first');
     await it.api.logged('pushed');
     await it.inState('in-sync');
   });
-  after(() => it.end());
 
-  test('logs the push at info: what, how long it took, and that nothing is left', () => {
+  test('logs the push at info, with the commit, the duration and nothing pending', () => {
     const [line, ...others] = it.api.lines('pushed');
     assert.equal(others.length, 0);
     assert.deepEqual(
@@ -194,16 +189,17 @@ describe('an API that is in sync', () => {
     assert.deepEqual([json.pendingCommits, json.lagMs, json.lastError], [0, 0, null]);
   });
 
-  test('shows its status as a page, which says that the data is safe', async () => {
+  test('shows its status as a page that says the data is safe', async () => {
     for (const authorization of [bearer(TOKEN), basic(TOKEN), basic(TOKEN, '')]) {
-      const { code, headers, text } = await it.ask('GET', STATUS, { ...HTML, ...authorization });
+      const url = `${STATUS}?refresh=<b>`;
+      const { code, headers, text } = await it.ask('GET', url, { ...HTML, ...authorization });
       const { 'content-security-policy': policy, ...others } = headers;
       assert.deepEqual([code, others], [200, PAGE_HEADERS]);
       assert.match(
         policy,
         /^default-src 'none'; style-src 'sha256-[\w+/]{43}='; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'$/,
       );
-      assert.doesNotMatch(text, /<script|style=|\bon\w+=/);
+      assert.doesNotMatch(text, /<b>|<script|style=|\bon\w+=/);
     }
     const { lastPushAt } = await it.status();
     says(await it.page(), 'In sync', 'Every commit is on the remote.', 'Lag none', 'Ahead 0');
@@ -218,7 +214,7 @@ describe('an API that is in sync', () => {
     assert.equal((await it.ask('HEAD', HEALTH)).code, 200);
   });
 
-  test('is healthy, which anybody may ask, and without a name in the answer', async () => {
+  test('reports its health without a token, and names nothing', async () => {
     const { code, headers, json } = await it.askJson('GET', HEALTH);
     assert.deepEqual([code, headers], [200, NOT_STORED]);
     assert.deepEqual(json, {
@@ -230,7 +226,7 @@ describe('an API that is in sync', () => {
     });
   });
 
-  test('flushes to the bearer of the token, with a body of JSON or none', async () => {
+  test('flushes for the bearer of the token, with or without a body of JSON', async () => {
     const done = { code: 200, headers: NOT_STORED, json: { commit, pending: false } };
     assert.deepEqual(await it.flush(), done);
     const asJson = { ...bearer(TOKEN), 'content-type': 'application/json' };
@@ -242,7 +238,7 @@ describe('an API that is in sync', () => {
     [413, 'of more than 1 KiB', 'application/json', JSON.stringify('x'.repeat(1_024))],
     [415, 'of another type', 'text/xml', '<flush/>'],
   ]) {
-    test(`answers ${code} to a flush with a body ${what}, and 401 where the token is wrong`, async () => {
+    test(`answers ${code} to a flush with a body ${what}, and 401 if the token is wrong`, async () => {
       const headers = { ...bearer(TOKEN), 'content-type': type };
       const answer = await it.askJson('POST', FLUSH, headers, body);
       assert.deepEqual([answer.code, answer.headers], [code, NOT_STORED]);
@@ -252,22 +248,19 @@ describe('an API that is in sync', () => {
     });
   }
 
-  test('answers 404 to other methods and paths, whoever asks', async () => {
-    for (const [method, route] of [
-      ['POST', STATUS],
-      ['PUT', STATUS],
-      ['DELETE', STATUS],
-      ['OPTIONS', STATUS],
-      ['GET', FLUSH],
-      ['HEAD', FLUSH],
-      ['OPTIONS', FLUSH],
-      ['POST', HEALTH],
-      ['POST', METRICS],
-      ['GET', `${STATUS}/`],
-      ['GET', `${STATUS}/status`],
+  test('answers 404 to other methods and paths, with or without the token', async () => {
+    for (const [route, ...methods] of [
+      [STATUS, 'POST', 'PUT', 'DELETE', 'OPTIONS'],
+      [FLUSH, 'GET', 'HEAD', 'OPTIONS'],
+      [HEALTH, 'POST'],
+      [METRICS, 'POST'],
+      [`${STATUS}/`, 'GET'],
+      [`${STATUS}/status`, 'GET'],
     ]) {
-      for (const headers of [{}, bearer(TOKEN)]) {
-        assert.equal((await it.ask(method, route, headers)).code, 404, `${method} ${route}`);
+      for (const method of methods) {
+        for (const headers of [{}, bearer(TOKEN)]) {
+          assert.equal((await it.ask(method, route, headers)).code, 404, `${method} ${route}`);
+        }
       }
     }
   });
@@ -296,17 +289,17 @@ describe('an API that is in sync', () => {
     ]);
   });
 
-  test('has no line in its log for who looks at its health or its metrics', async () => {
+  test('logs no requests for its health or its metrics', async () => {
     const isLogged = (url) =>
       it.api.log.some(({ req }) => req?.method === 'GET' && req.url === url);
     for (const route of [HEALTH, METRICS]) await it.ask('GET', route);
-    // Of which there is one, and it is the later.
+    // The later request is logged, so the earlier ones are not.
     await it.ask('GET', '/healthz');
     await until('the request is logged', () => isLogged('/healthz'));
     assert.deepEqual([isLogged(HEALTH), isLogged(METRICS)], [false, false]);
   });
 
-  /** Headers as they are on the wire. None of them lets anybody in. */
+  /** Authorization headers as they are on the wire, none of which grants access. */
   const WRONG = [
     ['none', undefined],
     ['empty', ''],
@@ -361,7 +354,7 @@ describe('an API that is in sync', () => {
       UNAUTHORIZED['www-authenticate'],
     ],
   ]) {
-    test(`gives ${what} to no wrong token, and answers all of them alike to the byte`, async () => {
+    test(`refuses ${what} to wrong tokens, with answers that are equal to the byte`, async () => {
       const answers = new Map();
       for (const [name, authorization] of wrong) {
         const answer = await exchange(it.api.address, request, [...more, ...lines(authorization)]);
@@ -382,7 +375,7 @@ describe('an API that is in sync', () => {
     });
   }
 
-  test('takes the first of two tokens, and a scheme in any case', async () => {
+  test('uses the first of two tokens, and accepts a scheme in any case', async () => {
     for (const [code, ...headers] of [
       [200, `authorization: bearer ${TOKEN}`],
       [200, `AUTHORIZATION:BEARER   ${TOKEN}  `],
@@ -395,7 +388,7 @@ describe('an API that is in sync', () => {
     }
   });
 
-  test('leaves to Node what is no request: 400, and 431 beyond 16 KiB', async () => {
+  test('leaves invalid requests to Node: 400, and 431 beyond 16 KiB', async () => {
     for (const [code, value] of [
       [400, `Bearer ${TOKEN}\0`],
       [400, `Bearer ${TOKEN}\u0001`],
@@ -408,32 +401,27 @@ describe('an API that is in sync', () => {
     assert.equal((await it.status()).state, 'in-sync');
   });
 
-  test('never wrote the token to its log', () => {
+  test('never logs the token', () => {
     assert.equal(
       it.api.log.some((line) => JSON.stringify(line).includes(TOKEN)),
       false,
     );
   });
 
-  test('logs at info that it stopped with everything on the remote', async () => {
+  test('logs at info that it stopped with nothing pending', async () => {
     const line = await it.stop();
-    assert.deepEqual(
-      [line.level, line.msg],
-      [LEVEL.info, 'push daemon stopped: the remote has every commit'],
-    );
+    assert.equal(line.level, LEVEL.info);
+    assert.match(line.msg, /^push daemon stopped: the remote has every commit/);
   });
 });
 
 describe('an API whose remote fails', () => {
-  const it = new Running();
-  before(async () => {
-    await it.start(() => ({ CFP_DATA_MAX_LAG_MS: '1' }));
+  const it = running({ CFP_DATA_MAX_LAG_MS: '1' }, async () => {
     await it.inState('in-sync');
   });
-  after(() => it.end());
 
   let commit;
-  test('logs the failure at warn, which answers every question, and the retry at info', async () => {
+  test('logs the failure at warn with all an operator needs, and the retry at info', async () => {
     it.takeRemoteAway();
     commit = await it.api.put('kept');
     const line = await it.api.logged('push failed');
@@ -442,10 +430,7 @@ describe('an API whose remote fails', () => {
       [line.level, line.component, line.commit, line.attempt, line.kind, line.reason],
       [LEVEL.warn, 'pushDaemon', commit, 1, 'remote-error', 'unknown'],
     );
-    assert.equal(
-      line.msg,
-      `push failed (remote-error): 1 commit exists only here, made at ${oldestPendingAt}; it is tried again. ${lastError.hint}`,
-    );
+    says(line.msg, /^push failed \(remote-error\): 1 commit /, oldestPendingAt, lastError.hint);
     assert.deepEqual(
       [line.pendingCommits, line.oldestPendingAt, line.hint, line.err.message],
       [1, oldestPendingAt, lastError.hint, lastError.message],
@@ -458,28 +443,14 @@ describe('an API whose remote fails', () => {
     );
   });
 
-  test('answers every question on its page', async () => {
-    const { oldestPendingAt, lastError } = await it.inState('backing-off');
-    says(
-      await it.page(),
-      'Lagging 1 commit is missing on the remote, for longer than 1 ms.',
-      `It was made at ${utc(oldestPendingAt)}, `,
-      'The last attempt failed (remote-error).',
-      /It is tried again by itself in 59 min /,
-      `Why, and what to do: ${lastError.hint}`,
-      lastError.message,
-      'Ahead 1 commit only here',
-    );
-  });
-
-  test('is not healthy, and its metrics say so', async () => {
+  test('is unhealthy, also by its metrics', async () => {
     assert.deepEqual(await it.health(), [503, 'lagging']);
     assert.deepEqual(await it.samples('git_push_daemon_pending_commits'), { '': 1 });
     assert.deepEqual(await it.samples('git_push_daemon_state'), { 'state="backing-off"': 1 });
     assert.deepEqual(await it.samples('git_push_daemon_failing'), { 'kind="remote-error"': 1 });
   });
 
-  test('answers 502 to a flush, with the reason and what to do', async () => {
+  test('answers 502 to a flush, with the reason and a hint', async () => {
     const { code, headers, json } = await it.flush();
     assert.deepEqual([code, headers], [502, NOT_STORED]);
     const { lastError, nextAttemptAt } = await it.inState('backing-off');
@@ -495,7 +466,7 @@ describe('an API whose remote fails', () => {
     });
   });
 
-  test('answers 503 to a flush that fails on this side', async () => {
+  test('answers 503 to a flush that fails locally', async () => {
     it.bringRemoteBack();
     const tree = it.repo.git('rev-parse', `${commit}^{tree}`).trim();
     const object = `${it.repo.path}/objects/${tree.slice(0, 2)}/${tree.slice(2)}`;
@@ -509,7 +480,7 @@ describe('an API whose remote fails', () => {
     assert.equal(line.level, LEVEL.warn);
   });
 
-  test('logs at info that it has recovered, and after how long', async () => {
+  test('logs the recovery at info, with its duration', async () => {
     assert.deepEqual((await it.flush()).json, { commit, pending: false });
     const line = await it.api.logged('push recovered');
     assert.deepEqual(
@@ -526,7 +497,7 @@ describe('an API whose remote fails', () => {
     );
   });
 
-  test('logs at error what it stopped with: what, since when, why, what to do', async () => {
+  test('logs at error which commits it left behind, since when, why, and a hint', async () => {
     it.takeRemoteAway();
     await it.api.put('left');
     await it.api.put('left-too');
@@ -541,25 +512,19 @@ describe('an API whose remote fails', () => {
     );
     assert.equal(line.lastError, lastError.message);
     assert.ok(line.lagMs > 0);
-    assert.equal(
-      line.msg,
-      `push daemon stopped with commits that the remote lacks: 2 commits exist only here, the oldest of ${oldestPendingAt}. Keep this repository: the next start pushes what the remote lacks. The last attempt failed (remote-error): ${lastError.hint}`,
-    );
+    says(line.msg, /^push daemon stopped with .*: 2 commits /, oldestPendingAt, lastError.hint);
   });
 });
 
 describe('an API whose remote is slow', () => {
-  const it = new Running();
   let gate;
-  before(async () => {
-    await it.start(() => ({ CFP_DATA_PUSH_TIMEOUT_MS: '20' }));
+  const it = running({ CFP_DATA_PUSH_TIMEOUT_MS: '20' }, async () => {
     await it.inState('in-sync');
     gate = it.gate();
     it.remote.hook('pre-receive', ...gate.lines);
   });
-  after(() => it.end());
 
-  test('answers 202 to a flush, while the push goes on', async () => {
+  test('answers 202 to a flush while the push continues', async () => {
     const commit = await it.api.put('on-its-way');
     await gate.entered();
     const { code, headers, json } = await it.flush();
@@ -573,33 +538,26 @@ describe('an API whose remote is slow', () => {
     assert.equal((await it.api.logged('pushed')).commit, commit);
   });
 
-  test('logs at error what it stopped with where no attempt had failed', async () => {
+  test('logs at error which commits it left behind without a failed attempt', async () => {
     gate.shut();
     await it.api.put('stuck');
     await gate.entered();
     const line = await it.stop();
     assert.equal(line.level, LEVEL.error);
-    says(
-      line.msg,
-      /^push daemon stopped with commits that the remote lacks: 1 commit exists only here, made at /,
-      'Keep this repository: the next start pushes what the remote lacks.',
-    );
+    says(line.msg, /^push daemon stopped with .*: 1 commit /, 'Keep this repository');
   });
 });
 
 describe('an API whose remote has diverged', () => {
-  const it = new Running();
   let [ours, theirs] = [];
-  before(async () => {
-    await it.start();
+  const it = running({}, async () => {
     await it.inState('in-sync');
     theirs = it.remote.commit();
     ours = await it.api.put('refused');
     await it.inState('diverged');
   });
-  after(() => it.end());
 
-  test('logs it once at error, which answers every question, and no retry', async () => {
+  test('logs it once at error with all an operator needs, and no retry', async () => {
     const line = await it.api.logged('push refused');
     const { oldestPendingAt } = await it.status();
     assert.deepEqual(
@@ -607,26 +565,11 @@ describe('an API whose remote has diverged', () => {
       [LEVEL.error, 'non-fast-forward', ours, theirs, 1],
     );
     assert.equal(line.oldestPendingAt, oldestPendingAt);
-    assert.equal(
-      line.msg,
-      `push refused: the remote has commits that this repository lacks, and 1 commit exists only here, made at ${oldestPendingAt}. An operator must reconcile them (fetch, then merge or rebase); pushing then resumes by itself`,
-    );
+    says(line.msg, /^push refused: .* 1 commit /, oldestPendingAt);
     assert.deepEqual(it.api.lines('push retry'), []);
   });
 
-  test('answers every question on its page', async () => {
-    const { oldestPendingAt, lastError } = await it.status();
-    says(
-      await it.page(),
-      'Diverged The remote has other commits: 1 commit exists only here.',
-      `It was made at ${utc(oldestPendingAt)}, `,
-      'The last attempt failed (non-fast-forward).',
-      'Once a person has reconciled the branches, pushing resumes by itself.',
-      `Why, and what to do: ${lastError.hint}`,
-    );
-  });
-
-  test('is not healthy, and its metrics say so', async () => {
+  test('is unhealthy, also by its metrics', async () => {
     assert.deepEqual(await it.health(), [503, 'diverged']);
     assert.deepEqual(await it.samples('git_push_daemon_state'), { 'state="diverged"': 1 });
     assert.deepEqual(await it.samples('git_push_daemon_failing'), { 'kind="non-fast-forward"': 1 });
@@ -646,23 +589,17 @@ describe('an API whose remote has diverged', () => {
     const line = await it.stop();
     assert.deepEqual([line.level, line.pendingCommits], [LEVEL.error, 1]);
     assert.equal(line.kind, 'non-fast-forward');
-    says(
-      line.msg,
-      'Keep this repository: the next start pushes nothing until a person has reconciled the branches.',
-    );
+    says(line.msg, 'Keep this repository', 'reconcile');
   });
 });
 
 describe('an API that has given up', () => {
-  const it = new Running();
-  before(async () => {
-    await it.start(() => ({ CFP_DATA_MAX_RETRIES: '0' }));
+  const it = running({ CFP_DATA_MAX_RETRIES: '0' }, async () => {
     await it.inState('in-sync');
     it.takeRemoteAway();
     await it.api.put('given-up');
     await it.inState('gave-up');
   });
-  after(() => it.end());
 
   test('logs it at error, which answers every question, and no retry', async () => {
     const line = await it.api.logged('push given up');
@@ -671,31 +608,16 @@ describe('an API that has given up', () => {
       [line.level, line.kind, line.pendingCommits, line.oldestPendingAt],
       [LEVEL.error, 'remote-error', 1, oldestPendingAt],
     );
-    assert.equal(
-      line.msg,
-      `push given up (remote-error): 1 commit exists only here, made at ${oldestPendingAt}, and stays so until the next commit or a flush. ${lastError.hint}`,
-    );
+    says(line.msg, /^push given up \(remote-error\): 1 commit /, oldestPendingAt, lastError.hint);
     assert.deepEqual(it.api.lines('push retry'), []);
   });
 
-  test('answers every question on its page', async () => {
-    const { oldestPendingAt, lastError } = await it.status();
-    says(
-      await it.page(),
-      'Gave up Given up: 1 commit exists only here.',
-      `It was made at ${utc(oldestPendingAt)}, `,
-      'The last attempt failed (remote-error).',
-      'The next commit, or a flush, starts afresh.',
-      `Why, and what to do: ${lastError.hint}`,
-    );
-  });
-
-  test('is not healthy, and its metrics say so', async () => {
+  test('is unhealthy, also by its metrics', async () => {
     assert.deepEqual(await it.health(), [503, 'gave-up']);
     assert.deepEqual(await it.samples('git_push_daemon_state'), { 'state="gave-up"': 1 });
   });
 
-  test('is brought back by a flush once the remote is there', async () => {
+  test('resumes by a flush once the remote is back', async () => {
     assert.equal((await it.flush()).code, 502);
     it.bringRemoteBack();
     assert.equal((await it.flush()).code, 200);
@@ -705,47 +627,40 @@ describe('an API that has given up', () => {
 });
 
 describe('an API that never reached its remote', () => {
-  const it = new Running();
-  before(async () => {
-    await it.start(
-      () => ({ CFP_DATA_MAX_LAG_MS: '1' }),
-      () => {
-        // As after `git clone --bare`, which keeps no remote-tracking ref.
-        it.repo.git('update-ref', '-d', 'refs/remotes/origin/main');
-        it.takeRemoteAway();
-      },
-    );
-    await it.inState('backing-off');
-  });
-  after(() => it.end());
+  const it = running(
+    { CFP_DATA_MAX_LAG_MS: '1' },
+    () => it.inState('backing-off'),
+    () => {
+      // As after `git clone --bare`, which keeps no remote-tracking ref.
+      it.repo.git('update-ref', '-d', 'refs/remotes/origin/main');
+      it.takeRemoteAway();
+    },
+  );
 
-  test('says that nothing is known, in its log, on its page and of its health', async () => {
+  test('reports that nothing is known, in its log, its page and its health', async () => {
     const line = await it.api.logged('push failed');
     const { oldestPendingAt } = await it.status();
     assert.deepEqual([line.level, line.attempt, line.commit], [LEVEL.warn, 0, null]);
-    const risk = `the remote's branch was not seen yet, so 1 commit may exist only here, made at ${oldestPendingAt}`;
-    says(line.msg, `push failed (remote-error): ${risk}; it is tried again. `);
-    says(await it.page(), "The remote's branch was not seen yet: 1 commit may exist only here.");
+    says(
+      line.msg,
+      /^push failed \(remote-error\): .*1 commit may exist only here/,
+      oldestPendingAt,
+    );
+    says(await it.page(), '1 commit may exist only here');
     assert.equal((await it.health())[0], 503);
   });
 
-  test('says so when it stops', async () => {
+  test('logs this when it stops', async () => {
     const line = await it.stop();
     assert.equal(line.level, LEVEL.error);
-    says(
-      line.msg,
-      /^push daemon stopped before the remote was seen to have every commit: /,
-      "the remote's branch was not seen yet, so 1 commit may exist only here",
-    );
+    says(line.msg, /^push daemon stopped before .* 1 commit may exist only here/);
   });
 });
 
 describe('an API without a remote', () => {
-  const it = new Running();
-  before(() => it.start(() => ({ CFP_DATA_REMOTE: '' })));
-  after(() => it.end());
+  const it = running({ CFP_DATA_REMOTE: '' });
 
-  test('says once at info that nothing is pushed', () => {
+  test('logs once at info that nothing is pushed', () => {
     const [line, ...others] = it.api.lines('no remote is set');
     assert.deepEqual([line.level, others.length], [LEVEL.info, 0]);
     assert.match(line.msg, /commits stay in this repository, and nothing is pushed$/);
@@ -770,7 +685,7 @@ describe('an API without a remote', () => {
     assert.doesNotMatch((await it.ask('GET', METRICS)).text, /^git_push_daemon/m);
   });
 
-  test('asks for the token all the same, and in the header', async () => {
+  test('still requires the token, in the header', async () => {
     assert.equal((await it.ask('GET', `${STATUS}?token=${TOKEN}&access_token=${TOKEN}`)).code, 401);
     assert.deepEqual((await it.ask('GET', STATUS)).headers, UNAUTHORIZED);
     assert.equal((await it.ask('POST', FLUSH, basic(TOKEN))).code, 401);
@@ -782,9 +697,7 @@ for (const [what, env] of [
   ['whose token is empty', { ADMIN_TOKEN: '' }],
 ]) {
   describe(`an API ${what}`, () => {
-    const it = new Running();
-    before(() => it.start(() => env));
-    after(() => it.end());
+    const it = running(env);
 
     test('warns that its routes are closed', () => {
       const [line, ...others] = it.api.lines('the routes of the push daemon are closed');
@@ -792,17 +705,11 @@ for (const [what, env] of [
       assert.match(line.msg, /set routes\.token or routes\.onRequest$/);
     });
 
-    test('answers 503 to everybody, and still tells of its health', async () => {
+    test('answers 503 to every request, and still reports its health', async () => {
       const answers = new Set();
       for (const authorization of [
-        undefined,
-        '',
-        'Bearer',
-        'Bearer  ',
-        'Bearer undefined',
-        `Bearer ${TOKEN}`,
-        basic('').authorization,
-        basic('undefined').authorization,
+        ...[undefined, '', 'Bearer', 'Bearer  ', 'Bearer undefined', `Bearer ${TOKEN}`],
+        ...['', 'undefined'].map((password) => basic(password).authorization),
       ]) {
         for (const request of [`GET ${STATUS}`, `POST ${FLUSH}`]) {
           for (const accept of ['*/*', 'text/html']) {

@@ -1,5 +1,5 @@
-// What others do to the two repositories while the daemon runs: locks, maintenance, removal, damage. Each has an outcome, and
-// pushing goes on by itself once it is over.
+// Outside changes to both repositories while the daemon runs: locks, maintenance, removal, damage. Pushing resumes by itself
+// once they are over.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -26,7 +26,7 @@ function fileOf(repository, object) {
   return path.join(repository.path, 'objects', object.slice(0, 2), object.slice(2));
 }
 
-/** Overwrites a file, read-only ones too; the function that is returned puts the content back. */
+/** Overwrites a file, even a read-only one; returns a function that restores it. */
 function damage(file, bytes = Buffer.from('damaged')) {
   const content = fs.readFileSync(file);
   fs.rmSync(file);
@@ -35,23 +35,7 @@ function damage(file, bytes = Buffer.from('damaged')) {
 }
 
 describe('a lock', () => {
-  test('of another push on the branch there is waited out', async (t) => {
-    const { repo, remote, options } = makePair(t);
-    const lock = path.join(remote.path, 'refs/heads/main.lock');
-    const daemon = await startInSync(t, { ...options, backoff: FAST_BACKOFF });
-    fs.writeFileSync(lock, '');
-    repo.commit();
-    const { kind, retryable, err, hint } = await once(daemon, 'error');
-    assert.deepEqual([kind, retryable], ['remote-lock', true]);
-    assert.match(err.message, /main\.lock/);
-    assert.match(hint, /stale \.lock file on the server/);
-    await once(daemon, 'retry');
-    fs.rmSync(lock);
-    await once(daemon, 'recovered');
-    assertArrived(remote, repo);
-  });
-
-  test('on the remote-tracking ref here, left behind by a dead process, holds no push up', async (t) => {
+  test('on the local remote-tracking ref, left by a dead process, delays no push', async (t) => {
     const { repo, remote, options } = makePair(t);
     const lock = path.join(repo.path, 'refs/remotes/origin/main.lock');
     const daemon = await startInSync(t, options);
@@ -73,7 +57,7 @@ describe('maintenance', () => {
   const RACE_KINDS = { here: [], 'at the remote': ['remote-error', 'remote-lock'] };
 
   for (const side of ['here', 'at the remote']) {
-    test(`${side} at the time of commits and pushes harms none`, async (t) => {
+    test(`${side} during commits and pushes harms neither`, async (t) => {
       const { repo, remote, options } = makePair(t, { commits: 3 });
       const daemon = await startInSync(t, { ...options, backoff: FAST_BACKOFF });
       const seen = collect(daemon);
@@ -97,7 +81,7 @@ describe('maintenance', () => {
           await once(daemon, 'push', ({ commit }) => commit === tip);
         } while (isRunning);
       }
-      // A gc there may take away what a push that runs at the same time needs: git's own race, which a retry wins.
+      // A gc on the remote may remove objects that a concurrent push needs: a race of git's own, which a retry wins.
       const unexpected = seen.of('error').filter(({ kind }) => !RACE_KINDS[side].includes(kind));
       assert.deepEqual(unexpected, []);
       await untilState(daemon, 'in-sync');
@@ -107,7 +91,7 @@ describe('maintenance', () => {
 });
 
 describe('the branch', () => {
-  test('deleted here and made again with another history is a divergence, not a push', async (t) => {
+  test('deleted locally and recreated with another history is a divergence, not a push', async (t) => {
     const { repo, remote, options } = makePair(t);
     const daemon = await startInSync(t, { ...options, divergedProbeMs: 0 });
     const seen = collect(daemon);
@@ -131,7 +115,7 @@ describe('the branch', () => {
     assertArrived(remote, repo);
   });
 
-  test('deleted here during a backoff is left alone, and pushed when it is there again', async (t) => {
+  test('deleted locally during a backoff is left alone, and pushed once recreated', async (t) => {
     const { repo, remote, options } = makePair(t);
     const daemon = await startInSync(t, { ...options, backoff: FAST_BACKOFF });
     collect(daemon);
@@ -146,47 +130,10 @@ describe('the branch', () => {
     await once(daemon, 'push', ({ commit }) => commit === tip);
     assertArrived(remote, repo);
   });
-
-  test('deleted there is made again with the next commit', async (t) => {
-    const { repo, remote, options } = makePair(t, { commits: 3 });
-    const daemon = await startInSync(t, options);
-    const seen = collect(daemon);
-    remote.git('update-ref', '-d', 'refs/heads/main');
-    const tip = repo.commit();
-    const push = await once(daemon, 'push');
-    assert.deepEqual([push.commit, push.previous, push.commits], [tip, null, 4]);
-    assert.deepEqual(seen.names(), ['push']);
-    assertArrived(remote, repo);
-  });
-
-  test('set back there is brought forward again with the next commit', async (t) => {
-    const { repo, remote, options } = makePair(t, { commits: 3 });
-    const daemon = await startInSync(t, options);
-    remote.git('update-ref', 'refs/heads/main', 'refs/heads/main~2');
-    repo.commit();
-    const { commits } = await once(daemon, 'push');
-    assert.equal(commits, 3);
-    assertArrived(remote, repo);
-  });
 });
 
 describe('a remote', () => {
-  test('that is removed and made again, empty, gets the whole history', async (t) => {
-    const { repo, remote, options } = makePair(t, { commits: 3 });
-    const daemon = await startInSync(t, { ...options, backoff: FAST_BACKOFF });
-    fs.rmSync(remote.path, { recursive: true });
-    const tip = repo.commit();
-    const { kind, err, hint } = await once(daemon, 'error');
-    assert.equal(kind, 'remote-error');
-    assert.match(err.message, /not appear to be a git repository/);
-    assert.match(hint, /exists at this address/);
-    makeRepo(t, { directory: remote.path });
-    const push = await once(daemon, 'push');
-    assert.deepEqual([push.commit, push.previous, push.commits], [tip, null, 4]);
-    assertArrived(remote, repo);
-  });
-
-  test('that an empty one takes the place of gets the whole history with the next commit', async (t) => {
+  test('replaced by an empty one receives the whole history with the next commit', async (t) => {
     const { repo, remote, options } = makePair(t, { commits: 3 });
     const daemon = await startInSync(t, options);
     const seen = collect(daemon);
@@ -199,7 +146,7 @@ describe('a remote', () => {
     assertArrived(remote, repo);
   });
 
-  test('that another history takes the place of is a divergence', async (t) => {
+  test('replaced by one with another history is a divergence', async (t) => {
     const { repo, remote, options } = makePair(t);
     const daemon = await startInSync(t, options);
     fs.rmSync(remote.path, { recursive: true });
@@ -228,7 +175,7 @@ describe('a remote', () => {
       (remote) => damage(fileOf(remote, remote.git('rev-parse', 'main^{tree}'))),
     ],
   ]) {
-    test(`${what} fails as a remote does, and gets everything once it is mended`, async (t) => {
+    test(`${what} fails with remote-error and receives everything once repaired`, async (t) => {
       const { repo, remote, options } = makePair(t);
       const daemon = await startInSync(t, { ...options, backoff: FAST_BACKOFF });
       const mend = spoil(remote);
@@ -267,7 +214,7 @@ describe('the local repository', () => {
     assertArrived(remote, repo);
   });
 
-  test('that is replaced by a fresh clone of the remote is followed too', async (t) => {
+  test('that is replaced by a fresh clone of the remote is followed again', async (t) => {
     const { repo, remote, options } = makePair(t);
     const daemon = await startInSync(t, { ...options, backoff: FAST_BACKOFF });
     collect(daemon);
@@ -289,7 +236,7 @@ describe('the local repository', () => {
       /refs\/heads\/main/,
     ],
     [
-      'whose ref names what is not there',
+      'whose ref names a missing object',
       (repo) =>
         damage(
           path.join(repo.path, 'refs/heads/main'),
@@ -304,7 +251,7 @@ describe('the local repository', () => {
       /./,
     ],
   ]) {
-    test(`${what} is a local failure that names it, and what was committed arrives once it is mended`, async (t) => {
+    test(`${what} is a local failure that names the object, and the commits arrive once repaired`, async (t) => {
       const { repo, remote, options } = makePair(t);
       const tip = repo.commit({ files: { new: `${Math.random()}\n` } });
       const object = what.includes('file') ? repo.git('rev-parse', 'main:new') : tip;
@@ -322,7 +269,7 @@ describe('the local repository', () => {
   }
 });
 
-/** Has the remote answer the next push of its branch with these words, once `run`, a piece of shell, has run. */
+/** Makes the remote refuse the next push of its branch with these words, after running `run` in a shell. */
 function answerOnce(remote, words, run) {
   remote.git('config', 'receive.procReceiveRefs', 'refs/heads/main');
   const hook = remote.hook('proc-receive');
@@ -345,9 +292,9 @@ process.stdin.setEncoding('latin1').on('data', (text) => {
   );
 }
 
-describe('a server that calls a push no fast-forward', () => {
+describe('a server that refuses a push as no fast-forward', () => {
   for (const words of ['non-fast forward', 'rejected (non-fast-forward)', 'failed to lock']) {
-    test(`is looked at again, and a lost race is no error: ${words}`, async (t) => {
+    test(`is read again, and a lost race is no error: ${words}`, async (t) => {
       const { repo, remote, options } = makePair(t);
       answerOnce(remote, words, 'true');
       const daemon = await startInSync(t, { ...options, keepConnectionMs: 0 });
@@ -359,7 +306,7 @@ describe('a server that calls a push no fast-forward', () => {
     });
   }
 
-  test('is looked at again, and a divergence is told with its evidence', async (t) => {
+  test("is read again, and a divergence is reported with the remote's commit", async (t) => {
     const { repo, remote, options } = makePair(t);
     const before = remote.tip();
     const theirs = commitByAnother(remote);

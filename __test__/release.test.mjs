@@ -73,7 +73,7 @@ test('a release', { skip }, async (parent) => {
   const registry = await startRegistry(parent);
   const npm = new Npm(parent, registry.url);
 
-  await parent.test('is of packages for each platform, and one that depends on them', async () => {
+  await parent.test('has a package for each platform, and one that depends on them', async () => {
     await succeeds(checkout, 'packages', [], {
       GITHUB_REPOSITORY: 'somebody/something',
       GITHUB_SERVER_URL: 'https://git.example.com',
@@ -117,14 +117,14 @@ test('a release', { skip }, async (parent) => {
     ]);
   });
 
-  await parent.test('has nothing that publint minds', async () => {
+  await parent.test('passes publint', async () => {
     for (const pkgDir of [checkout, path.join(checkout, 'npm', PLATFORM)]) {
       const { messages } = await publint({ pkgDir, strict: true });
       assert.deepEqual(messages, [], pkgDir);
     }
   });
 
-  await parent.test('is not packed with an addon, or without a dependency', async (t) => {
+  await parent.test('refuses to be packed with an addon or without a dependency', async (t) => {
     const addon = path.join(checkout, ADDON);
     writeFileSync(addon, '');
     const withAddon = await npm.outcome(checkout, 'pack', '--pack-destination', makeDirectory(t));
@@ -186,20 +186,23 @@ test('a release', { skip }, async (parent) => {
     await application.pushes(t, 'common.cjs');
   });
 
-  await parent.test('that is installed without optional dependencies says so', async (t) => {
-    const application = new Application(t, npm);
-    await application.install(NAME, '--omit=optional');
-    assert.ok(!application.has(OWN));
-    const said = await npm.failingNode(application.directory, 'common.cjs');
-    assert.match(said, new RegExp(`there is no package ${OWN}\\.`));
-    assert.match(said, /--omit=optional/);
-    // As it tells one to do.
-    rmSync(path.join(application.directory, 'node_modules'), { recursive: true });
-    await application.install();
-    await application.pushes(t, 'common.cjs');
-  });
+  await parent.test(
+    'installed without optional dependencies names the missing package',
+    async (t) => {
+      const application = new Application(t, npm);
+      await application.install(NAME, '--omit=optional');
+      assert.ok(!application.has(OWN));
+      const said = await npm.failingNode(application.directory, 'common.cjs');
+      assert.match(said, new RegExp(`there is no package ${OWN}\\.`));
+      assert.match(said, /--omit=optional/);
+      // As it tells one to do.
+      rmSync(path.join(application.directory, 'node_modules'), { recursive: true });
+      await application.install();
+      await application.pushes(t, 'common.cjs');
+    },
+  );
 
-  await parent.test('whose packages are tarballs is installed from both', async (t) => {
+  await parent.test('is installed from two tarballs', async (t) => {
     const folder = makeDirectory(t);
     for (const directory of [checkout, path.join(checkout, 'npm', PLATFORM)]) {
       await npm.run(directory, 'pack', '--pack-destination', folder);
@@ -210,27 +213,23 @@ test('a release', { skip }, async (parent) => {
     await application.install('--offline', ...tarballs);
     await application.pushes(t, 'common.cjs');
   });
-});
 
-test('a registry that has only the main package gets a clear word, not a broken installation', {
-  skip,
-}, async (t) => {
-  const checkout = makeCheckout(t, Object.keys(PLATFORMS));
-  await succeeds(checkout, 'packages');
-  const registry = await startRegistry(t);
-  const npm = new Npm(t, registry.url);
-  await npm.run(checkout, 'publish');
-  const application = new Application(t, npm);
-  await application.install(NAME);
-  assert.ok(application.has(NAME));
-  assert.match(
-    await npm.failingNode(application.directory, 'common.cjs'),
-    new RegExp(`there is no package ${OWN}\\.`),
+  await parent.test(
+    'installed from a registry with only the main package names the missing one',
+    async (t) => {
+      const partial = new Npm(t, (await startRegistry(t)).url);
+      await partial.run(checkout, 'publish');
+      const application = new Application(t, partial);
+      await application.install(NAME);
+      assert.ok(application.has(NAME));
+      const error = await partial.failingNode(application.directory, 'common.cjs');
+      assert.match(error, new RegExp(`there is no package ${OWN}\\.`));
+    },
   );
 });
 
 describe('a release is refused', { skip }, () => {
-  test('where the build of a platform is missing', async (t) => {
+  test('if the build of a platform is missing', async (t) => {
     const [first, ...others] = Object.keys(PLATFORMS);
     await fails(
       new RegExp(`git-push-daemon\\.${first}\\.node`),
@@ -239,7 +238,7 @@ describe('a release is refused', { skip }, () => {
     );
   });
 
-  test('where a clone is published as it is', async (t) => {
+  test('if a clone is published directly', async (t) => {
     const registry = await startRegistry(t);
     const { error, stderr } = await new Npm(t, registry.url).outcome(
       makeCheckout(t, []),
@@ -250,7 +249,7 @@ describe('a release is refused', { skip }, () => {
     assert.deepEqual(registry.published, []);
   });
 
-  test('where tag, versions and changelog do not agree', async (t) => {
+  test('if tag, versions and changelog do not agree', async (t) => {
     const checkout = makeCheckout(t, []);
     const changelog = path.join(checkout, 'CHANGELOG.md');
     writeFileSync(changelog, '# Changelog\n\n## 0.0.1 - 2029-01-01\n\n- It began.\n');

@@ -1,5 +1,5 @@
-// How a daemon ends: in each of its states, by each way in which a process ends. What can be pushed is pushed, nothing of the
-// daemon stays behind, and the next one pushes the rest.
+// How a daemon ends: in each of its states, and by each end of its process. It pushes all it can, leaves nothing behind,
+// and the next daemon pushes the rest.
 
 import assert from 'node:assert/strict';
 import path from 'node:path';
@@ -10,7 +10,6 @@ import { atEnd } from './support/cleanup.mjs';
 import {
   collect,
   ENDLESS_BACKOFF,
-  macrotask,
   start,
   startInSync,
   until,
@@ -25,8 +24,8 @@ const NOTHING = async () => {};
 const HOUR_MS = 3_600_000;
 
 /**
- * The states that a daemon can be in when it ends. `prepare` comes before its start, `disturb` once it is in sync; `reached`
- * waits for what the status does not tell; `heal` is for the next daemon. `drains` says whether a stop can push the commit.
+ * The states in which a daemon ends. `prepare` runs before its start and `disturb` once it is in sync; `reached` waits for
+ * facts that the status lacks; `heal` prepares the next daemon. `drains` tells whether stop() can push the commit.
  */
 const STATES = {
   'in-sync': { commits: false, drains: true },
@@ -59,7 +58,7 @@ const STATES = {
   },
 };
 
-/** A daemon that tells its states, and whose stop() is SIGTERM or SIGINT. */
+/** A daemon that reports its states and stops at SIGTERM or SIGINT. */
 const DAEMON = `
   const daemon = startPushDaemon(input.options).ref();
   daemon.on('error', () => {});
@@ -95,18 +94,18 @@ const HOST_OF_WORKER = `
   process.once('SIGUSR2', async () => tell({ terminated: await worker.terminate() }));
 `;
 
-/** The ways in which it ends: what is done, and with which exit code the process must end by itself. */
-const WAYS = [
+/** How the process ends: the signal, and the exit code that it must have. */
+const ENDINGS = [
   ['stop() at SIGTERM', { source: HOST, signal: 'SIGTERM', code: 0, stops: true }],
   ['stop() at SIGINT', { source: HOST, signal: 'SIGINT', code: 0, stops: true }],
   ['an exit of the process without stop()', { source: HOST, signal: 'SIGUSR2', code: 3 }],
   ['worker.terminate()', { source: HOST_OF_WORKER, signal: 'SIGUSR2', code: 0 }],
 ];
 
-for (const [way, { source, signal, code, stops = false }] of WAYS) {
-  describe(`${way} ends a daemon`, () => {
+for (const [ending, { source, signal, code, stops = false }] of ENDINGS) {
+  describe(`${ending} ends a daemon`, () => {
     for (const [state, spec] of Object.entries(STATES)) {
-      test(`that is ${state}, and nothing stays behind`, async (t) => {
+      test(`that is ${state} and leaves nothing behind`, async (t) => {
         const { commits = true, isAtStart = false, drains = false } = spec;
         const { prepare = NOTHING, disturb = NOTHING, reached = NOTHING, heal = NOTHING } = spec;
         const { repo, remote, options } = makePair(t);
@@ -153,7 +152,7 @@ for (const [way, { source, signal, code, stops = false }] of WAYS) {
         await until('no process is at the remote', () => processesOf(remote.path).length === 0);
         assert.deepEqual(repo.locks(), []);
 
-        // The next daemon brings what this one did not.
+        // The next daemon pushes the rest.
         await heal(scene);
         const next = start(t, options);
         await next.waitForPush(repo.tip());
@@ -164,7 +163,7 @@ for (const [way, { source, signal, code, stops = false }] of WAYS) {
 }
 
 describe('stop()', () => {
-  test('during a backoff pushes what is pending', async (t) => {
+  test('during a backoff pushes the pending commits', async (t) => {
     const { repo, remote, options } = makePair(t);
     const daemon = await startInSync(t, { ...options, backoff: ENDLESS_BACKOFF });
     const seen = collect(daemon);
@@ -190,7 +189,7 @@ describe('stop()', () => {
     assertArrived(remote, repo);
   });
 
-  test('with a remote that stays away retries until its deadline, and says what is pending', async (t) => {
+  test('with a remote that stays away retries until its deadline and counts the pending commits', async (t) => {
     const { repo, remote, options } = makePair(t);
     const daemon = await startInSync(t, { ...options, backoff: ENDLESS_BACKOFF });
     const seen = collect(daemon);
@@ -207,7 +206,7 @@ describe('stop()', () => {
     comeBack(remote);
   });
 
-  test('during a push drains it and what was committed since', async (t) => {
+  test('during a push drains it and the commits made since', async (t) => {
     const { repo, remote, gate, daemon, seen } = await startAtGate(t);
     const first = repo.commit();
     await gate.entered();
@@ -232,26 +231,6 @@ describe('stop()', () => {
       assert.equal((await daemon.stop()).drained, true);
       assertArrived(remote, repo);
     }
-  });
-
-  test('called again returns the same promise, and stopped is told once', async (t) => {
-    const { repo, gate, daemon, seen } = await startAtGate(t);
-    repo.commit();
-    await gate.entered();
-    const first = daemon.stop();
-    const second = daemon.stop();
-    assert.equal(second, first);
-    let isSettled = false;
-    second.then(() => {
-      isSettled = true;
-    });
-    await macrotask();
-    assert.equal(isSettled, false);
-    gate.open();
-    assert.deepEqual(await second, { drained: true, pendingCommits: 0 });
-    assert.equal(daemon.stop(), first);
-    assert.deepEqual(seen.names(), ['push', 'stopped']);
-    assert.equal(daemon.status().state, 'stopped');
   });
 
   test('ends at the last deadline given when that is the earliest', async (t) => {

@@ -1,18 +1,17 @@
-// The synchronous mode: whoever made a commit waits until it is on the remote, with a deadline.
+// The synchronous mode: a writer waits until its commit is on the remote, with a deadline.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
-import { Api } from './support/api.mjs';
-import { once, startInSync, until, within } from './support/daemon.mjs';
+import { Api, environmentOf, TOKEN } from './support/api.mjs';
+import { startInSync, until, within } from './support/daemon.mjs';
 import { makeGate } from './support/gate.mjs';
-import { GIT_ENV, makePair } from './support/git.mjs';
+import { makePair } from './support/git.mjs';
 import { goAway } from './support/remote.mjs';
 
-const TOKEN = 'the-token-of-the-tests';
 const WAITERS = 200;
 
-/** A deadline that no test sees the end of. */
+/** A deadline that outlasts every test. */
 const LONG_MS = 100_000;
 
 /** A daemon whose next push waits in the remote's hook. */
@@ -25,24 +24,6 @@ async function startGated(t, more = {}) {
 }
 
 describe('waitForPush', () => {
-  test('resolves when the remote has the commit, and not before', async (t) => {
-    const { repo, remote, gate, daemon } = await startGated(t);
-    const commit = repo.commit();
-    let isDone = false;
-    const waiting = daemon.waitForPush(commit, { timeoutMs: LONG_MS }).then((receipt) => {
-      isDone = true;
-      return receipt;
-    });
-    await gate.entered();
-    assert.equal(isDone, false);
-    assert.notEqual(remote.tip(), commit);
-    gate.open();
-    const receipt = await within(waiting, 'the receipt');
-    assert.equal(remote.tip(), commit);
-    assert.deepEqual([receipt.commit, receipt.remoteCommit], [commit, commit]);
-    assert.equal(receipt.pushedAt, daemon.status().lastPushAt);
-  });
-
   test(`by ${WAITERS} at once, each for a commit of its own, takes two pushes`, async (t) => {
     const { repo, remote, gate, daemon } = await startGated(t);
     const first = repo.commit();
@@ -71,39 +52,7 @@ describe('waitForPush', () => {
     assert.equal(daemon.status().totals.pushes, 1);
   });
 
-  test('ends at its deadline, and the push goes on', async (t) => {
-    const { repo, remote, gate, daemon } = await startGated(t);
-    const commit = repo.commit();
-    await gate.entered();
-    await assert.rejects(daemon.waitForPush(commit, { timeoutMs: 10 }), {
-      name: 'PushError',
-      code: 'ERR_PUSH_DAEMON_WAIT_TIMEOUT',
-    });
-    const pushed = once(daemon, 'push');
-    gate.open();
-    await pushed;
-    assert.equal(remote.tip(), commit);
-  });
-
-  test('ends with its signal, and the push goes on', async (t) => {
-    const { repo, remote, gate, daemon } = await startGated(t);
-    const commit = repo.commit();
-    await gate.entered();
-    const client = new AbortController();
-    const waiting = daemon.waitForPush(commit, { timeoutMs: LONG_MS, signal: client.signal });
-    const reason = new Error('the client went away');
-    client.abort(reason);
-    await assert.rejects(waiting, { name: 'AbortError', code: 'ABORT_ERR', cause: reason });
-    await assert.rejects(daemon.waitForPush(commit, { signal: client.signal }), {
-      code: 'ABORT_ERR',
-    });
-    const pushed = once(daemon, 'push');
-    gate.open();
-    await pushed;
-    assert.equal(remote.tip(), commit);
-  });
-
-  test('by one who gives up does not end the wait of another', async (t) => {
+  test('that times out does not end another wait', async (t) => {
     const { repo, gate, daemon } = await startGated(t);
     const commit = repo.commit();
     await gate.entered();
@@ -114,20 +63,6 @@ describe('waitForPush', () => {
   });
 });
 
-describe('flush', () => {
-  test('has a deadline and a signal, and pushes all the same', async (t) => {
-    const { repo, remote, gate, daemon } = await startGated(t);
-    const commit = repo.commit();
-    await gate.entered();
-    await assert.rejects(daemon.flush({ timeoutMs: 10 }), { code: 'ERR_PUSH_DAEMON_WAIT_TIMEOUT' });
-    await assert.rejects(daemon.flush({ signal: AbortSignal.abort() }), { code: 'ABORT_ERR' });
-    const flushed = daemon.flush({ timeoutMs: LONG_MS });
-    gate.open();
-    assert.deepEqual(await within(flushed, 'the flush'), { commit });
-    assert.equal(remote.tip(), commit);
-  });
-});
-
 describe('the example API', () => {
   const SYNC = { CFP_DATA_PUSH_MODE: 'sync', CFP_DATA_PUSH_TIMEOUT_MS: String(LONG_MS) };
 
@@ -135,14 +70,7 @@ describe('the example API', () => {
   async function startApi(t, env) {
     const { repo, remote } = makePair(t);
     const gate = makeGate(t);
-    const api = await Api.start(t, {
-      ...GIT_ENV,
-      PATH: process.env.PATH,
-      CFP_DATA_REPO_PATH: repo.path,
-      CFP_DATA_REMOTE: remote.path,
-      ADMIN_TOKEN: TOKEN,
-      ...env,
-    });
+    const api = await Api.start(t, environmentOf({ repo, remote }, env));
     await inState(api, ({ state }) => state === 'in-sync');
     return { api, repo, remote, gate, close: () => remote.hook('pre-receive', ...gate.lines) };
   }
@@ -166,7 +94,7 @@ describe('the example API', () => {
     return { code: answer.status, ...(await answer.json()) };
   }
 
-  test('in the background mode answers a write before its commit is on the remote', async (t) => {
+  test('answers a write before its commit is on the remote, in background mode', async (t) => {
     const { api, repo, remote, gate, close } = await startApi(t, {});
     const before = remote.tip();
     close();
@@ -233,9 +161,8 @@ describe('the example API', () => {
     });
   }
 
-  test('refuses the sync mode without a remote, and a mode that there is not', async (t) => {
-    const { repo } = makePair(t);
-    const env = { ...GIT_ENV, PATH: process.env.PATH, CFP_DATA_REPO_PATH: repo.path };
+  test('refuses the sync mode without a remote, and an unknown mode', async (t) => {
+    const env = environmentOf(makePair(t), { CFP_DATA_REMOTE: undefined });
     await assert.rejects(
       Api.start(t, { ...env, CFP_DATA_PUSH_MODE: 'sync' }),
       /CFP_DATA_PUSH_MODE is sync, which waits for a remote, but CFP_DATA_REMOTE is not set/,

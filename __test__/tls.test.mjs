@@ -1,4 +1,4 @@
-// What a user is told of a server's certificate, and of TLS that only git speaks. The kinds of both are in tests/https/tls.rs.
+// Messages about certificates, and about TLS that only the git command supports. tests/https/tls.rs covers the kinds.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -15,14 +15,14 @@ import { missing, startApache } from './support/servers.mjs';
 
 const NO_NETWORK = /DNS|network policy/;
 
-/** What an authority signs, by what is put into the request and what is added to the signature. */
+/** Faulty certificates: how each is made, and the message about it. */
 const FAULTS = [
   ['expired', { days: -1 }, /has expired/],
   ['for another name', { name: 'elsewhere.invalid' }, /another name/],
   ['of an unknown authority', { trusts: 'stranger' }, /authority/],
 ];
 
-/** A server that shows a certificate and never gets further. */
+/** A server that presents a certificate and nothing else. */
 async function impostor(t, { days = 2, name = 'localhost', trusts = 'ca' }) {
   const directory = makeDirectory(t);
   const script = `set -e
@@ -46,7 +46,7 @@ openssl x509 -req -in csr -CA ca.pem -CAkey ca.key -CAcreateserial -days ${days}
 
 describe('a certificate', { skip: missing.https }, () => {
   for (const [what, made, words] of FAULTS) {
-    test(`${what} is named in message and hint`, async (t) => {
+    test(`${what} is named in the message and the hint`, async (t) => {
       const { repo, options } = makePair(t);
       const { url, ca } = await impostor(t, made);
       repo.git('config', 'http.sslCAInfo', ca);
@@ -62,7 +62,7 @@ describe('a certificate', { skip: missing.https }, () => {
   }
 });
 
-test('a server that only git can speak to is pushed to without an error, and the status says why', {
+test('a server that only the git command can connect to receives pushes without an error, and the status says why', {
   skip: missing.https,
 }, async (t) => {
   const { repo, remote, options } = makePair(t);

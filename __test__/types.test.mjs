@@ -1,4 +1,4 @@
-/** The types: index.d.ts, and code that uses it, under the compiler's strictest settings. */
+/** The types: index.d.ts and code that uses it, under the compiler's strictest settings. */
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -12,13 +12,13 @@ import { ROOT } from './support/child.mjs';
 const require = createRequire(import.meta.url);
 const TYPES = path.join(ROOT, '__test__', 'types');
 
-/** It takes seconds; this long only where it hangs. */
+/** Only a hang reaches this limit. */
 const LIMIT_MS = 180_000;
 
 /** The version that most users have, and the newest. */
 const COMPILERS = ['typescript', 'typescript-newest'];
 
-/** What a TypeScript compiler says, which is nothing where all is well. */
+/** The output of a TypeScript compiler, which is empty if all is well. */
 function compile(name, ...args) {
   const compiler = path.join(ROOT, 'node_modules', name, 'bin', 'tsc');
   return new Promise((resolve) => {
@@ -38,14 +38,14 @@ for (const name of COMPILERS) {
   });
 }
 
-test('a bundler’s way to resolve modules finds the types too', async () => {
+test("a bundler's module resolution finds the types too", async () => {
   const strict = ['--strict', '--exactOptionalPropertyTypes', '--noEmit', '--types', 'node'];
   const bundled = ['--target', 'es2022', '--module', 'esnext', '--moduleResolution', 'bundler'];
   const files = ['boot.mts', 'metrics.mts'].map((file) => path.join(TYPES, file));
   assert.equal(await compile('typescript', ...strict, ...bundled, ...files), '');
 });
 
-test('what the types declare as values is what the module exports', async () => {
+test('the module exports the values that the types declare', async () => {
   const contract = readFileSync(path.join(ROOT, 'index.d.ts'), 'utf8');
   const declared = [...contract.matchAll(/^export (?:declare )?(?:function|class|const) (\w+)/gm)];
   const exported = await import('../index.js');
@@ -53,7 +53,7 @@ test('what the types declare as values is what the module exports', async () => 
   for (const [, name] of declared) assert.equal(typeof exported[name], 'function', name);
 });
 
-test('the methods that the types declare are those of the handle', () => {
+test('the handle has the methods that the types declare', () => {
   const contract = readFileSync(path.join(ROOT, 'index.d.ts'), 'utf8');
   const [, body] = contract.match(/^export interface PushDaemon extends [^{]*\{\n(.*?)^\}/ms);
   const declared = [...body.matchAll(/^ {2}(\w+)[(<]/gm)].map(([, name]) => name);

@@ -1,6 +1,6 @@
 /**
- * A server that is never reached: each attempt ends by its limit, `stop()` does not wait for it, and nothing stays. What
- * hangs once a server was reached is in `cancel.test.mjs`.
+ * A server that is never reached: each attempt ends at its limit, `stop()` does not wait for it, and nothing is left
+ * behind. `cancel.test.mjs` covers servers that hang after the connection.
  */
 
 import assert from 'node:assert/strict';
@@ -26,7 +26,7 @@ const TRANSPORTS = [
 
 describe('an address that never answers', () => {
   for (const [transport, to] of TRANSPORTS) {
-    test(`over ${transport}: the attempt ends by its limit, and stop() ends it at once`, async (t) => {
+    test(`over ${transport}: the attempt ends at its limit, and stop() ends it at once`, async (t) => {
       const port = await makeBlackHole(t);
       const others = children();
       const { repo, options } = makePair(t);
@@ -55,11 +55,11 @@ describe('an address that never answers', () => {
   }
 });
 
-/** Each is a process in a network of its own, so that they may wait at the same time. */
+/** Each test runs in its own network, so they can wait at the same time. */
 const APART = { skip: process.env.CI !== 'true' && noNamespaces, concurrency: true };
 
-describe('a name that nobody resolves', APART, () => {
-  /** A name server that is asked, and never answers; it holds the process. */
+describe('a name server that never answers', APART, () => {
+  /** A process with a name server that never answers. */
   const HOST = `
     import dgram from 'node:dgram';
     const server = dgram.createSocket('udp4').on('message', () => tell({ asked: true }));
@@ -72,10 +72,10 @@ describe('a name that nobody resolves', APART, () => {
 
   for (const [transport, to] of TRANSPORTS) {
     for (const [what, limits] of [
-      ['the attempt ends by its limit', { connectTimeoutMs: CONNECT_MS }],
+      ['the attempt ends at its limit', { connectTimeoutMs: CONNECT_MS }],
       ['stop() ends it at once', UNLIMITED],
     ]) {
-      test(`over ${transport}: ${what}, and nothing stays`, async (t) => {
+      test(`over ${transport}: ${what}, and nothing is left behind`, async (t) => {
         const { repo, options } = makePair(t);
         repo.commit();
         const script = startScript(HOST, {
@@ -91,7 +91,7 @@ describe('a name that nobody resolves', APART, () => {
         const { stopped } = await script.untilTold((told) => told.stopped);
         assert.equal(stopped.drained, false);
         await until('no child is left', () => children(script.pid).length === 0);
-        // The system's look-up cannot be interrupted: its thread ends with it.
+        // The system's lookup cannot be interrupted: its thread ends with it.
         await until('no thread is left', () => daemonThreads(script.pid).length === 0);
         script.kill('SIGWINCH');
         const { code, stderr } = await script.ended;

@@ -47,7 +47,7 @@ for (const way of Object.keys(WAYS)) {
       [undefined, /^git\/2\.\d+\.\d+\.\(git-push-daemon\/\d+\.\d+\.\d+\)$/],
       ['mine 1/ü', /^mine\.1\/\.\.$/],
     ]) {
-      test(`is what git would call itself where GIT_USER_AGENT is ${given}`, async (t) => {
+      test(`is the same as git's if GIT_USER_AGENT is ${given}`, async (t) => {
         const pair = makePair(t);
         const { repo, remote, options } = pair;
         const trace = path.join(makeDirectory(t), 'trace');

@@ -1,6 +1,6 @@
 /**
- * Daemons in worker threads: whenever one ends, however it ends, nothing of its daemon stays, and the process goes on.
- * What a worker's daemon does otherwise is what any does; `process.test.mjs` has the first steps.
+ * Daemons in worker threads: a worker that ends leaves nothing of its daemon behind, and the process continues.
+ * `process.test.mjs` tests daemons in the main thread.
  */
 
 import assert from 'node:assert/strict';
@@ -9,7 +9,7 @@ import { describe, test } from 'node:test';
 
 import { ROOT, runScript, startScript } from './support/child.mjs';
 import { ENDLESS_BACKOFF, until } from './support/daemon.mjs';
-import { makeGate, wrapReceivePack } from './support/gate.mjs';
+import { gateHook, makeGate, wrapReceivePack } from './support/gate.mjs';
 import { makePair } from './support/git.mjs';
 import {
   children,
@@ -24,10 +24,10 @@ import { overSsh } from './support/ssh-program.mjs';
 
 const INDEX = path.join(ROOT, 'index.js');
 
-/** Ends at once, so that a test is about what is cut off; exit.test.mjs is about what is still pushed. */
+/** Ends at once; exit.test.mjs tests the commits that are still pushed. */
 const CUT_OFF = { exitDrainMs: 0 };
 
-/** How much more memory fifty workers may leave in the process, freed but not given back. */
+/** How much memory, freed but not returned to the system, fifty workers may leave. */
 const MEGABYTES = 32;
 
 /** In a script: a worker that has `startPushDaemon`, `options`, `post` and `wait`, and the main thread's side of it. */
@@ -53,13 +53,9 @@ const WORKER = `
   });
 `;
 
-/** A worker with a daemon, which is ended by SIGUSR2; the same target is then pushed from the main thread by SIGWINCH. */
-const HOST = `
-  ${WORKER}
+/** In a script: SIGWINCH pushes the same target from the main thread, and ends the process. */
+const GO_ON = `
   const hold = setInterval(() => {}, 60_000);
-  const worker = startWorker(input.source, input.options);
-  worker.on('message', tell);
-  process.once('SIGUSR2', () => worker.terminate());
   process.once('SIGWINCH', async () => {
     const daemon = startPushDaemon(input.options);
     tell(await daemon.flush());
@@ -68,7 +64,16 @@ const HOST = `
   });
 `;
 
-/** Nothing of a worker's daemon is left in the process, nor at its remote. */
+/** A worker with a daemon, which SIGUSR2 terminates. */
+const HOST = `
+  ${WORKER}
+  ${GO_ON}
+  const worker = startWorker(input.source, input.options);
+  worker.on('message', tell);
+  process.once('SIGUSR2', () => worker.terminate());
+`;
+
+/** Asserts that nothing of a worker's daemon is left in the process or on its remote. */
 async function assertGone(script, remote) {
   await until('no thread is left', () => daemonThreads(script.pid).length === 0);
   await until('no child is left', () => children(script.pid).length === 0);
@@ -78,7 +83,7 @@ async function assertGone(script, remote) {
   remote.fsck();
 }
 
-/** The main thread goes on, and so does the target. */
+/** Asserts that the main thread continues and can push the same target. */
 async function assertGoesOn(script, { repo, remote }) {
   script.kill('SIGWINCH');
   const commit = repo.tip();
@@ -91,6 +96,15 @@ async function assertGoesOn(script, { repo, remote }) {
 const RUN = `startPushDaemon(options).ref(); post({ started: true });`;
 
 describe('a worker that is terminated', () => {
+  /** Puts a gate in a hook of the remote. */
+  const inHook =
+    (name) =>
+    (t, { remote }) => {
+      const gate = makeGate(t);
+      remote.hook(name, ...gate.lines);
+      return gate;
+    };
+
   for (const [phase, prepare, source = RUN, more = {}] of [
     [
       'while it connects',
@@ -100,29 +114,11 @@ describe('a worker that is terminated', () => {
         return gate;
       },
     ],
-    [
-      'while it pushes',
-      (t, { remote }) => {
-        const gate = makeGate(t);
-        remote.hook('pre-receive', ...gate.lines);
-        return gate;
-      },
-    ],
-    [
-      'while the remote finishes after a push',
-      (t, { remote }) => {
-        const gate = makeGate(t);
-        remote.hook('post-receive', ...gate.lines);
-        return gate;
-      },
-    ],
+    ['while it pushes', inHook('pre-receive')],
+    ['while the remote finishes after a push', inHook('post-receive')],
     [
       'while stop() drains and requests wait',
-      (t, { remote }) => {
-        const gate = makeGate(t);
-        remote.hook('pre-receive', ...gate.lines);
-        return gate;
-      },
+      inHook('pre-receive'),
       `const daemon = startPushDaemon(options);
        daemon.flush().catch(() => {});
        daemon.waitForPush(options.commit ?? 'f'.repeat(40)).catch(() => {});
@@ -148,7 +144,7 @@ describe('a worker that is terminated', () => {
       { keepConnectionMs: 600_000 },
     ],
   ]) {
-    test(`${phase} leaves nothing, and the target goes on in the main thread`, async (t) => {
+    test(`${phase} leaves nothing behind, and the main thread can push the same target`, async (t) => {
       const pair = makePair(t);
       const { repo, remote, options } = pair;
       const gate = prepare(t, pair);
@@ -166,7 +162,7 @@ describe('a worker that is terminated', () => {
     });
   }
 
-  test('at any moment of its start leaves nothing', async (t) => {
+  test('at any moment of its start leaves nothing behind', async (t) => {
     const pair = makePair(t);
     const script = startScript(
       `${WORKER}
@@ -175,13 +171,7 @@ describe('a worker that is terminated', () => {
          for (let turn = 0; turn < round; turn += 1) await new Promise((resolve) => setTimeout(resolve, 2));
          await worker.terminate();
        }
-       const hold = setInterval(() => {}, 60_000);
-       process.once('SIGWINCH', async () => {
-         const daemon = startPushDaemon(input.options);
-         tell(await daemon.flush());
-         await daemon.stop();
-         clearInterval(hold);
-       });
+       ${GO_ON}
        tell({ ended: true });`,
       { input: { options: pair.options } },
     );
@@ -242,16 +232,11 @@ describe('a worker that is terminated', () => {
 describe('a worker that ends by itself', () => {
   for (const [how, end, exitCode] of [
     ['by process.exit()', 'process.exit(3)', 3],
-    [
-      'by an exception that nobody catches',
-      "setImmediate(() => { throw new Error('elsewhere'); })",
-      1,
-    ],
+    ['by an uncaught exception', "setImmediate(() => { throw new Error('elsewhere'); })", 1],
   ]) {
-    test(`${how} during a push leaves nothing, and the process goes on`, async (t) => {
+    test(`${how} during a push leaves nothing behind, and the process continues`, async (t) => {
       const pair = makePair(t);
-      const gate = makeGate(t);
-      pair.remote.hook('pre-receive', ...gate.lines);
+      const gate = gateHook(t, pair.remote);
       pair.repo.commit();
       const script = startScript(
         `${HOST}
@@ -274,7 +259,7 @@ describe('a worker that ends by itself', () => {
     });
   }
 
-  test('does so though its daemon is idle, and pushes its last commit first', async (t) => {
+  test('is not kept alive by an idle daemon, and pushes its last commit first', async (t) => {
     const pair = makePair(t);
     const commit = pair.repo.commit();
     const { code, told, stderr } = await runScript(
@@ -294,7 +279,7 @@ describe('a worker that ends by itself', () => {
 });
 
 describe('the main thread and workers at the same time', () => {
-  test('push their own repositories, and messages between them arrive in order', async (t) => {
+  test('push their own repositories, and their messages arrive in order', async (t) => {
     const pairs = Array.from({ length: 4 }, () => makePair(t));
     const script = startScript(
       `${WORKER}
@@ -363,21 +348,7 @@ describe('the main thread and workers at the same time', () => {
     }
   });
 
-  test('may not push the same target: the second is refused, whoever it is', async (t) => {
-    const { options } = makePair(t);
-    const { code, told, stderr } = await runScript(
-      `${WORKER}
-       const daemon = startPushDaemon(input);
-       const source = 'try { startPushDaemon(options); } catch ({ code }) { post({ code }); }';
-       tell(await posted(startWorker(source, input), () => true));
-       await daemon.stop();`,
-      { input: options },
-    );
-    assert.deepEqual([code, stderr], [0, '']);
-    assert.deepEqual(told[0], { code: 'ERR_PUSH_DAEMON_ALREADY_RUNNING' });
-  });
-
-  test('a worker goes on when the main thread’s daemon has stopped', async (t) => {
+  test("a worker's daemon continues after the main thread's daemon stops", async (t) => {
     const pairs = [makePair(t), makePair(t)];
     const script = startScript(
       `${WORKER}
@@ -400,7 +371,7 @@ describe('the main thread and workers at the same time', () => {
     assert.equal(pairs[1].remote.tip(), commit);
   });
 
-  test('the addon that a worker was the first to load outlives it', async (t) => {
+  test('the addon outlives the worker that loaded it first', async (t) => {
     const { repo, remote, options } = makePair(t);
     const commit = repo.commit();
     const { code, told, stderr } = await runScript(
@@ -414,7 +385,7 @@ describe('the main thread and workers at the same time', () => {
          { eval: true, workerData: input },
        );
        await new Promise((resolve) => worker.once('exit', resolve));
-       // A child that ends is told by a signal, whose handler the addon has installed.
+       // The end of a child raises a signal, whose handler the addon has installed.
        execFileSync('git', ['--version']);
        const daemon = late(pathToFileURL(input.index))(input.index).startPushDaemon(input.options);
        tell(await daemon.flush());
@@ -428,7 +399,7 @@ describe('the main thread and workers at the same time', () => {
 });
 
 describe('the environment of a worker', () => {
-  test('is the one that it was given, or has changed itself', async (t) => {
+  test('is the one that the worker was given or has changed itself', async (t) => {
     const pairs = [makePair(t), makePair(t)];
     const commits = pairs.map(({ repo }) => repo.commit());
     const { code, told, stderr } = await runScript(

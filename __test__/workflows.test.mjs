@@ -49,11 +49,11 @@ for (const [name, text] of sources) {
     const steps = jobs.flatMap((job) => job.steps ?? []);
     const commands = steps.flatMap(({ run }) => (run ?? '').split('\n'));
 
-    test('has nothing that actionlint minds', () => {
+    test('passes actionlint', () => {
       assert.deepEqual(faults(text, name), []);
     });
 
-    test('runs on runners that there are', () => {
+    test('runs on existing runners', () => {
       const direct = jobs
         .map((job) => job['runs-on'])
         .filter((runner) => runner && !runner.includes('$'));
@@ -70,7 +70,7 @@ for (const [name, text] of sources) {
       }
     });
 
-    test('names scripts and files that there are', () => {
+    test('names existing scripts and files', () => {
       for (const command of commands) {
         for (const [, script] of command.matchAll(/npm run (?:--silent )?([\w:]+)/g)) {
           assert.ok(packageJson.scripts[script], script);
@@ -81,13 +81,13 @@ for (const [name, text] of sources) {
       }
     });
 
-    test('gives its token no more than reading', () => {
+    test('limits its token to reading', () => {
       assert.deepEqual(workflows[name].permissions ?? { contents: 'read' }, { contents: 'read' });
     });
   });
 }
 
-test('what actionlint minds is found', () => {
+test('actionlint reports a fault', () => {
   const text = sources.find(([name]) => name === 'release.yml')[1];
   assert.notDeepEqual(faults(text.replace('needs: ci', 'needs: nothing'), 'release.yml'), []);
   assert.notDeepEqual(

@@ -1,9 +1,9 @@
 /**
  * `npm run demo`: set-up, then the example API against a real remote, step by step with real timings.
- * Every claim that it prints is checked; the first that does not hold ends it with exit code 1.
+ * It checks every claim that it prints; the first that does not hold ends it with exit code 1.
  *
- * The remote is a bare repository in a temporary folder, or with `npm run demo -- --remote <url>` one that
- * is given, where a new branch is pushed.
+ * The remote is a bare repository in a temporary folder. With `npm run demo -- --remote <url>` it is that remote, where
+ * the demo pushes a new branch.
  */
 
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
@@ -27,7 +27,7 @@ await main(async () => {
   let api;
   const cleanUp = () => {
     api?.kill();
-    // Whoever the API had started may still be writing its last file.
+    // Processes of the API may still write their last files.
     rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   };
   for (const [signal, code] of [

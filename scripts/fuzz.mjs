@@ -1,12 +1,12 @@
 /**
  * `npm run fuzz`: each fuzz target for a million executions, and random histories pushed to a real `git receive-pack`.
- * fuzz/README.md says what the targets hold, and what to do with what is found.
+ * fuzz/README.md describes the targets and how to treat findings.
  *
  *     npm run fuzz -- url config            these targets
  *     npm run fuzz -- --executions 50000    fewer of them
  *     npm run fuzz -- --jobs 4              by as many processes at a time
- *     npm run fuzz -- --keep                puts what is left of the grown corpora, minimised, into fuzz/corpus
- *     npm run fuzz -- --write               puts what was run into the table of fuzz/README.md
+ *     npm run fuzz -- --keep                keeps the minimised corpora in fuzz/corpus
+ *     npm run fuzz -- --write               writes the results into the table of fuzz/README.md
  */
 
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
@@ -116,7 +116,7 @@ function targets() {
   return readdirSync(path.join(FOLDER, 'fuzz_targets')).map((file) => path.parse(file).name);
 }
 
-/** Runs a target on a copy of its corpus, so that what the fuzzer adds there is only kept when it is asked for. */
+/** Runs a target on a copy of its corpus; additions of the fuzzer are kept only with --keep. */
 async function fuzz(name, { executions, jobs, seed, keep, place, env }) {
   const corpus = path.join(FOLDER, 'corpus', name);
   mkdirSync(corpus, { recursive: true });
@@ -139,7 +139,7 @@ async function fuzz(name, { executions, jobs, seed, keep, place, env }) {
     return { ok, grown, executed: Number(executed ?? Number.NaN) };
   });
   const ended = await Promise.all(workers);
-  // A finding has its statistics, too: without them somebody else has ended it.
+  // Even a finding comes with statistics: without them the run was ended from outside.
   if (ended.some((worker) => Number.isNaN(worker.executed))) {
     throw new Failed(`${name} was ended before it was through, and nothing is written`);
   }

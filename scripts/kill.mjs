@@ -1,15 +1,16 @@
 /**
- * `npm run kill`: the process that pushes is killed by SIGKILL at each point of a push, over each way to the remote,
- * and started again. After each round the remote has every commit, both repositories are sound, and nothing runs that
- * the killed process had started.
+ * `npm run kill`: kills the pushing process by SIGKILL at each point of a push, over each transport, and starts it
+ * again. After each round the remote must have every commit, both repositories must be sound, and nothing that the
+ * killed process started may run.
  *
- * `npm run kill -- --rounds 5 --way ssh --phase mid-pack` does less; `--write` puts the result into docs/reliability.md.
+ * `npm run kill -- --rounds 5 --transport ssh --phase mid-pack` does less; `--write` writes the result into
+ * docs/reliability.md.
  */
 
 import { parseArgs } from 'node:util';
 
 import { makeScope } from '../__test__/support/cleanup.mjs';
-import { killAndRestart, PHASES, WAYS } from '../__test__/support/kill.mjs';
+import { killAndRestart, PHASES, TRANSPORTS } from '../__test__/support/kill.mjs';
 import { randomFrom } from '../__test__/support/random.mjs';
 import { table } from './markdown.mjs';
 import { Failed, interruption, main, step } from './process.mjs';
@@ -20,7 +21,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '25' },
     jobs: { type: 'string', default: '4' },
     seed: { type: 'string', default: '1' },
-    way: { type: 'string', default: '' },
+    transport: { type: 'string', default: '' },
     phase: { type: 'string', default: '' },
     write: { type: 'boolean', default: false },
   },
@@ -30,23 +31,26 @@ const jobs = Number(values.jobs);
 const seed = Number(values.seed);
 const isInterrupted = interruption();
 
+/** The columns of the table for one transport. */
+const COLUMNS = ['rounds held', 'nothing left after, s (max)', 'in sync after, s (median, max)'];
+
 await main(async () => {
-  if (!(rounds > 0 && jobs > 0)) throw new Failed('--rounds and --jobs are numbers above 0');
+  if (!(rounds > 0 && jobs > 0)) throw new Failed('--rounds and --jobs must be numbers above 0');
   const phases = PHASES.filter(({ name }) => name.includes(values.phase));
-  const ways = WAYS.filter(({ name }) => name.includes(values.way));
+  const transports = TRANSPORTS.filter(({ name }) => name.includes(values.transport));
   const scope = makeScope();
-  const rows = [];
+  const rows = phases.map(({ name }) => [name]);
   const failures = [];
   try {
-    for (const { name, missing, open } of ways) {
+    for (const { name, missing, open } of transports) {
       if (missing) throw new Failed(missing);
-      const way = await open(scope);
-      for (const phase of phases) {
+      const transport = await open(scope);
+      for (const [index, phase] of phases.entries()) {
         if (isInterrupted()) break;
         await step(`${name}, ${phase.name}`, async () => {
-          const { results, errors } = await runRounds(way, phase);
+          const { results, errors } = await runRounds(transport, phase);
           failures.push(...errors.map((error) => `${name}, ${phase.name}: ${error.stack}`));
-          rows.push([name, phase.name, `${results.length} of ${rounds}`, ...summary(results)]);
+          rows[index].push(`${results.length} of ${rounds}`, ...summary(results));
           if (errors.length > 0) return `${errors.length} rounds FAILED`;
           return `${results.length} rounds`;
         });
@@ -55,18 +59,10 @@ await main(async () => {
   } finally {
     await scope.end();
   }
-  const report = table(
-    [
-      'way',
-      'killed',
-      'rounds that held',
-      'nothing ours left after, s (max)',
-      'in sync again after, s (median, max)',
-    ],
-    rows,
-  );
+  const columns = transports.flatMap(({ name }) => COLUMNS.map((column) => `${name}: ${column}`));
+  const report = table(['killed', ...columns], rows);
   console.log(`\n${report}\n\n${circumstances()}`);
-  if (isInterrupted()) throw new Failed('interrupted: not all rounds have been');
+  if (isInterrupted()) throw new Failed('interrupted before all rounds had run');
   if (values.write) {
     const command = `npm run kill -- --rounds ${rounds} --seed ${seed}`;
     writeSection('kill', `### Measured\n\n\`${command}\`, ${circumstances()}:\n\n${report}`);
@@ -75,7 +71,7 @@ await main(async () => {
 });
 
 /** All rounds of one phase, several at a time. */
-async function runRounds(way, phase) {
+async function runRounds(transport, phase) {
   const results = [];
   const errors = [];
   let next = 0;
@@ -85,7 +81,12 @@ async function runRounds(way, phase) {
       next += 1;
       try {
         results.push(
-          await killAndRestart({ way, phase, round, random: randomFrom(seed * 1000 + round) }),
+          await killAndRestart({
+            transport,
+            phase,
+            round,
+            random: randomFrom(seed * 1000 + round),
+          }),
         );
       } catch (error) {
         errors.push(error);
@@ -96,7 +97,7 @@ async function runRounds(way, phase) {
   return { results, errors };
 }
 
-/** What a row says of the rounds that held. */
+/** The entries of a row for the rounds that held. */
 function summary(results) {
   if (results.length === 0) return ['', ''];
   const sorted = (key) => results.map((result) => result[key]).sort((a, b) => a - b);

@@ -1,7 +1,7 @@
 /**
  * `npm run licences`: writes THIRD-PARTY-LICENSES.txt, the licences of everything that is linked into the addon on any of
  * the platforms of package.json. `-- --check` writes nothing and fails where the file is not that of Cargo.lock; so does
- * a licence that deny.toml does not allow, and a licence file inside of a crate that nobody has decided about.
+ * a licence that deny.toml does not allow, or a licence file inside a crate without a decision.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -103,7 +103,7 @@ function licenceFiles(crate, chosen) {
   );
 }
 
-/** What is linked in, as `document` takes it. */
+/** The code that is linked in, as `document` takes it. */
 function parts() {
   const { napi } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
   const allowed = allowedLicences();

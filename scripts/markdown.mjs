@@ -1,4 +1,4 @@
-/** What commands write into the documents: tables, and text between two marks. */
+/** Tables and marked sections that commands write into the documents. */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 
@@ -9,7 +9,7 @@ export function table(head, rows) {
     .join('\n');
 }
 
-/** Cuts a file at its marks: what goes up to the first, what is between them, what begins with the second. */
+/** Cuts a file at its marks: up to the first, between them, and from the second. */
 function cut(file, [begin, end]) {
   const text = readFileSync(file, 'utf8');
   const [from, to] = [text.indexOf(begin), text.indexOf(end)];
@@ -18,12 +18,12 @@ function cut(file, [begin, end]) {
   return [text.slice(0, start), text.slice(start, to), text.slice(to)];
 }
 
-/** What a file has between two marks. */
+/** The text of a file between two marks. */
 export function readBetween(file, marks) {
   return cut(file, marks)[1];
 }
 
-/** Puts a text between two marks of a file, in the place of what is there. */
+/** Replaces the text of a file between two marks. */
 export function writeBetween(file, marks, text) {
   const [before, , after] = cut(file, marks);
   writeFileSync(file, `${before}${text}${after}`);

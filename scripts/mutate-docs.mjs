@@ -1,7 +1,7 @@
 /**
- * `npm run mutate:docs`: would the tests notice? In a copy of the repository as it is now, committed or not, each block
- * of code of each document is deleted in turn, and each test that ARCHITECTURE.md names for an invariant. Every time
- * the tests that look at such things, without running them, have to fail.
+ * `npm run mutate:docs`: checks that the tests notice missing parts. In a copy of the repository, with uncommitted changes,
+ * it deletes each block of code of each document in turn, and each test that ARCHITECTURE.md names for an invariant. Each
+ * time the tests that check the presence of such parts must fail.
  */
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -45,7 +45,7 @@ await main(async () => {
   if (unnoticed.length > 0) throw new Failed(`Not noticed:\n${unnoticed.join('\n')}`);
 });
 
-/** The files of the repository, and those built from them that the tests load. */
+/** Copies the files of the repository and the built files that the tests load. */
 function copyTo(folder) {
   const list = execFileSync(
     'git',

@@ -1,6 +1,5 @@
 /**
- * Child processes and progress lines for the scripts beside it. Node built-ins only: the scripts run
- * before anything is installed.
+ * Child processes and progress lines for the scripts. Node built-ins only: the scripts run before anything is installed.
  */
 
 import { spawn, spawnSync } from 'node:child_process';
@@ -25,10 +24,10 @@ export const style = {
   cyan: paint('36'),
 };
 
-/** A failure whose message is all that the reader needs: no stack is shown for it. */
+/** A failure that is shown by its message alone, without a stack. */
 export class Failed extends Error {}
 
-/** Milliseconds as a person reads them: `840 ms`, `3.2 s`, `2 min 05 s`. */
+/** Milliseconds for people: `840 ms`, `3.2 s`, `2 min 05 s`. */
 export function duration(ms) {
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
@@ -85,8 +84,8 @@ export function capture(command, args) {
 }
 
 /**
- * Runs one step between two lines: what starts, and how it ended after how long. `work` returns what the
- * closing line says, and throws where the step failed.
+ * Runs one step and prints a line with its result and its duration. `work` returns the text of that line, and throws if
+ * the step failed.
  */
 export async function step(name, work) {
   const startedAt = performance.now();
@@ -110,13 +109,13 @@ export async function main(work) {
   }
 }
 
-/** Tells once somebody wants the script to end, which then ends what it has started; who insists ends it at once. */
+/** Returns a function that tells whether the first SIGINT or SIGTERM has come. A second signal ends the script at once. */
 export function interruption() {
   let hasCome = false;
   for (const signal of ['SIGINT', 'SIGTERM']) {
     process.once(signal, () => {
       hasCome = true;
-      console.error(`${signal}: what has been started is ended first`);
+      console.error(`${signal}: ending the started processes first`);
     });
   }
   return () => hasCome;

@@ -1,4 +1,4 @@
-/** The sections of docs/reliability.md that commands write themselves, each between two markers. */
+/** The sections of docs/reliability.md that commands write, each between two marks. */
 
 import { execFileSync } from 'node:child_process';
 import { cpus, loadavg } from 'node:os';
@@ -9,12 +9,12 @@ import { ROOT } from './process.mjs';
 
 const FILE = path.join(ROOT, 'docs', 'reliability.md');
 
-/** Puts text between the markers of a section. */
+/** Writes the text of a section. */
 export function writeSection(name, text) {
   writeBetween(FILE, [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`], `\n${text.trim()}\n`);
 }
 
-/** When, on what and how loaded a machine, and with which programs. */
+/** The date, the machine with its load, and the versions of its programs. */
 export function circumstances() {
   const git = execFileSync('git', ['--version'], { encoding: 'utf8' }).trim();
   const date = new Date().toISOString().slice(0, 10);

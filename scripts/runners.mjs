@@ -21,7 +21,7 @@ import { setUp } from './setup.mjs';
 
 const QUIET = ['--no-audit', '--no-fund', '--loglevel=error'];
 
-/** Each twice, so that a second file meets what the first has left behind. */
+/** Each twice, so that a second file meets leftovers of the first. */
 const FILES = ['one', 'other'];
 
 const WAYS = [

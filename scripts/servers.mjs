@@ -1,7 +1,7 @@
 /**
- * The real servers and programs that tests talk to: an ssh server, web servers, a proxy, a browser, promtool. Root
- * gets what is missing from the system's packages, all at once: test files run at the same time, and a
- * package manager does not. Anybody else is told which tests will be skipped. What comes from PyPI needs no root.
+ * The real servers and programs that the tests use: an ssh server, web servers, a proxy, a browser, promtool. As root it
+ * installs the missing system packages, all at once, since package managers do not run in parallel. Otherwise it lists
+ * the tests that will be skipped. Packages from PyPI need no root.
  */
 
 import { existsSync, renameSync, rmSync } from 'node:fs';
@@ -11,14 +11,14 @@ import { capture, ROOT, run } from './process.mjs';
 
 const DULWICH_VERSION = '1.2.21';
 
-/** Where Dulwich is, a git server in Python, for `PYTHONPATH`. */
+/** The folder of Dulwich, a git server in Python, for `PYTHONPATH`. */
 export const DULWICH = path.join(ROOT, 'target', `dulwich-${DULWICH_VERSION}`);
 
-/** Where a program may be: anywhere in PATH. */
+/** The places of a program: anywhere in PATH. */
 const pathsOf = (name) =>
   process.env.PATH.split(path.delimiter).map((place) => path.join(place, name));
 
-/** What is looked for, the Debian packages that bring it, and the tests that need it. */
+/** Programs, the Debian packages that contain them, and the tests that need them. */
 const SERVERS = [
   [['/usr/sbin/sshd', '/usr/local/sbin/sshd'], ['openssh-server'], 'tests/ssh'],
   [['/usr/sbin/apache2'], ['apache2'], 'tests/https'],
@@ -48,7 +48,7 @@ const SERVERS = [
 
 const isMissing = ([places]) => !places.some((place) => place && existsSync(place));
 
-/** Installs what is missing where that is possible, and says what there is. */
+/** Installs the missing programs if possible, and reports which are still missing. */
 export async function prepareServers() {
   const wanted = SERVERS.filter(isMissing).flatMap(([, packages]) => packages);
   if (wanted.length > 0 && process.getuid?.() === 0 && capture('apt-get', ['--version'])) {

@@ -1,7 +1,7 @@
 /**
- * Brings a clone to the point where the tests and the demo run: checks what must be installed, then the
- * npm packages, the native addon and the example. What is current is left alone, told by hashes of its
- * inputs, so a second run takes no time. Node built-ins only: it runs before `npm ci`.
+ * Prepares a clone for the tests and the demo: checks the prerequisites, installs the npm packages, and builds the native
+ * addon and the example. Hashes of the inputs show what is current, so a second run takes no time. It uses only Node
+ * built-ins, since it runs before `npm ci`.
  */
 
 import { createHash } from 'node:crypto';
@@ -25,7 +25,7 @@ const MINIMUM_NODE = [20, 0];
 /** `rust-version` in Cargo.toml. */
 const MINIMUM_CARGO = [1, 88];
 
-/** Does all of the set-up; the environment it leaves finds cargo. */
+/** Does the whole set-up; afterwards the environment finds cargo. */
 export async function setUp() {
   await step('prerequisites', checkPrerequisites);
   await step('npm packages', () => installPackages(ROOT));
@@ -34,14 +34,14 @@ export async function setUp() {
   await step('example', buildExample);
 }
 
-/** Does as much of it as `npm pack` needs. */
+/** Does the part of the set-up that `npm pack` needs. */
 export async function setUpAddon() {
   await step('prerequisites', checkPrerequisites);
   await step('npm packages', () => installPackages(ROOT));
   await step('native addon', buildAddon);
 }
 
-/** Checks everything at once, so that nobody installs one thing to be told of the next. */
+/** Checks everything at once, so that one run lists all that is missing. */
 function checkPrerequisites() {
   const found = [];
   const missing = [];
@@ -82,7 +82,7 @@ function checkPrerequisites() {
   return found.join(', ');
 }
 
-/** Looks in rustup's folder too, where a shell opened before its installation does not. */
+/** Also looks in rustup's folder, which a shell that was opened before its installation does not know. */
 function cargoVersion() {
   const version = () => versionIn(capture('cargo', ['--version']));
   const rustupFolder = path.join(process.env.CARGO_HOME ?? path.join(homedir(), '.cargo'), 'bin');
@@ -93,8 +93,8 @@ function cargoVersion() {
 }
 
 /**
- * The napi CLI names the target to cargo, whose builds for a named target lie apart: with the same name for
- * every cargo command, the addon and the tests share what they depend on.
+ * The napi CLI passes the target to cargo, which builds named targets in a separate folder. With the same target for every
+ * cargo command, the addon and the tests share their dependencies.
  */
 export function shareBuilds() {
   const host = capture('rustc', ['-vV'])?.match(/^host: (\S+)$/m)?.[1];
@@ -142,7 +142,7 @@ export async function installPackages(folder) {
   return 'installed';
 }
 
-/** The addon as it is shipped, unless neither its sources nor what it made have changed. */
+/** Builds the addon for release unless it is current. */
 async function buildAddon() {
   const stamp = path.join(ROOT, 'target', 'addon-built-from');
   const sources = hashOf(
@@ -166,7 +166,7 @@ async function buildAddon() {
   return 'built';
 }
 
-/** Changes when somebody builds, replaces or removes the addon by other means. */
+/** Changes when the addon is built, replaced or removed by other means. */
 function addonFingerprint() {
   const names = readdirSync(ROOT).filter((name) => name.endsWith('.node'));
   const made = [...names, 'native.js', 'native.d.ts'].sort().map((name) => {
@@ -176,7 +176,7 @@ function addonFingerprint() {
   return createHash('sha256').update(made.join('\n')).digest('hex');
 }
 
-/** The example's TypeScript, which is checked against the contract as a user's would be. */
+/** Compiles the example's TypeScript, which also checks it against the types. */
 async function buildExample() {
   const folder = path.join(EXAMPLE, 'dist');
   const stamp = path.join(folder, '.built-from');
@@ -204,7 +204,7 @@ function contents(file) {
   return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
 }
 
-/** One hash over files and folders: their names and what is in them. */
+/** One hash over the names and contents of files and folders. */
 function hashOf(paths, ...more) {
   const hash = createHash('sha256').update(JSON.stringify(more));
   const visit = (file) => {

@@ -2,7 +2,7 @@
  * `npm run smoke`: the package on the Node that runs this, with nothing but Node and git: required and imported, a push with
  * its events, a stop, a worker that is terminated, an exit without a stop. `-- --package <folder>` takes an installed one.
  *
- * It is what runs on each version of Node (`__test__/node-versions.test.mjs`) and on each platform (the workflows).
+ * It runs on each version of Node (`__test__/node-versions.test.mjs`) and on each platform (the workflows).
  */
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -22,7 +22,7 @@ const location = path.resolve(values.package);
 const REQUIRED = `const { startPushDaemon } = require(${JSON.stringify(location)});`;
 const IMPORTED = `import { startPushDaemon } from ${JSON.stringify(pathToFileURL(path.join(location, 'index.js')).href)};`;
 
-/** In a daemon's place: the events that it told of, and how it stopped. */
+/** Pushes, then prints the events and the result of stop(). */
 const PUSH = `
   const daemon = startPushDaemon({ remote: 'origin', branch: 'main' });
   const events = [];
@@ -101,7 +101,7 @@ function pushes(places, source, type = 'commonjs') {
   expect(git(places.remote, 'rev-parse', 'main') === commit, 'the remote has the commit');
 }
 
-/** Runs a program beside the repository; what it told, and how it ended. */
+/** Runs a program; returns its output and its status. */
 function runNode({ folder, repo }, source, type = 'commonjs') {
   const file = path.join(folder, type === 'module' ? 'program.mjs' : 'program.cjs');
   writeFileSync(file, source);
@@ -144,7 +144,7 @@ function git(cwd, ...args) {
   return execFileSync('git', args, options).trim();
 }
 
-/** Without anybody's settings of git. */
+/** The environment without personal git settings. */
 function environment() {
   const own = Object.entries(process.env).filter(([name]) => !name.startsWith('GIT_'));
   const person = (role) => ({

@@ -1,10 +1,10 @@
 /**
  * `npm run soak`: one process pushes 5 commits a second to three remotes (a path, ssh, https) for 20 minutes, while
- * things go wrong at random with each remote, the network, the servers and the repository. At the end each remote must
- * have every commit, and the process must hold no more than at the start: memory, descriptors, children, threads.
+ * random faults hit the remotes, the network, the servers and the repository. At the end each remote must have every
+ * commit, and the process must hold no more than at the start: memory, descriptors, children, threads.
  *
- * `npm run soak -- --minutes 2 --seed 7` is shorter and has other faults; `--write` puts the result into docs/reliability.md.
- * The times are of commits to their arrival, faults included, and mean little on a busy machine.
+ * `npm run soak -- --minutes 2 --seed 7` is shorter and has other faults; `--write` writes the result into
+ * docs/reliability.md. The times run from a commit to its arrival, faults included. They mean little on a busy machine.
  */
 
 import { statSync } from 'node:fs';
@@ -25,11 +25,11 @@ import { openWorld } from './soak/world.mjs';
 const PER_SECOND = 5;
 const SAMPLE_MS = 2_000;
 const MINUTE_MS = 60_000;
-/** How long everything may take to arrive once nothing is wrong any more. */
+/** How long everything may take to arrive once the faults are over. */
 const CALM_MS = 120_000;
-/** How much of what went wrong is told where it does not hold. */
+/** How many of the last faults a failed run prints. */
 const STORY = 60;
-/** What is not measured: start and end. */
+/** Allowance for the start and the end. */
 const AROUND_MS = 10 * MINUTE_MS;
 
 const { values } = parseArgs({
@@ -44,12 +44,12 @@ const seed = Number(values.seed);
 const isInterrupted = interruption();
 
 await main(async () => {
-  if (!(minutes > 0)) throw new Failed('--minutes is a number above 0');
+  if (!(minutes > 0)) throw new Failed('--minutes must be a number above 0');
   const absent = missing.ssh || missing.https;
   if (absent) throw new Failed(absent);
   const scope = makeScope();
   try {
-    const { findings, rows, ledger } = await soak(scope);
+    const { findings, ledger } = await soak(scope);
     const failed = findings.filter(({ holds }) => !holds);
     const verdict =
       failed.length === 0
@@ -57,9 +57,9 @@ await main(async () => {
         : `It does NOT hold: ${failed.length} of ${findings.length}.`;
     const listed = findings.map(({ holds, what }) => `- ${holds ? 'yes' : '**NO**'}: ${what}`);
     console.log(`\n${listed.join('\n')}\n\n${style.bold(verdict)}`);
-    console.log(`${sorted(ledger.faults, 'faults')}\n${sorted(ledger.failures, 'failures')}`);
+    console.log(`${sorted(ledger.faults, 'Faults')}\n${sorted(ledger.failures, 'Failures')}`);
     if (isInterrupted()) throw new Failed('interrupted');
-    if (values.write) writeSection('soak', report({ listed, verdict, rows, ledger }));
+    if (values.write) writeSection('soak', report({ listed, verdict, ledger }));
     if (failed.length > 0) {
       throw new Failed(`${verdict} The last faults:\n${ledger.story.slice(-STORY).join('\n')}`);
     }
@@ -104,9 +104,9 @@ async function soak(scope) {
       }),
     ),
   );
-  // What it threw is met below.
+  // `await lanes` below rethrows what it threw.
   lanes.catch(breakOff);
-  const rows = await watch({ ledger, host, isOver, startedAt });
+  await watch({ ledger, host, isOver, startedAt });
   await lanes;
   writer.kill('SIGTERM');
   const end = await writer.ended;
@@ -143,7 +143,7 @@ async function soak(scope) {
       'the daemons stopped with nothing pending',
       ends.every(({ drained, pendingCommits }) => drained && pendingCommits === 0),
     ),
-    finding('the process exited by itself, without a word', code === 0 && stderr === ''),
+    finding('the process exited by itself, without output', code === 0 && stderr === ''),
     finding(`the memory is flat: ${memory.words}`, memory.isFlat),
     finding(`the descriptors are flat: ${open.words}`, open.isFlat),
     ...['descriptors', 'children', 'threads'].map((held) =>
@@ -153,26 +153,24 @@ async function soak(scope) {
       ),
     ),
     finding(
-      `faults were met: ${ledger.totals.failures} failed attempts`,
+      `faults hit the daemon: ${ledger.totals.failures} failed attempts`,
       ledger.totals.failures > 0,
     ),
   ];
-  return { findings, rows, ledger };
+  return { findings, ledger };
 }
 
-/** Samples what the process holds, and prints each minute, until it is over. */
+/** Samples what the process holds and prints a row each minute, until the soak is over. */
 async function watch({ ledger, host, isOver, startedAt }) {
   console.log(table(HEAD, []));
-  const rows = [];
+  let minute = 1;
   while (!isOver()) {
     await pause(SAMPLE_MS);
     ledger.sample(host.pid);
-    if (performance.now() - startedAt < (rows.length + 1) * MINUTE_MS && !isOver()) continue;
-    const row = [rows.length + 1, ...ledger.endMinute()];
-    rows.push(row);
-    console.log(`| ${row.join(' | ')} |`);
+    if (performance.now() - startedAt < minute * MINUTE_MS && !isOver()) continue;
+    console.log(`| ${[minute, ...ledger.endMinute()].join(' | ')} |`);
+    minute += 1;
   }
-  return rows;
 }
 
 function sameHoldings(now, before) {
@@ -208,14 +206,13 @@ function sorted(counts, what) {
   return `${what}: ${listed.join('; ') || 'none'}`;
 }
 
-function report({ listed, verdict, rows, ledger }) {
+function report({ listed, verdict, ledger }) {
   return [
     '## Soak',
     `\`npm run soak -- --minutes ${minutes} --seed ${seed}\`, ${circumstances()}. **${verdict}**`,
     listed.join('\n'),
     `${ledger.commits.length} commits, ${ledger.totals.pushes} pushes, ${ledger.totals.failures} failed attempts. From a commit to its arrival, faults included: p50, p99 = ${ledger.lag} s.`,
-    `The ${sorted(ledger.faults, 'faults')}.`,
-    `The ${sorted(ledger.failures, 'failures')}.`,
-    table(HEAD, rows),
+    `${sorted(ledger.faults, 'Faults')}.`,
+    `${sorted(ledger.failures, 'Failures')}.`,
   ].join('\n\n');
 }

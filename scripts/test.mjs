@@ -1,6 +1,6 @@
 /**
- * `npm test`: set-up, then the Rust tests, the Node tests and a type check, each with its runner's own
- * counts. Where `CI` is `true`, a test that was skipped anywhere fails the run.
+ * `npm test`: set-up, then the Rust tests, the Node tests and a type check, each with its runner's counts. If `CI` is
+ * `true`, a skipped test fails the run.
  *
  * `npm test -- stop watch` runs only the Node test files with one of these words in their names.
  */
@@ -36,7 +36,7 @@ await main(async () => {
   if (failures.length > 0) throw new Failed(failures.join('\n'));
 });
 
-/** Other versions of Node, as packages of npm. They are there for Linux on x64 alone; elsewhere none is installed. */
+/** Other versions of Node, as npm packages. They exist for Linux on x64 only; elsewhere none is installed. */
 function prepareNodeVersions() {
   return installPackages(path.join(ROOT, '__test__', 'node-versions'));
 }
@@ -85,7 +85,7 @@ async function typeCheck() {
   return 'index.d.ts compiles';
 }
 
-/** The counts in words; throws where they, or the runner itself, say that not all is well. */
+/** The counts as text; throws if they, or the runner, report a failure. */
 function conclude(ok, { passed, failed, skipped }) {
   const counts = `${passed} passed, ${failed} failed, ${skipped} skipped`;
   if (!ok) throw new Failed(counts);

@@ -100,8 +100,8 @@ impl RemotePusher {
                 progress.look_again();
             }
             let mut session = self.connect_or_detour(&mut route).await?;
-            let comparison = self.compare(&*session, progress).await?;
-            if let Some(push) = progress.arrived(&comparison) {
+            let comparison = self.compare(&*session, &route, progress).await?;
+            if let Some(push) = progress.arrived(&comparison, &route) {
                 self.keep_ready(&route, session);
                 return Ok(Outcome::Pushed(push));
             }
@@ -230,7 +230,7 @@ impl RemotePusher {
     ) -> SentPush {
         let tip = push.tip;
         progress.remote = RemoteTip::At(tip);
-        progress.confirmed = Some(tip);
+        progress.confirmed = Some((tip, Arc::clone(route)));
         if self.is_kept(route) {
             progress.next = Some(Next {
                 route: Arc::clone(route),
@@ -320,7 +320,7 @@ impl RemotePusher {
         self.detour.forget();
         let (failure, fault) = detour::fault_for_git(failure, route, self.destination.transport)?;
         tracing::debug!(%failure, "the native TLS cannot connect: trying the git CLI");
-        let reason = format!("git's own TLS is needed: {}", fault.words());
+        let reason = format!("git's own TLS is needed: {}", fault.problem());
         let target = self.side.target();
         let by_git = match self.destination.by_git(route, target, reason, self.settings()) {
             Ok(by_git) => by_git,
@@ -339,12 +339,12 @@ impl RemotePusher {
 
     /// Reads the branch after an attempt that saw `remote`, and remembers the tip that was confirmed. Failing to
     /// remember it is no failure of the push.
-    async fn survey_after(&self, remote: RemoteTip, confirmed: Option<Oid>) -> Option<Survey> {
+    async fn survey_after(&self, remote: RemoteTip, confirmed: Option<(Oid, Arc<Route>)>) -> Option<Survey> {
         let surveyed = self
             .side
             .ask(move |side| {
-                if let Some(tip) = confirmed {
-                    side.remember_remote(tip);
+                if let Some((tip, route)) = confirmed {
+                    side.remember_remote(tip, &route.config);
                 }
                 let remote = match remote {
                     RemoteTip::Unseen => side.last_known_remote()?,
@@ -367,7 +367,7 @@ impl Pusher for RemotePusher {
         let run = self.run(preserve, &mut progress);
         let result = self.within_limit(run).await;
         let remote = progress.remote;
-        let survey = self.survey_after(remote, progress.confirmed).await;
+        let survey = self.survey_after(remote, progress.confirmed.take()).await;
         if let Some(next) = progress.next.take() {
             self.keep_next(next);
         }
@@ -384,7 +384,7 @@ impl Pusher for RemotePusher {
         let look = async {
             let mut route = self.find_route().await?;
             let session = self.connect_or_detour(&mut route).await?;
-            match self.compare(&*session, &mut progress).await {
+            match self.compare(&*session, &route, &mut progress).await {
                 Ok(Comparison::Diverged(divergence)) => {
                     let divergence = self.end_diverged(session, &route, divergence, preserve).await;
                     Ok((

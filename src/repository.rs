@@ -4,6 +4,7 @@
 //! never writes a local branch, an object or the configuration; the one thing it writes is a remote-tracking ref, with its
 //! reflog.
 
+mod branch;
 mod commit;
 mod format;
 mod history;
@@ -15,7 +16,7 @@ mod place;
 mod refs;
 mod shallow;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod tracking;
 mod write;
 
@@ -23,6 +24,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+pub use self::branch::{LocalBranch, Survey, Target};
 pub(crate) use self::commit::{Commit, Commits};
 pub(crate) use self::history::missing_commits;
 pub(crate) use self::objects::Database;
@@ -87,36 +89,6 @@ pub struct Ahead {
 }
 
 impl Repository {
-    /// Opens the bare repository, working tree, linked worktree or `.git` at a path, without looking in its
-    /// parents; or, without a path, the repository that git itself would use here: `GIT_DIR`, else upwards
-    /// from the current directory.
-    ///
-    /// # Errors
-    ///
-    /// See [`OpenError`].
-    pub fn open(path: Option<&Path>, environment: &Environment) -> Result<Self, OpenError> {
-        libgit2::set_up();
-        let (place, format) = open::find(path, environment)?;
-        let root = format.work_tree.unwrap_or_else(|| place.git_dir.clone());
-        let environment = objects::absolute(environment.clone(), &root);
-        let store = ObjectStore::find(&place.common_dir, &root, &environment);
-        store.check()?;
-        // Before it is opened: what changes meanwhile is seen the next time.
-        let store_state = store.state();
-        let odb = store.open("").map_err(OpenError::Other)?;
-        Ok(Self {
-            git_dir: place.git_dir,
-            common_dir: place.common_dir,
-            root,
-            found: place.found,
-            is_bare: format.is_bare,
-            environment,
-            store,
-            store_state,
-            odb,
-        })
-    }
-
     /// The directory with this worktree's `HEAD`.
     #[must_use]
     pub fn git_dir(&self) -> &Path {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::event::{Event, SentPush};
 use crate::failure::Failure;
 use crate::oid::Oid;
+pub use crate::repository::Survey;
 
 pub use machine::{Policy, State};
 
@@ -25,19 +26,6 @@ pub struct Now {
     pub instant: Instant,
     /// The wall clock.
     pub wall: SystemTime,
-}
-
-/// The local branch at one moment, compared with the remote's tip as last known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Survey {
-    /// The local tip; `None` while the branch does not exist.
-    pub tip: Option<Oid>,
-    /// Commits of the branch that the remote does not have.
-    pub pending: u64,
-    /// The committer time of the oldest of them.
-    pub oldest_pending: Option<SystemTime>,
-    /// Commits that only the remote has; `None` where they are not here to be counted.
-    pub behind: Option<u64>,
 }
 
 /// An attempt that has ended.

@@ -68,6 +68,12 @@ impl RefWatcher {
         Self::with(FileEvents::start(common_dir, git_dir, refname))
     }
 
+    /// Only polls.
+    #[cfg(test)]
+    pub(crate) fn without_events() -> Self {
+        Self::with(Err("this test wants none".to_owned()))
+    }
+
     fn with(events: Result<FileEvents, String>) -> Self {
         let (events, reason) = match events {
             Ok(events) => (Some(events), None),
@@ -157,7 +163,7 @@ mod poll_tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_file_events_the_poll_wakes_at_its_interval_however_often_the_wait_is_cut_short() {
-        let watcher = RefWatcher::with(Err("this test wants none".to_owned()));
+        let watcher = RefWatcher::without_events();
         watcher.changed().await;
         for is_rearmed in [true, false, true] {
             if is_rearmed {

@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use git_push_daemon::attempt::{Destination, RemotePusher, TransportNote};
-use git_push_daemon::branch::{SharedSide, Target};
+use git_push_daemon::branch::SharedSide;
 use git_push_daemon::config::{Config, Environment};
 use git_push_daemon::options::{Timeouts, TransportChoice};
-use git_push_daemon::repository::Repository;
+use git_push_daemon::repository::{Repository, Target};
 use git_push_daemon::state::Outcome;
 use git_push_daemon::url::Remote;
 use support::{Sandbox, attempt, close, report};

@@ -1,10 +1,10 @@
-/** Cells that differ in their transport alone. */
+/** Cells that differ only in their transport. */
 
-/** Those that a network lies between. */
-export const NETWORKED = ['git', 'ssh', 'https', 'cli ssh', 'cli https'];
+/** The transports with a network in between. */
+export const NETWORKED = ['git', 'ssh', 'https', 'git-cli ssh', 'git-cli https'];
 export const NATIVE = ['local', 'git', 'ssh', 'https'];
-export const SSH = ['ssh', 'cli ssh'];
-export const HTTPS = ['https', 'cli https'];
+export const SSH = ['ssh', 'git-cli ssh'];
+export const HTTPS = ['https', 'git-cli https'];
 
 /**
  * One cell for each transport. `kind` and `outcome` may be objects by transport, with `others` for the rest.

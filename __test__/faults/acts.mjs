@@ -1,4 +1,4 @@
-/** What others do to the remote repository, in the cells of more than one place. */
+/** Changes to the remote repository that cells of several places share. */
 
 import { rmSync } from 'node:fs';
 
@@ -6,7 +6,7 @@ import { atEnd } from '../support/cleanup.mjs';
 import { makeRepo } from '../support/git.mjs';
 import { comeBack, goAway } from '../support/remote.mjs';
 
-/** The repository is moved away for a while. */
+/** Moves the repository away for a while. */
 export const gone = {
   strike: ({ t, remote }) => {
     atEnd(t, () => rmSync(`${remote.path}.away`, { recursive: true, force: true }));
@@ -25,13 +25,13 @@ export function deleteBranch({ remote }) {
   remote.git('update-ref', '-d', 'refs/heads/main');
 }
 
-/** Takes the last commit of the branch back. */
+/** Rewinds the branch by one commit. */
 export function rewind(site) {
   site.remote.git('update-ref', 'refs/heads/main', 'main^');
   site.admit();
 }
 
-/** Somebody else's commit, on the remote alone; `heal` takes it back. */
+/** Another client's commit on the remote; `heal` rewinds it. */
 export const theirs = {
   strike: (site) => {
     site.ours = site.remote.tip();

@@ -1,4 +1,4 @@
-/** Faults of who we are: keys, logins, and what finds them. */
+/** Faults of authentication: keys, logins, and credential helpers. */
 
 import { chmodSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -9,14 +9,14 @@ import { LOGIN, makeKey } from '../support/servers.mjs';
 import { across, HTTPS, SSH } from './across.mjs';
 import { misconfigured } from './server.mjs';
 
-const place = 'who we are';
+const place = 'authentication';
 
 const sshWith = (key) => (site) =>
   `[core]\n\tsshCommand = ${site.servers.ssh.command.replace(/-i \S+/, `-i ${key(site)}`)}`;
 
 const keys = [
   ...across(SSH, {
-    fault: 'a key that the server does not know',
+    fault: 'a key unknown to the server',
     kind: 'auth',
     ...misconfigured(sshWith((site) => makeKey(path.join(makeDirectory(site.t), 'key')))),
   }),
@@ -27,7 +27,7 @@ const keys = [
   }),
 ];
 
-/** The place that asks for a login, and who answers. */
+/** Sets the URL of the place that requires a login, with a login in it or not. */
 const withLogin =
   (login, lines = '') =>
   (site) => {
@@ -58,7 +58,7 @@ const logins = [
     heal: withLogin(RIGHT),
   }),
   ...across(HTTPS, {
-    fault: 'no login where one is asked for',
+    fault: 'no login although one is required',
     kind: 'auth',
     setUp: withLogin(RIGHT),
     strike: withLogin(''),

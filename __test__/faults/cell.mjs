@@ -1,6 +1,6 @@
 /**
- * One cell of the matrix: a fault, in a phase, on a transport. What came is measured; what was expected is only
- * compared with it afterwards.
+ * One cell of the matrix: a fault, in a phase, on a transport. The run records the result first and compares it with
+ * the expected one afterwards.
  */
 
 import { makeScope } from '../support/cleanup.mjs';
@@ -8,18 +8,17 @@ import { collect, start, until } from '../support/daemon.mjs';
 import { takeInventory } from './leaks.mjs';
 import { Site } from './site.mjs';
 
-/** How a cell can end, in the words of the table. */
-export const OUTCOMES = {
-  pushed: 'pushed as if nothing had been',
-  retry: 'a retry pushes it once the fault is gone',
-  found: 'it had arrived: the next look finds it',
-  person: 'rests until a person has reconciled; then goes on by itself',
-};
+/**
+ * How a cell can end: `pushed` without an error; `retry`, pushed once the fault is over; `found`, the commit had already
+ * arrived; `person`, the daemon rests until a person has reconciled the branches.
+ *
+ * @typedef {'pushed' | 'retry' | 'found' | 'person'} Outcome
+ */
 
-/** Delays between attempts, short so that a cell is. */
+/** Short delays between attempts keep a cell short. */
 const BACKOFF = { base: 50, multiplier: 1, cap: 50 };
 
-/** Limits that only a hang reaches, and those of cells that are about hangs. */
+/** Limits that only a hang reaches, and limits for cells that test hangs. */
 const PATIENT = { connectTimeoutMs: 30_000, idleTimeoutMs: 30_000, attemptTimeoutMs: 60_000 };
 const IMPATIENT = {
   connectTimeoutMs: 1_500,
@@ -40,20 +39,20 @@ const LIMIT_MS = 60_000;
 
 /**
  * @typedef {object} Cell
- * @property {string} place where the fault is: a heading of the table
+ * @property {string} place where the fault is: the heading of its table
  * @property {string} fault
  * @property {string} phase when it strikes
  * @property {string} transport
- * @property {string} kind the expected kind; `none` where no error is expected; `a or b` where the server decides
- * @property {keyof OUTCOMES} outcome the expected one
+ * @property {string} kind the expected kind; `none` for no error; `a or b` if the server's timing decides
+ * @property {Outcome} outcome the expected one
  * @property {boolean} [big] whether the push is of megabytes
- * @property {boolean} [hangs] whether a limit is what ends the attempts
+ * @property {boolean} [hangs] whether a limit ends the attempts
  * @property {boolean} [fromStart] whether the fault is there before the daemon
  * @property {object} [options] of the daemon
  * @property {(site: Site) => unknown} [setUp] before the daemon starts
  * @property {(site: Site) => unknown} [strike] the fault; before the commit
- * @property {(site: Site) => unknown} [commit] makes what is to be pushed
- * @property {(site: Site) => unknown} [during] the fault, where it waits for a phase; after the commit
+ * @property {(site: Site) => unknown} [commit] makes the commit
+ * @property {(site: Site) => unknown} [during] the fault, if it waits for a phase; after the commit
  * @property {(site: Site) => unknown} [heal] the end of the fault
  */
 
@@ -72,8 +71,8 @@ export const isExpected = (cell, kinds) => {
  *
  * @param {Cell} cell
  * @param {object} servers
- * @param {ReturnType<takeInventory> | null} inventory what was there before
- * @returns {Promise<{kind: string, retried: string, outcome: string}>} what came
+ * @param {ReturnType<takeInventory> | null} inventory the state before
+ * @returns {Promise<{kind: string, retried: string, outcome: Outcome}>} the result
  * @throws where something hangs, is lost, or is left behind
  */
 export async function runCell(cell, servers, inventory = takeInventory()) {
@@ -92,7 +91,7 @@ export async function runCell(cell, servers, inventory = takeInventory()) {
   return came;
 }
 
-/** What the first use of anything opens for good (the runtime, the resolver) must be open before it is counted. */
+/** Opens everything that stays open after its first use (the runtime, the resolver), before anything is counted. */
 export async function warmUp(transport, servers) {
   const cell = { fault: 'none', transport, kind: 'none', outcome: 'pushed' };
   await runCell(cell, servers, null);
@@ -123,6 +122,7 @@ async function happen(cell, site) {
   } else {
     launch();
     await inSync(site);
+    checkTransport(site);
     await cell.strike?.(site);
   }
   const commit = cell.commit ? await cell.commit(site) : site.commit({ big: cell.big });
@@ -143,12 +143,14 @@ async function happen(cell, site) {
     outcome = retried === 'no' ? 'person' : hasArrived(arrived) ? 'found' : 'retry';
   }
   if (site.proxy?.fault && site.proxy.strikes === 0) throw new Error('the fault did not strike');
-  // What is in flight when the fault goes may fail in another way.
+  // An attempt in flight at the end of the fault may fail in another way.
   const errors = site.log.of('error');
   const kinds = [...new Set(errors.map(({ kind }) => kind))];
   await cell.heal?.(site);
   await site.proxy?.heal();
   await inSync(site);
+  const pushed = site.log.of('push').map(({ commit: pushedCommit }) => pushedCommit);
+  if (new Set(pushed).size < pushed.length) throw new Error(`pushed twice: ${pushed}`);
   if (errors.length > 0) {
     await step(site, 'a recovered event', () => site.log.of('recovered').length > 0);
     checkEvents(site);
@@ -161,7 +163,13 @@ async function happen(cell, site) {
   };
 }
 
-/** A repository that is out of order has nothing. */
+/** The status names the transport. */
+function checkTransport({ daemon, isCli, carrier }) {
+  const { transport } = daemon.status();
+  if (transport !== (isCli ? 'git-cli' : carrier)) throw new Error(`over ${transport}`);
+}
+
+/** An unreadable repository counts as empty. */
 function hasArrived(look) {
   try {
     return look();
@@ -170,7 +178,7 @@ function hasArrived(look) {
   }
 }
 
-/** The remote has the local tip, and the daemon knows. */
+/** Waits until the remote has the local tip and the daemon knows. */
 async function inSync(site) {
   await step(site, 'everything to be pushed', () => {
     const { state, pendingCommits, localCommit } = site.daemon.status();
@@ -190,7 +198,7 @@ async function step(site, what, look) {
   });
 }
 
-/** Each error is well-formed, and followed by its retry exactly where it says so. */
+/** Checks that each error is well-formed and that a retry follows exactly the retryable ones. */
 function checkEvents(site) {
   for (const { kind, reason, retryable, hint, err } of site.log.of('error')) {
     const isFinal = kind === 'non-fast-forward';
@@ -209,7 +217,7 @@ function checkEvents(site) {
   });
 }
 
-/** Nothing is lost and nothing is left: both repositories are sound and without locks, and the daemon ends. */
+/** Checks that nothing is lost or left: both repositories are sound and without locks, and the daemon ends. */
 async function checkSound(site) {
   const { drained, pendingCommits } = await site.daemon.stop();
   if (!drained || pendingCommits !== 0) throw new Error('stop() did not drain');

@@ -1,6 +1,6 @@
 /**
- * What becomes of a connection that is kept ready, and of the push that would have used it. Everywhere else nothing is
- * kept, so that each fault meets a connection of its own.
+ * Faults of a connection that is kept ready, and the push that would have used it. All other cells keep no connection,
+ * so that each fault meets a new one.
  */
 
 import { until } from '../support/daemon.mjs';
@@ -51,29 +51,29 @@ export default [
     heal: ({ remote }) => remote.removeHook('pre-receive'),
   }),
   ...across(KEPT, {
-    fault: 'the branch is deleted there',
+    fault: 'the remote branch is deleted',
     strike: whileKept(deleteBranch),
   }),
   ...across(KEPT, {
-    fault: 'set back there',
+    fault: 'the remote branch is rewound',
     strike: whileKept(rewind),
   }),
   ...across(KEPT, {
-    fault: 'diverged, and set back there',
+    fault: 'diverged, then the remote is rewound',
     kind: 'non-fast-forward',
     outcome: 'person',
     ...theirs,
     strike: whileKept(theirs.strike),
   }),
   ...across(KEPT, {
-    fault: 'the repository is gone',
+    fault: 'the remote repository is gone',
     kind: 'remote-error',
     outcome: 'retry',
     ...gone,
     strike: whileKept(gone.strike),
   }),
   ...across(KEPT, {
-    fault: 'an empty repository in its place',
+    fault: 'an empty repository takes its place',
     strike: whileKept(replaceByEmpty),
   }),
 ].map((cell) => ({

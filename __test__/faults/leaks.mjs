@@ -1,9 +1,9 @@
-/** What a daemon must not leave behind in its process and on the machine. Linux only, as `/proc` is. */
+/** Checks that a daemon leaves nothing behind in its process and on the machine. Linux only: it reads `/proc`. */
 
 import { until } from '../support/daemon.mjs';
 import { children, daemonThreads, descriptors, processesOf } from '../support/proc.mjs';
 
-/** Descriptors by what they lead to, without the numbers that tell two of a kind apart. */
+/** The number of descriptors for each kind of target, ignoring the numbers in their names. */
 function kindsOfDescriptors() {
   const counts = new Map();
   for (const target of descriptors()) {
@@ -13,7 +13,7 @@ function kindsOfDescriptors() {
   return counts;
 }
 
-/** What the process has now; `check` throws if it has more later, and stays so. */
+/** Records what the process has now; `check` throws if it has more later and does not release it. */
 export function takeInventory() {
   const before = { children: new Set(children()), descriptors: kindsOfDescriptors() };
   const left = (names) => {
@@ -30,7 +30,7 @@ export function takeInventory() {
     return found;
   };
   return {
-    /** @param {string[]} names what the command lines of the cell's processes mention */
+    /** @param {string[]} names text that the command lines of the cell's processes contain */
     check: async (names) => {
       let found;
       await until('nothing is left', () => {

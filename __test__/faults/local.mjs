@@ -1,4 +1,4 @@
-/** Faults of this side: the local repository, its configuration, the programs. */
+/** Faults of the local side: the repository, its configuration, the programs. */
 
 import { existsSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path, { delimiter } from 'node:path';
@@ -10,17 +10,17 @@ import { comeBack, goAway } from '../support/remote.mjs';
 import { across, SSH } from './across.mjs';
 import { misconfigured } from './server.mjs';
 
-const place = 'this side';
+const place = 'the local side';
 
-const SOME = ['local', 'ssh', 'https', 'cli local'];
+const SOME = ['local', 'ssh', 'https', 'git-cli local'];
 
 const refFile = ({ repo }) => path.join(repo.path, 'refs/heads/main');
 
-/** Where git keeps an object that is in no pack. */
+/** The file of a loose object. */
 const objectFile = ({ repo }, oid) =>
   path.join(repo.path, 'objects', oid.slice(0, 2), oid.slice(2));
 
-/** A commit that no branch has yet, and its blob. */
+/** Makes a commit that no branch has yet. */
 function prepare(site) {
   const { repo } = site;
   site.blob = gitWith({ input: 'precious\n' }, repo.path, 'hash-object', '-w', '--stdin');
@@ -28,7 +28,7 @@ function prepare(site) {
   return repo.git('commit-tree', '-p', repo.tip(), '-m', 'prepared', tree);
 }
 
-/** Moves the branch as git does, without git. */
+/** Moves the branch without git, in the way git does. */
 function moveTo(site, commit) {
   writeFileSync(`${refFile(site)}.new`, `${commit}\n`);
   renameSync(`${refFile(site)}.new`, refFile(site));
@@ -48,14 +48,14 @@ const broken = (breakIt, mend) => ({
 
 const objects = [
   ...across(SOME, {
-    fault: 'an object is missing',
+    fault: 'a local object is missing',
     ...broken(
       (file) => renameSync(file, `${file}.away`),
       (file) => renameSync(`${file}.away`, file),
     ),
   }),
   ...across(SOME, {
-    fault: 'an object is corrupt',
+    fault: 'a local object is corrupt',
     ...broken(
       (file) => {
         renameSync(file, `${file}.away`);
@@ -78,7 +78,7 @@ const refs = [
     heal: (site) => moveTo(site, site.commitOf),
   }),
   ...across(SOME, {
-    fault: 'the branch is deleted and made again',
+    fault: 'the local branch is deleted and recreated',
     kind: 'none',
     strike: async (site) => {
       const tip = site.repo.tip();
@@ -87,7 +87,7 @@ const refs = [
       site.repo.git('update-ref', 'refs/heads/main', tip);
     },
   }),
-  ...across(['local', 'cli local'], {
+  ...across(['local', 'git-cli local'], {
     fault: 'a stale lock on the remote-tracking ref',
     kind: 'none',
     strike: ({ repo }) => {
@@ -100,7 +100,7 @@ const refs = [
 ];
 
 const repositories = across(SOME, {
-  fault: 'the repository is removed and put back',
+  fault: 'the local repository is removed and put back',
   kind: 'local',
   commit: (site) => {
     site.commitOf = prepare(site);
@@ -147,7 +147,7 @@ const programGone = (name) => ({
     process.env.PATH = bin;
   },
   strike: ({ program, restorePath }) => {
-    // The daemon has taken its environment at the start.
+    // The daemon keeps the environment of its start.
     restorePath();
     renameSync(program, `${program}.away`);
   },
@@ -155,7 +155,7 @@ const programGone = (name) => ({
 });
 
 const programs = [
-  ...across(['local', 'cli local', 'cli https'], {
+  ...across(['local', 'git-cli local', 'git-cli https'], {
     fault: 'git is gone from PATH',
     ...programGone('git'),
   }),
@@ -170,7 +170,7 @@ const programs = [
   }),
 ];
 
-const hooks = across(['cli local', 'cli ssh'], {
+const hooks = across(['git-cli local', 'git-cli ssh'], {
   fault: 'the pre-push hook declines',
   kind: 'rejected',
   strike: ({ repo }) => repo.hook('pre-push', 'echo not today >&2', 'exit 1'),

@@ -1,4 +1,4 @@
-/** A run of the matrix: what each cell was to be, and what it was. */
+/** A run of the matrix, which compares each cell's result with the expected one. */
 
 import { makeScope } from '../support/cleanup.mjs';
 import { isExpected, nameOf } from './cell.mjs';
@@ -12,7 +12,7 @@ const PROCESSES = 4;
 /** The cells that can run here, by their index. */
 export const RUNNABLE = [...CELLS.keys()].filter((index) => !isMissing(CELLS[index].transport));
 
-/** Why a cell did not do what is expected of it; `undefined` where it did. */
+/** How a cell's result differs from the expected one; `undefined` if it does not. */
 function difference(cell, { came, error }) {
   if (error !== undefined) return error;
   if (isExpected(cell, came.kind) && came.outcome === cell.outcome) return undefined;

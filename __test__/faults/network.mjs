@@ -1,26 +1,26 @@
-/** Faults of the network between: each way to break, in each phase of a push. */
+/** Faults of the network: each kind of break, in each phase of a push. */
 
 import { until } from '../support/daemon.mjs';
 import { across, NETWORKED } from './across.mjs';
 
 const place = 'the network';
 
-/** The ways to break a connection, and the kind that each leads to. */
+/** How a connection breaks, and the resulting kind of failure. */
 const BREAKS = [
   { fault: 'cut', is: 'cut', kind: 'network' },
   { fault: 'reset', is: 'reset', kind: 'network' },
   { fault: 'stall', is: 'stall', kind: 'timeout', hangs: true },
 ];
 
-/** Falls into the key exchange of ssh, and into the certificate of TLS. */
+/** A number of bytes within the key exchange of ssh and the certificate of TLS. */
 const IN_HANDSHAKE = 500;
-/** Falls into an advertisement of 200 KB. */
+/** A number of bytes within an advertisement of 200 KB. */
 const IN_ADVERTISEMENT = 60_000;
 /** The length of that advertisement, less than one piece of it. */
 const ADVERTISED = 178_000;
-/** Falls into a pack of megabytes, behind the handshake and the command. */
+/** A number of bytes within a pack of megabytes, after the handshake and the command. */
 const IN_PACK = 500_000;
-/** Bytes of a TLS record or an ssh packet with a report in it: not all of them. */
+/** Fewer bytes than a TLS record or an ssh packet with a report. */
 const IN_REPORT = 8;
 
 /** Sets a fault for new connections; those that are open end first, as they would not meet it. */
@@ -30,7 +30,7 @@ const afresh = (fault) => async (site) => {
   await site.proxy.set(fault());
 };
 
-/** At a gate in a hook of the server: waits until the push has come there, then sets the fault. */
+/** Waits until the push has reached a gate in a hook of the server, then sets the fault. */
 const atGate = (hook, options, fault) => ({
   setUp: (site) => {
     site.entrance = site.gate(hook, options);
@@ -54,7 +54,7 @@ const beforeConnect = [
   }),
   ...across(NETWORKED, {
     fault: 'connection refused',
-    phase: 'at the start',
+    phase: 'at startup',
     kind: 'network',
     fromStart: true,
     strike: ({ proxy }) => proxy.set({ is: 'refuse' }),
@@ -69,7 +69,7 @@ const beforeConnect = [
 ];
 
 const broken = BREAKS.flatMap(({ fault, is, ...shared }) => [
-  ...across(['ssh', 'https', 'cli ssh', 'cli https'], {
+  ...across(['ssh', 'https', 'git-cli ssh', 'git-cli https'], {
     ...shared,
     fault,
     phase: 'in the handshake',
@@ -85,7 +85,7 @@ const broken = BREAKS.flatMap(({ fault, is, ...shared }) => [
   ...across(['git', 'ssh', 'https'], {
     ...shared,
     fault,
-    phase: 'behind the advertisement',
+    phase: 'after the advertisement',
     setUp: (site) => site.advertiseMuch(),
     strike: afresh(() => ({ is, from: 'client', after: 0, onceServerSent: ADVERTISED })),
   }),
@@ -99,7 +99,7 @@ const broken = BREAKS.flatMap(({ fault, is, ...shared }) => [
   ...across(NETWORKED, {
     ...shared,
     fault,
-    phase: 'behind the pack',
+    phase: 'after the pack',
     ...atGate('pre-receive', {}, { is, from: 'client', after: 0 }),
   }),
   ...across(NETWORKED, {
@@ -131,8 +131,8 @@ const afterwards = [
     fault: 'cut',
     phase: 'in post-receive',
     // git's helper for HTTP drops the report that it has read.
-    kind: { 'cli https': 'network', others: 'none' },
-    outcome: { 'cli https': 'found' },
+    kind: { 'git-cli https': 'network', others: 'none' },
+    outcome: { 'git-cli https': 'found' },
     setUp: (site) => {
       site.committed = site.gate('reference-transaction', COMMITTED);
       site.entrance = site.gate('post-receive');
@@ -170,7 +170,7 @@ const afterwards = [
 
 const slow = [
   ...across(NETWORKED, {
-    fault: 'a trickle of 512 bytes each 2 ms',
+    fault: 'a trickle of 512 bytes every 2 ms',
     kind: 'none',
     strike: ({ proxy }) => proxy.set({ is: 'dribble', bytes: 512, everyMs: 2 }),
   }),
@@ -183,16 +183,16 @@ const slow = [
 
 const halfClosed = [
   ...across(NETWORKED, {
-    fault: 'only the way back ends',
+    fault: 'half-close, server to client',
     phase: 'in the advertisement',
     kind: 'network',
     setUp: (site) => site.advertiseMuch(),
     strike: afresh(() => ({ is: 'half-close', from: 'server', after: IN_ADVERTISEMENT })),
   }),
   ...across(NETWORKED, {
-    fault: 'only the way there ends',
+    fault: 'half-close, client to server',
     phase: 'mid-pack',
-    // Here the server still can say what it misses.
+    // The server can still report the missing data here.
     kind: { git: 'remote-error', others: 'network' },
     big: true,
     strike: afresh(() => ({ is: 'half-close', from: 'client', after: IN_PACK })),

@@ -1,14 +1,14 @@
-/** A few processes that share the cells among them. */
+/** A few processes that share the cells. */
 
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 const WORKER = fileURLToPath(new URL('worker.mjs', import.meta.url));
 
-/** No cell takes nearly as long: what does, hangs. */
+/** A cell that takes longer hangs. */
 const HANG_MS = 180_000;
 
-/** One process, which answers one request after the other; where it hangs or dies, another takes its place. */
+/** One process that answers requests in turn; another replaces it if it hangs or dies. */
 class Worker {
   #child;
 

@@ -5,9 +5,9 @@ import { across } from './across.mjs';
 
 const place = 'the processes';
 
-/** The children of this process are the daemon's: each has a group with all that it started, and a watchdog in it. */
+/** Signals the children of this process, which are the daemon's, with their whole process groups. */
 const signalled = (signal) => ({
-  phase: 'behind the pack',
+  phase: 'after the pack',
   setUp: (site) => {
     site.entrance = site.gate('pre-receive');
   },
@@ -19,13 +19,13 @@ const signalled = (signal) => ({
 });
 
 export default [
-  ...across(['local', 'ssh', 'cli local', 'cli ssh', 'cli https'], {
+  ...across(['local', 'ssh', 'git-cli local', 'git-cli ssh', 'git-cli https'], {
     fault: 'the pushing processes are killed',
     // The git command is ours; a broken pipe to ssh or receive-pack is all that is seen of theirs.
     kind: { local: 'network', ssh: 'network', others: 'local' },
     ...signalled('SIGKILL'),
   }),
-  ...across(['local', 'ssh', 'cli local', 'cli ssh', 'cli https'], {
+  ...across(['local', 'ssh', 'git-cli local', 'git-cli ssh', 'git-cli https'], {
     fault: 'the pushing processes are stopped',
     kind: 'timeout',
     hangs: true,

@@ -14,16 +14,18 @@ import { TRANSPORTS } from './site.mjs';
 
 const place = 'the remote repository';
 
-const SOME = ['local', 'ssh', 'https', 'cli local'];
-const MOST = [...NATIVE, 'cli local'];
+const SOME = ['local', 'ssh', 'https', 'git-cli local'];
+const MOST = [...NATIVE, 'git-cli local'];
 
-/** Hooks speak, and the ref does not move. */
+/** Installs a hook and removes it again. */
 const hook = (name, ...lines) => ({
   strike: ({ remote }) => remote.hook(name, ...lines),
   heal: ({ remote }) => remote.removeHook(name),
 });
 
-/** More than a megabyte on the standard error, which goes to us. */
+const HOOKS = ['pre-receive', 'update', 'post-receive'];
+
+/** Prints more than a megabyte to the standard error, which the client receives. */
 const TALK = 'head -c 1200000 /dev/zero | tr "\\0" "x" | fold -w 70 >&2';
 
 const hooks = [
@@ -54,7 +56,8 @@ const hooks = [
   ...across(MOST, {
     fault: 'a hook that prints more than 1 MB',
     kind: 'none',
-    ...hook('pre-receive', TALK),
+    strike: ({ remote }) => HOOKS.forEach((name) => void remote.hook(name, TALK)),
+    heal: ({ remote }) => HOOKS.forEach((name) => void remote.removeHook(name)),
   }),
   ...across(SOME, {
     fault: 'a hook that prints more than 1 MB and declines',
@@ -69,13 +72,13 @@ const hooks = [
 ];
 
 const existence = [
-  ...across([...MOST, 'cli ssh', 'cli https'], {
-    fault: 'the repository is gone',
+  ...across([...MOST, 'git-cli ssh', 'git-cli https'], {
+    fault: 'the remote repository is gone',
     kind: 'remote-error',
     ...gone,
   }),
   ...across(SOME, {
-    fault: 'the repository has no HEAD',
+    fault: 'the remote repository has no HEAD',
     kind: 'remote-error',
     strike: ({ remote }) =>
       renameSync(path.join(remote.path, 'HEAD'), path.join(remote.path, 'HEAD.away')),
@@ -83,12 +86,12 @@ const existence = [
       renameSync(path.join(remote.path, 'HEAD.away'), path.join(remote.path, 'HEAD')),
   }),
   ...across(SOME, {
-    fault: 'an empty repository in its place',
+    fault: 'an empty repository takes its place',
     kind: 'none',
     strike: replaceByEmpty,
   }),
   ...across(SOME, {
-    fault: 'the branch is deleted there',
+    fault: 'the remote branch is deleted',
     kind: 'none',
     strike: deleteBranch,
   }),
@@ -98,13 +101,13 @@ const refFile = ({ remote }) => path.join(remote.path, 'refs/heads/main');
 
 const refs = [
   ...across(MOST, {
-    fault: 'a stale lock on the branch',
+    fault: 'a stale lock on the remote branch',
     kind: 'remote-lock',
     strike: (site) => writeFileSync(`${refFile(site)}.lock`, ''),
     heal: (site) => rmSync(`${refFile(site)}.lock`),
   }),
   ...across(SOME, {
-    fault: 'the branch is a file of garbage',
+    fault: 'the remote branch is a file of garbage',
     kind: 'remote-error',
     strike: (site) => {
       site.before = readFileSync(refFile(site));
@@ -113,7 +116,7 @@ const refs = [
     heal: (site) => writeFileSync(refFile(site), site.before),
   }),
   ...across(SOME, {
-    fault: 'another branch there is a file of garbage',
+    fault: 'another remote branch is a file of garbage',
     kind: 'remote-error',
     strike: (site) => writeFileSync(`${refFile(site)}-odd`, 'garbage\n'),
     heal: (site) => rmSync(`${refFile(site)}-odd`),
@@ -122,7 +125,7 @@ const refs = [
 
 const settings = [
   ...across(MOST, {
-    fault: 'the branch is checked out there',
+    fault: 'the remote branch is checked out',
     kind: 'rejected',
     strike: ({ remote }) => remote.git('config', 'core.bare', 'false'),
     heal: ({ remote }) => remote.git('config', 'core.bare', 'true'),
@@ -136,7 +139,7 @@ const settings = [
     heal: ({ remote }) => remote.git('config', '--unset', 'receive.maxInputSize'),
   }),
   ...across(SOME, {
-    fault: 'receive.fsckObjects objects',
+    fault: 'receive.fsckObjects refuses an object',
     kind: 'rejected',
     // A tree with a .git in it, as an attacker would make one.
     commit: ({ repo }) => {
@@ -156,7 +159,7 @@ const settings = [
   }),
 ];
 
-/** The file system of the objects gets too small. Where nothing may be mounted a limit on the size of files does it. */
+/** Fills the file system of the objects; without the right to mount, it limits the size of files instead. */
 function fillDisk(site) {
   const objects = path.join(site.remote.path, 'objects');
   const copy = path.join(makeDirectory(site.t), 'objects');
@@ -188,21 +191,21 @@ function fillDisk(site) {
 }
 
 const disk = [
-  ...across(['local', 'ssh', 'cli local'], {
-    fault: 'the disk is full there',
+  ...across(['local', 'ssh', 'git-cli local'], {
+    fault: 'the remote disk is full',
     kind: 'remote-error',
     big: true,
     strike: fillDisk,
     heal: (site) => site.makeRoom(),
   }),
   ...across(HTTPS, {
-    fault: 'the objects may not be written',
+    fault: 'the remote objects are read-only',
     kind: 'remote-error',
     strike: ({ remote }) => execFileSync('chmod', ['-R', 'a-w', path.join(remote.path, 'objects')]),
     heal: (site) => execFileSync('chmod', ['-R', 'a+rwX', site.remote.path]),
   }),
   ...across(HTTPS, {
-    fault: 'the whole repository may only be read',
+    fault: 'the remote repository is read-only',
     kind: 'remote-error',
     strike: ({ remote }) => execFileSync('chmod', ['-R', 'a-w', remote.path]),
     heal: (site) => execFileSync('chmod', ['-R', 'a+rwX', site.remote.path]),
@@ -210,8 +213,8 @@ const disk = [
 ];
 
 const programs = [
-  ...across(['local', 'ssh', 'cli local', 'cli ssh'], {
-    fault: 'no receive-pack there',
+  ...across(['local', 'ssh', 'git-cli local', 'git-cli ssh'], {
+    fault: 'receive-pack is missing',
     kind: 'remote-error',
     strike: (site) => {
       site.restore = site.rememberConfig();
@@ -221,7 +224,7 @@ const programs = [
   }),
   ...across(NATIVE, {
     fault: 'receive-pack is killed',
-    phase: 'behind the pack',
+    phase: 'after the pack',
     kind: 'network',
     setUp: (site) => {
       site.entrance = site.gate('pre-receive');
@@ -234,7 +237,7 @@ const programs = [
   }),
 ];
 
-/** What an operator does in a bare repository: fetch, and merge. */
+/** Fetches and merges, as an operator does in a bare repository. */
 function merge({ repo, remote }) {
   repo.git('fetch', '--quiet', remote.path, 'main');
   const tree = repo.git('merge-tree', '--write-tree', 'main', 'FETCH_HEAD');
@@ -245,27 +248,27 @@ function merge({ repo, remote }) {
 
 const histories = [
   ...across(TRANSPORTS, {
-    fault: 'diverged, and merged here',
+    fault: 'diverged, then merged locally',
     kind: 'non-fast-forward',
     outcome: 'person',
     strike: theirs.strike,
     heal: merge,
   }),
   ...across(SOME, {
-    fault: 'diverged, and set back there',
+    fault: 'diverged, then the remote is rewound',
     kind: 'non-fast-forward',
     outcome: 'person',
     ...theirs,
   }),
   ...across(SOME, {
-    fault: 'diverged, and their history taken over here',
+    fault: 'diverged, then their history is taken over',
     kind: 'non-fast-forward',
     outcome: 'person',
     strike: theirs.strike,
     heal: ({ repo, remote }) => repo.git('fetch', '--quiet', remote.path, '+main:main'),
   }),
   ...across(SOME, {
-    fault: 'set back there',
+    fault: 'the remote branch is rewound',
     kind: 'none',
     setUp: async (site) => {
       site.commit();

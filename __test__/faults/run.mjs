@@ -1,15 +1,15 @@
 /**
- * `npm run faults`: runs the whole matrix and writes its table into RELIABILITY.md. Fails where a cell did not do what
- * is expected of it. With `--check` nothing is written, and a difference between the file and the run fails as well.
+ * `npm run faults`: runs the whole matrix and writes its grids into docs/reliability.md. Fails if a cell does not end as
+ * expected. With `--check` it writes nothing, and also fails if the document differs from the run.
  *
- * `npm run faults -- ssh mid-pack` runs only the cells whose names have all of these words, and leaves the lines of the
- * others as they are. With `FAULTS_VERBOSE=1` each cell's first error is shown.
+ * `npm run faults -- ssh mid-pack` runs only the cells whose names contain all of these words, and keeps the entries of
+ * the others. `FAULTS_VERBOSE=1` shows the first error of each cell.
  */
 
 import { nameOf } from './cell.mjs';
 import { CELLS } from './cells.mjs';
 import { RUNNABLE, runMatrix } from './matrix.mjs';
-import { rowOf, rowsInFile, write } from './table.mjs';
+import { DOCUMENT, entryOf, readEntries, writeEntries } from './table.mjs';
 
 const words = process.argv.slice(2).filter((argument) => argument !== '--check');
 const isCheck = process.argv.includes('--check');
@@ -17,33 +17,30 @@ const chosen = RUNNABLE.filter((index) =>
   words.every((word) => nameOf(CELLS[index]).includes(word)),
 );
 
-const rows = [];
+const known = readEntries();
+const entries = new Map(known);
 const problems = [];
 const startedAt = performance.now();
 await runMatrix(({ index, name, came, problem, ms }) => {
-  const said = process.env.FAULTS_VERBOSE && came?.message ? `: ${came.message}` : '';
-  console.log(`${problem ? '✘' : '✔'} ${name} (${ms} ms)${said}`);
-  if (came) rows[index] = rowOf(CELLS[index], came);
+  const message = process.env.FAULTS_VERBOSE && came?.message ? `: ${came.message}` : '';
+  console.log(`${problem ? '✘' : '✔'} ${name} (${ms} ms)${message}`);
   if (problem) problems.push(`${name}\n${problem}`);
+  // The document states what happened, even if it was not expected. A cell that did not finish has no entry.
+  if (came) entries.set(name, entryOf(CELLS[index], came));
+  else entries.delete(name);
 }, chosen);
 
+for (const name of entries.keys()) {
+  if (!CELLS.some((cell) => nameOf(cell) === name)) entries.delete(name);
+}
 if (isCheck) {
-  const known = new Set(rowsInFile());
-  for (const row of rows)
-    if (row && !known.has(row)) problems.push(`not in RELIABILITY.md:\n${row}`);
-  const isWhole = chosen.length === CELLS.length;
-  if (isWhole && known.size !== CELLS.length) {
-    problems.push(`RELIABILITY.md has ${known.size} cells, and there are ${CELLS.length}`);
+  for (const name of new Set([...known.keys(), ...entries.keys()])) {
+    const [before, after] = [known, entries].map((from) => from.get(name) ?? 'nothing');
+    if (before !== after) problems.push(`${DOCUMENT} has ${before} for ${name}, not ${after}`);
   }
 } else {
-  // Also where something is not as expected: the table is what came. A cell that did not come to an end has no line.
-  const ran = new Set(chosen);
-  const before = new Map(rowsInFile().map((row) => [row.match(/`(.*)` \|$/)[1], row]));
-  for (const [index, cell] of CELLS.entries()) {
-    if (!ran.has(index) && before.has(nameOf(cell))) rows[index] = before.get(nameOf(cell));
-  }
-  write(rows);
-  console.log('RELIABILITY.md is written');
+  writeEntries(entries);
+  console.log(`${DOCUMENT} is written`);
 }
 
 for (const problem of problems) console.error(`\n${problem}`);

@@ -13,7 +13,7 @@ import { RETRY_AFTER_S } from './servers.mjs';
 
 const place = 'the server';
 
-/** A wrong setting, which somebody corrects: the lines are added to the configuration, and go. */
+/** A wrong setting: adds lines to the configuration and removes them again. */
 export const misconfigured = (lines) => ({
   strike: async (site) => {
     site.restore = site.rememberConfig();
@@ -23,7 +23,7 @@ export const misconfigured = (lines) => ({
   heal: (site) => site.restore(),
 });
 
-/** The remote under a wrong URL, which somebody corrects. */
+/** A wrong URL of the remote, corrected later. */
 const movedTo = (options) => ({
   strike: async (site) => {
     site.proxy?.drop('reset');
@@ -39,7 +39,7 @@ const addresses = [
     ...movedTo(() => ({ host: 'no-such-host.invalid' })),
   }),
   ...across(NETWORKED, {
-    fault: 'a port that nobody listens on',
+    fault: 'a port without a listener',
     kind: 'network',
     ...movedTo(async () => ({ port: await freePort() })),
   }),
@@ -73,7 +73,7 @@ const hostKeys = [
   }),
 ];
 
-/** What the web server answers, by a file that it looks for. */
+/** Makes the web server answer with a status, by the file that it checks. */
 const answering = (status, suffix = '') => ({
   strike: ({ remote }) => writeFileSync(path.join(remote.path, `answer-${status}${suffix}`), ''),
   heal: ({ remote }) => rmSync(path.join(remote.path, `answer-${status}${suffix}`)),
@@ -94,15 +94,15 @@ const statuses = Object.entries(KIND_OF_STATUS).flatMap(([status, kind]) => [
     ? []
     : across(HTTPS, {
         fault: `status ${status}`,
-        phase: 'to the look',
+        phase: 'to GET',
         kind,
         ...answering(status),
       })),
   ...across(HTTPS, {
     fault: `status ${status}`,
-    phase: 'to the push',
+    phase: 'to POST',
     // An answer that comes before the request is through ends its stream of HTTP/2, and curl may see that end first.
-    kind: { 'cli https': `${kind} or network`, others: kind },
+    kind: { 'git-cli https': `${kind} or network`, others: kind },
     ...answering(status, '-POST'),
   }),
 ]);
@@ -111,7 +111,7 @@ const waits = across(['https'], {
   fault: 'status 429 with Retry-After',
   kind: 'remote-error',
   ...answering(429),
-  // The wait is the server's, far longer than the backoff.
+  // The server asks for a longer wait than the backoff.
   during: async (site) => {
     const retried = await new Promise((resolve) => site.daemon.once('retry', resolve));
     if (retried.nextDelayMs < RETRY_AFTER_S * 1000) {
@@ -120,7 +120,7 @@ const waits = across(['https'], {
   },
 });
 
-/** Signs by its own key what `validity` makes good or bad; the options for fixed dates came with OpenSSL 3.4. */
+/** Makes a self-signed certificate whose dates come from `validity`. Options for fixed dates exist since OpenSSL 3.4. */
 const PAST = '-not_before 20200101000000Z -not_after 20200102000000Z';
 const certificate = (name, validity) => `set -e
 openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=${name} -keyout key -out csr
@@ -128,7 +128,7 @@ printf 'subjectAltName=DNS:${name}\\nbasicConstraints=critical,CA:FALSE\\n' >ext
 sign() { openssl x509 -req -in csr -signkey key -extfile ext -out cert "$@"; }
 ${validity}`;
 
-/** A TLS server with a certificate of its own making in the place of the real one. */
+/** A TLS server with its own certificate instead of the real server. */
 const impostor = (name, validity) => async (site) => {
   const directory = makeDirectory(site.t);
   const script = certificate(name, validity);
@@ -139,7 +139,7 @@ const impostor = (name, validity) => async (site) => {
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   atEnd(site.t, () => server.close());
   site.restore = site.rememberConfig();
-  // Trusted, so that nothing but what is wrong with it can be held against it.
+  // Trusted, so that its fault is the only reason to refuse it.
   site.configure(`[http]\n\tsslCAInfo = ${path.join(directory, 'cert')}`);
   site.proxy.leadTo(server.address().port);
   site.proxy.drop('reset');

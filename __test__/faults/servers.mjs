@@ -1,4 +1,4 @@
-/** The real servers that all cells share, started once; a cell's process is told of them in plain data. */
+/** The real servers that all cells share, started once, and described to the cells' processes in plain data. */
 
 import { chmodSync } from 'node:fs';
 import { userInfo } from 'node:os';
@@ -6,13 +6,13 @@ import { userInfo } from 'node:os';
 import { makeDirectory } from '../support/git.mjs';
 import { missing, startApache, startGitDaemon, startSshd } from '../support/servers.mjs';
 
-/** What the web server can be told to answer, by a file in a repository: `answer-503`, `answer-503-POST`. */
+/** Statuses that a file in a repository makes the web server answer: `answer-503`, `answer-503-POST`. */
 export const STATUSES = [401, 403, 404, 413, 429, 500, 503];
 
-/** How long the web server asks for with 429, in seconds. */
+/** The `Retry-After` that the web server sends with 429, in seconds. */
 export const RETRY_AFTER_S = 1;
 
-/** For Apache: answers with a status where a file in the repository says so. */
+/** Lines for Apache that answer with a status if the repository has such a file. */
 function answers(root) {
   return [
     'RewriteEngine On',
@@ -28,7 +28,7 @@ function answers(root) {
 }
 
 /**
- * Starts whatever can be started here, for one directory of repositories.
+ * Starts the servers that are available here, for one directory of repositories.
  *
  * @param {object} t the test
  */
@@ -51,7 +51,7 @@ export async function startServers(t) {
   };
 }
 
-/** Why the cells of a transport cannot run here; `false` where they can. */
+/** Why the cells of a transport cannot run here, or `false`. */
 export function isMissing(transport) {
   const carrier = transport.split(' ').at(-1);
   return missing[carrier] ?? false;

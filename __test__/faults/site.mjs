@@ -1,4 +1,4 @@
-/** Where one cell happens: a repository, its remote behind a real server, and the proxy between them. */
+/** The site of one cell: a repository, its remote behind a real server, and the proxy between them. */
 
 import { execFileSync } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
@@ -10,16 +10,24 @@ import { startFaultProxy } from '../support/fault-proxy.mjs';
 import { makeGate } from '../support/gate.mjs';
 import { makeDirectory, makeRepo, Repository } from '../support/git.mjs';
 
-/** The ways of reaching a remote; those with `cli` are `transport: 'git-cli'`. */
-export const TRANSPORTS = ['local', 'git', 'ssh', 'https', 'cli local', 'cli ssh', 'cli https'];
+/** The transports; those with `git-cli` use the git command. */
+export const TRANSPORTS = [
+  'local',
+  'git',
+  'ssh',
+  'https',
+  'git-cli local',
+  'git-cli ssh',
+  'git-cli https',
+];
 
-/** A pack that does not fit into a single buffer on its way. */
+/** Size of a pack that does not fit into a single buffer. */
 const BIG = 2 * 1024 * 1024;
 
 /** Refs that make an advertisement of some 200 KB, longer than any handshake. */
 const MANY_REFS = 3000;
 
-/** A pair of repositories that have one commit, for every cell of a process to begin with a copy of. */
+/** A pair of repositories with one commit; each cell of a process begins with a copy. */
 function makeTemplate(root) {
   const place = path.join(root, `template-${process.pid}`);
   const [repo, remote] = ['repo', 'remote'].map((name) => path.join(place, name));
@@ -47,8 +55,8 @@ export class Site {
     this.t = t;
     this.servers = servers;
     this.transport = transport;
-    this.isCli = transport.startsWith('cli ');
-    /** What carries it: `local`, `git`, `ssh` or `https`. */
+    this.isCli = transport.startsWith('git-cli ');
+    /** The underlying transport: `local`, `git`, `ssh` or `https`. */
     this.carrier = transport.split(' ').at(-1);
     this.name = `${randomUUID()}.git`;
   }
@@ -73,7 +81,7 @@ export class Site {
     return new Repository(to);
   }
 
-  /** Lets the web server's user at what root has made there. */
+  /** Gives the web server's user access to files that root has made. */
   admit(directory = this.remote.path) {
     if (this.carrier === 'https') execFileSync('chmod', ['-R', 'a+rwX', directory]);
   }
@@ -98,7 +106,7 @@ export class Site {
     appendFileSync(path.join(this.repo.path, 'config'), `${lines}\n`);
   }
 
-  /** Makes the local configuration what it was at this moment. */
+  /** Returns a function that restores the local configuration of this moment. */
   rememberConfig() {
     const file = path.join(this.repo.path, 'config');
     const before = readFileSync(file);
@@ -109,13 +117,13 @@ export class Site {
     execFileSync('sh', ['-c', 'cat >"$1.new" && mv "$1.new" "$1"', 'sh', file], { input: content });
   }
 
-  /** What the next push brings: one small commit, or one of megabytes that do not compress. */
+  /** Makes a small commit, or one of megabytes that do not compress. */
   commit({ big = false } = {}) {
     const files = big ? { big: randomBytes(BIG).toString('base64') } : undefined;
     return this.repo.commit({ files });
   }
 
-  /** Gives the remote so many refs that its advertisement is long. */
+  /** Adds refs to the remote until its advertisement is long. */
   advertiseMuch() {
     const tip = this.remote.tip();
     const lines = Array.from({ length: MANY_REFS }, (_, index) => `${tip} refs/tags/t${index}`);

@@ -1,41 +1,68 @@
-/** The table of RELIABILITY.md: written from a run, between two marks. */
+/**
+ * The grids of docs/reliability.md, written from a run between two marks: a row for each fault and phase, a column for
+ * each transport.
+ */
 
 import { fileURLToPath } from 'node:url';
 
-import { readBetween, writeBetween } from '../../scripts/markdown.mjs';
-import { isExpected, nameOf, OUTCOMES } from './cell.mjs';
+import { readBetween, table, writeBetween } from '../../scripts/markdown.mjs';
+import { isExpected, nameOf } from './cell.mjs';
 import { CELLS } from './cells.mjs';
+import { TRANSPORTS } from './site.mjs';
 
-const FILE = fileURLToPath(new URL('../../docs/reliability.md', import.meta.url));
+export const DOCUMENT = 'docs/reliability.md';
+
+const FILE = fileURLToPath(new URL(`../../${DOCUMENT}`, import.meta.url));
 const MARKS = ['<!-- faults: begin; written by `npm run faults` -->', '<!-- faults: end -->'];
 
-/** The line of a cell, from what came. Where the server decides between kinds, all that it may choose are told. */
-export function rowOf(cell, { kind: came, retried, outcome }) {
-  const kind = isExpected(cell, came) ? cell.kind : came;
-  const columns = [cell.fault, cell.phase || 'any', cell.transport, kind, retried];
-  return `| ${[...columns, OUTCOMES[outcome], `\`${nameOf(cell)}\``].join(' | ')} |`;
+const HEAD = ['fault', 'phase', ...TRANSPORTS.map((name) => (name === 'git' ? 'git://' : name))];
+
+/** The part of an entry that follows the kind. */
+const SUFFIX = { retry: '', found: ', found', person: ', person' };
+
+/** The entry of a cell, from what happened. Where the server's timing decides the kind, it lists every possible kind. */
+export function entryOf(cell, { kind: came, outcome }) {
+  if (outcome === 'pushed') return came === 'none' ? 'ok' : `${came}, pushed`;
+  return `${isExpected(cell, came) ? cell.kind : came}${SUFFIX[outcome]}`;
 }
 
-/** @param {(string | undefined)[]} rows one for each cell, in their order */
-function render(rows) {
+const rowOf = ({ fault, phase }) => `${fault} | ${phase || 'any'}`;
+
+/** @param {Map<string, string>} entries by the names of their cells */
+function render(entries) {
   const places = [...new Set(CELLS.map(({ place }) => place))];
-  const sections = places.map((place) => [
-    `### ${place[0].toUpperCase()}${place.slice(1)}`,
-    '',
-    '| fault | phase | transport | kind | retried | outcome | test |',
-    '| --- | --- | --- | --- | --- | --- | --- |',
-    ...rows.filter((_, index) => CELLS[index].place === place),
-    '',
-  ]);
-  return [`${rows.filter(Boolean).length} cells.`, '', ...sections.flat()].join('\n');
+  const sections = places.flatMap((place) => {
+    const cells = CELLS.filter((cell) => cell.place === place);
+    const lines = [...new Set(cells.map(rowOf))].map((row) => {
+      const inRow = cells.filter((cell) => rowOf(cell) === row);
+      const entryFor = (transport) => {
+        const cell = inRow.find((candidate) => candidate.transport === transport);
+        return (cell && entries.get(nameOf(cell))) ?? '';
+      };
+      return [row, ...TRANSPORTS.map(entryFor)];
+    });
+    const title = `### ${place[0].toUpperCase()}${place.slice(1)}`;
+    return [title, '', table(HEAD, lines), ''];
+  });
+  return [`${entries.size} cells.`, '', ...sections].join('\n');
 }
 
-/** The rows that the file has. */
-export function rowsInFile() {
-  const lines = readBetween(FILE, MARKS).split('\n');
-  return lines.filter((line) => /^\| .* \| `.* · .*` \|$/.test(line));
+/** The entries that the document has, by the names of their cells. */
+export function readEntries() {
+  const rows = readBetween(FILE, MARKS)
+    .split('\n')
+    .filter((line) => line.startsWith('| ') && !/^\| (?:fault|---) \|/.test(line))
+    .map((line) => line.slice(2, -2).split(' | '));
+  const named = rows.flatMap(([fault, phase, ...entries]) =>
+    entries.map((entry, index) => {
+      const cell = { fault, phase: phase === 'any' ? '' : phase, transport: TRANSPORTS[index] };
+      return [nameOf(cell), entry.trim()];
+    }),
+  );
+  return new Map(named.filter(([, entry]) => entry !== ''));
 }
 
-export function write(rows) {
-  writeBetween(FILE, MARKS, `\n\n${render(rows)}\n`);
+/** Writes the grids; the cells without an entry stay empty. */
+export function writeEntries(entries) {
+  writeBetween(FILE, MARKS, `\n\n${render(entries)}\n`);
 }

@@ -1,4 +1,4 @@
-/** Runs cells one after the other in a process of its own, so that what each leaves behind can be told. */
+/** Runs cells one after the other in a separate process, so that leftovers of each can be found. */
 
 import { runCell, warmUp } from './cell.mjs';
 import { CELLS } from './cells.mjs';
@@ -12,5 +12,5 @@ process.on('message', async ({ servers, index, transport }) => {
   }
 });
 
-// Whoever asks is gone: nothing may hold this process up.
+// The parent has exited: end at once.
 process.on('disconnect', () => process.exit());

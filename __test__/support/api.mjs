@@ -1,4 +1,4 @@
-/** The example API in a process of its own: its log, its routes, its end. */
+/** The example API in a separate process: its log, its routes, its end. */
 
 import { spawn } from 'node:child_process';
 import path from 'node:path';
@@ -6,20 +6,35 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 import { atEnd } from './cleanup.mjs';
+import { GIT_ENV } from './git.mjs';
 
 const SERVER = fileURLToPath(new URL('../../examples/fastify-api/dist/server.js', import.meta.url));
 
-/** However a test goes wrong, its API ends. */
+/** The API ends after this time even if its test goes wrong. */
 const LIFETIME_MS = 120_000;
 const LIMIT_MS = 60_000;
 
 /** pino's levels. */
 export const LEVEL = { info: 30, warn: 40, error: 50 };
 
+export const TOKEN = 'the-token-of-the-tests';
+
+/** The environment of the example for a pair of repositories; `more` adds variables or removes them by `undefined`. */
+export function environmentOf({ repo, remote }, more = {}) {
+  return {
+    ...GIT_ENV,
+    PATH: process.env.PATH,
+    CFP_DATA_REPO_PATH: repo.path,
+    CFP_DATA_REMOTE: remote.path,
+    ADMIN_TOKEN: TOKEN,
+    ...more,
+  };
+}
+
 export class Api {
   #child;
   #waiting = new Set();
-  /** Each line that was logged, parsed; what is no JSON is a `msg`. */
+  /** Each line of the log, parsed; a line that is not JSON becomes a `msg`. */
   log = [];
   address = '';
 
@@ -107,7 +122,7 @@ export class Api {
     return fetch(`${this.address}${route}`, { signal: AbortSignal.timeout(LIMIT_MS), ...options });
   }
 
-  /** What the admin route answers to this header; without one there is none. */
+  /** Requests the admin route, with or without this header. */
   admin(authorization) {
     return this.fetch(
       '/admin/push-daemon',

@@ -1,4 +1,4 @@
-/** Fastify applications in this process with the plugin in them, and what they log. */
+/** Fastify applications in this process with the plugin, and their logs. */
 
 import { createRequire } from 'node:module';
 
@@ -12,7 +12,7 @@ const require = createRequire(import.meta.url);
 /** The plugin as a user's `import` gives it. */
 export const pushDaemon = require('../../fastify.js');
 
-/** What a logger wrote: its lines, parsed, and waiting for one. */
+/** The parsed lines of a logger, and a way to wait for one. */
 export class Log {
   lines = [];
   #waiting = new Set();

@@ -1,4 +1,4 @@
-/** A user's application, in a folder outside of this repository, as `apps/api` is: what is installed in it is all it has. */
+/** A user's application in a folder outside this repository, with nothing but its installed packages. */
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -11,7 +11,7 @@ import { STRICT } from './strict.mjs';
 
 const COMPILE_LIMIT_MS = 180_000;
 
-/** Pushes what is committed, waits for the remote's word, and stops. */
+/** Pushes the pending commits, waits for the remote's confirmation, and stops. */
 const PUSH = `
 const daemon = startPushDaemon({ remote: 'origin', branch: 'main' });
 const { commit } = await daemon.flush();
@@ -75,7 +75,7 @@ export class Application {
     return existsSync(path.join(this.directory, 'node_modules', name));
   }
 
-  /** Installs what only development and the subpaths need, from this repository's own packages. */
+  /** Links the packages that development and the subpaths need, from this repository. */
   linkDevelopment() {
     for (const name of [
       '@types/node',

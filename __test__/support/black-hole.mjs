@@ -1,4 +1,4 @@
-/** Ways to a server on which nothing comes back: an address that never answers, and a name that nobody resolves. */
+/** Servers that never answer: an address that drops every packet, and a name that is never resolved. */
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -63,19 +63,19 @@ export async function makeBlackHole(t) {
   }
 }
 
-/** Why no process can be given a network and name servers of its own here, or false. */
+/** Why no process can have its own network and name servers here, or false. */
 export const noNamespaces =
   spawnSync('unshare', ['--net', '--mount', 'ip', 'link', 'set', 'lo', 'up']).status !== 0 &&
   'this takes root, unshare and ip (Debian, Ubuntu: apt install util-linux iproute2)';
 
 /**
- * What runs a command in a network of its own, whose only name server is at 127.0.0.1: whatever the command puts there.
+ * The beginning of a command line that runs a command in its own network, whose only name server is at 127.0.0.1.
  *
  * @returns {string[]} the beginning of a command line
  */
 export function inOwnNetwork(t) {
   const file = path.join(makeDirectory(t), 'resolv.conf');
-  // A look-up that nobody answers ends after 5 seconds.
+  // An unanswered lookup ends after 5 seconds.
   writeFileSync(file, 'nameserver 127.0.0.1\noptions timeout:5 attempts:1\n');
   const prepare = 'ip link set lo up && mount --bind "$0" /etc/resolv.conf && exec "$@"';
   return ['unshare', '--net', '--mount', 'sh', '-c', prepare, file];

@@ -49,7 +49,7 @@ export function launch() {
 }
 
 /**
- * Opens a page in a context of its own, and keeps account of what it asks for and complains of.
+ * Opens a page in its own context and records its requests and console errors.
  *
  * @param {import('playwright-core').Browser} browser
  * @param {string} url
@@ -68,7 +68,7 @@ export async function open(browser, url, options) {
   return { page, response, requests, complaints, close: () => context.close() };
 }
 
-/** In the browser: the texts whose contrast with what is behind them is below 4.5 to 1 (WCAG 2, AA). */
+/** Runs in the browser: the texts whose contrast is below 4.5 to 1 (WCAG 2, AA). */
 export function faintTexts() {
   const channels = (colour) => (colour.match(/[\d.]+/g) ?? []).map(Number);
   const luminance = ([red, green, blue]) => {

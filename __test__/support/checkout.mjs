@@ -1,4 +1,4 @@
-/** A checkout as the release's: the files of this repository in a folder of their own, with the addons of all platforms. */
+/** A checkout as in a release: a copy of this repository's files with the addons of all platforms. */
 
 import {
   cpSync,
@@ -14,7 +14,7 @@ import path from 'node:path';
 import { ROOT } from './child.mjs';
 import { makeDirectory } from './git.mjs';
 
-/** What is made, or not part of any package. */
+/** Generated files, and files that are in no package. */
 const ABSENT =
   /^(?:\.git|node_modules|target|artifacts|npm|bench|tests|src|__test__|examples\/fastify-api)$|\.node$|\.tgz$/;
 
@@ -28,11 +28,11 @@ export const manifestIn = (folder) =>
   JSON.parse(readFileSync(path.join(folder, 'package.json'), 'utf8'));
 
 /**
- * Makes it. `artifacts/` has what the builds of the platforms bring: the addon of this one, and in the place of the
- * others, which no test can load, a few bytes.
+ * Makes one. `artifacts/` contains the builds of the platforms: the addon of this one, and a few bytes for each other,
+ * which no test can load.
  *
  * @param {object} t the test
- * @param {string[]} platforms those that have been built
+ * @param {string[]} platforms the platforms that have been built
  */
 export function makeCheckout(t, platforms) {
   const directory = path.join(makeDirectory(t), 'git-push-daemon');

@@ -1,4 +1,4 @@
-/** Scripts in a Node process of their own, which is always ended. */
+/** Scripts in separate Node processes, which are always ended. */
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,25 +12,25 @@ import './git.mjs';
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 
 /** How long a script may run before it is killed. */
-export const SCRIPT_LIMIT_MS = 60_000;
+const SCRIPT_LIMIT_MS = 60_000;
 
-/** What each script may use without importing it: the package, unless it loads that itself... */
+/** The package, for scripts that do not load it themselves. */
 const PACKAGE = `
 import { createRequire } from 'node:module';
 const require = createRequire(${JSON.stringify(pathToFileURL(path.join(ROOT, 'package.json')).href)});
 const { startPushDaemon, PushDaemon, PushError } = require('./index.js');
 `;
-/** ... and what it talks to the test with. */
+/** The connection of a script to its test. */
 const PRELUDE = `
 import { writeSync } from 'node:fs';
 const input = JSON.parse(process.env.TEST_INPUT);
-/** Tells the test something, one JSON line each, at once. */
+/** Sends the test a value as a JSON line, at once. */
 const tell = (value) => writeSync(1, JSON.stringify(value) + '\\n');
 `;
 
 /** A script that runs. */
 class Script {
-  /** What it told, in order. */
+  /** The values that it sent, in order. */
   told = [];
   stdout = '';
   stderr = '';
@@ -82,7 +82,7 @@ class Script {
     for (const look of this.#waiting) look();
   }
 
-  /** The first thing it tells that `accepts` takes. Rejects if it ends without. */
+  /** The first value that `accepts` takes. Rejects if the script ends before. */
   async untilTold(accepts) {
     let look;
     const found = new Promise((resolve) => {
@@ -115,14 +115,13 @@ function parse(line) {
 }
 
 /**
- * Starts a module in a Node process of its own. It has `startPushDaemon`, `PushDaemon`, `PushError`,
- * `require` (from the package's root), `input` (what the test gave) and `tell(value)`.
+ * Starts a module in a separate Node process. It can use `startPushDaemon`, `PushDaemon`, `PushError`, `require` (from
+ * the package's root), `input` (from the test) and `tell(value)`.
  *
  * @param {string} source
  * @param {{input?: unknown, env?: object, cwd?: string, nodeArguments?: string[], limitMs?: number,
- * isBare?: boolean, under?: string[], onTold?: (value: unknown) => void}} [options] `isBare`: the package is not loaded for it;
- * `under`: the beginning of a command line that runs it, which `exec` ends;
- * `onTold` gets each thing that it tells
+ * isBare?: boolean, under?: string[], onTold?: (value: unknown) => void}} [options] `isBare`: without the package;
+ * `under`: the beginning of a command line that runs it; `onTold` receives each value that it sends
  */
 export function startScript(source, options = {}) {
   const {

@@ -1,4 +1,4 @@
-/** What a test does when it ends, the latest first: a daemon stops before its repository goes. */
+/** Clean-up at the end of a test, the latest first: a daemon stops before its repository is removed. */
 
 const stacks = new WeakMap();
 
@@ -15,7 +15,7 @@ export function atEnd(t, undo) {
   stack.push(undo);
 }
 
-/** What takes the place of a test for whatever is made outside of one, in a command: `end` undoes it all. */
+/** Takes the place of a test in a command: `end` runs the clean-up. */
 export function makeScope() {
   const undos = [];
   return {

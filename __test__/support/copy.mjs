@@ -1,4 +1,4 @@
-/** Further copies of the package, as an application gets them whose dependencies want different versions. */
+/** Further copies of the package, as in an application whose dependencies need different versions. */
 
 import {
   appendFileSync,
@@ -14,7 +14,7 @@ import path from 'node:path';
 import { ROOT } from './child.mjs';
 import { makeDirectory } from './git.mjs';
 
-/** What a user has of the package in `node_modules`, but for documents, types and examples. */
+/** The code of the package, as in a user's `node_modules`. */
 const FILES = [
   ...JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')).files.filter(
     (name) => name.endsWith('.js') || name === 'fastify',
@@ -23,8 +23,8 @@ const FILES = [
 ];
 
 /**
- * A copy in a folder of its own. Its addon is another file, or with `isLinked` a symbolic link to the one that is here:
- * the system loads the former once more, with statics of its own, and takes the latter for the same.
+ * Makes a copy. Its addon is another file, which the system loads once more with its own statics, or with `isLinked` a
+ * symbolic link to the addon here, which the system treats as the same.
  *
  * @returns {string} the path of its `index.js`
  */
@@ -37,7 +37,7 @@ export function makeCopy(t, { version, isLinked = false } = {}) {
     const addon = path.join(folder, name);
     if (isLinked) symlinkSync(path.join(ROOT, name), addon);
     else cpSync(path.join(ROOT, name), addon);
-    // Another version is another file; what follows the last section is not loaded.
+    // Another version must be another file; the system ignores bytes after the last section.
     if (version !== undefined) appendFileSync(addon, version);
   }
   if (version !== undefined) {

@@ -1,8 +1,9 @@
-/** Daemons under test, and waiting for what they do: for events, with limits that only a hang reaches. */
+/** Daemons under test, and functions that wait for their events, with limits that only a hang reaches. */
 
 import { createRequire } from 'node:module';
 
 import { atEnd } from './cleanup.mjs';
+import { EVENTS } from './contract.mjs';
 
 /** How long an event may take on a busy machine before the test counts it as missing. */
 export const LIMIT_MS = 30_000;
@@ -12,10 +13,10 @@ const require = createRequire(import.meta.url);
 /** The package as a user's `require` gives it. */
 export const { startPushDaemon, PushDaemon, PushError } = require('../../index.js');
 
-/** Delays between attempts that a test does not notice. */
+/** Delays between attempts that are too short to notice. */
 export const FAST_BACKOFF = { base: 5, multiplier: 1, cap: 5 };
 
-/** Delays between attempts that no test sees the end of. */
+/** Delays between attempts that outlast every test. */
 export const ENDLESS_BACKOFF = { base: 3_600_000, multiplier: 1, cap: 3_600_000 };
 
 /** Starts a daemon that is stopped, without a drain, when the test ends. */
@@ -61,9 +62,6 @@ export function once(daemon, name, accepts = () => true) {
     .finally(() => daemon.off(name, listener));
 }
 
-/** The names of all events. */
-export const EVENT_NAMES = ['push', 'error', 'retry', 'recovered', 'preserved', 'stopped'];
-
 /**
  * Records every event from now on.
  *
@@ -72,7 +70,7 @@ export const EVENT_NAMES = ['push', 'error', 'retry', 'recovered', 'preserved', 
  */
 export function collect(daemon) {
   const events = [];
-  for (const name of EVENT_NAMES) {
+  for (const name of EVENTS) {
     daemon.on(name, (payload) => events.push({ name, payload, status: daemon.status() }));
   }
   return {
@@ -82,7 +80,7 @@ export function collect(daemon) {
   };
 }
 
-/** Waits for what no event tells of: looks again and again until `look` returns something true. */
+/** Polls until `look` returns a true value, for changes without an event. */
 export async function until(what, look, limitMs = LIMIT_MS) {
   const giveUpAt = performance.now() + limitMs;
   for (;;) {
@@ -101,19 +99,19 @@ export function untilState(daemon, state) {
   });
 }
 
-/** A daemon that has had its first look at the remote and found it to have everything. */
+/** Starts a daemon and waits until it has found the remote in sync. */
 export async function startInSync(t, options) {
   const daemon = start(t, options);
   await untilState(daemon, 'in-sync');
   return daemon;
 }
 
-/** Lets everything that is due on the event loop happen: timers of 0 ms, immediates, ticks. */
+/** Lets the event loop run everything that is due: timers of 0 ms, immediates, ticks. */
 export function macrotask() {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** What a call throws; fails if it does not. */
+/** The error that a call throws; fails if it does not throw. */
 export function thrownBy(call) {
   let result;
   try {

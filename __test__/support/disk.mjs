@@ -18,7 +18,7 @@ function whyNot() {
   if (process.platform !== 'linux') return 'mounts a tmpfs, which is Linux';
   if (process.getuid() !== 0) return 'mounts a tmpfs, which takes root';
   try {
-    // In a mount namespace of its own, which leaves no trace.
+    // In a separate mount namespace, which leaves no trace.
     run('unshare', '--mount', 'mount', '-t', 'tmpfs', 'none', '/mnt');
     return false;
   } catch (error) {
@@ -40,7 +40,7 @@ class Disk {
     try {
       for (let index = 0; ; index += 1) {
         mkdirSync(this.#ballast, { recursive: true });
-        // The last pieces fit where a large one does not.
+        // Smaller pieces still fit at the end.
         const bytes = index < 64 ? 65_536 : 4096;
         writeFileSync(path.join(this.#ballast, String(index)), Buffer.alloc(bytes));
       }

@@ -1,6 +1,6 @@
 /**
- * A TCP proxy in front of a real server that breaks connections in the ways networks do. What it does can be changed
- * while it runs, and it counts, so that a test can tell whether its fault has struck.
+ * A TCP proxy in front of a real server that breaks connections as networks do. Its fault can change while it runs, and
+ * it counts strikes, so that a test can check that its fault occurred.
  */
 
 import net from 'node:net';
@@ -13,21 +13,21 @@ const LINGER_MS = 2_000;
 const ARRIVAL_MS = 10;
 
 /**
- * What can be wrong. `after` counts the bytes that `from` has sent since the fault was set, on each connection for
- * itself; so many still pass. With `onceServerSent` the counting begins when the server has sent that much, until the
- * fault has struck: on a connection that follows, as some clients make one at once, it begins at the start.
+ * The faults. `after` bytes of `from` still pass on each connection, counted from when the fault was set. With
+ * `onceServerSent` the count begins after the server has sent that many bytes; once the fault has struck, it begins at
+ * the start of each further connection, since some clients reconnect at once.
  *
  * @typedef {{is: 'refuse'}
  *   | {is: 'silence'}
  *   | {is: 'cut' | 'reset' | 'stall' | 'half-close', from: 'client' | 'server', after: number, onceServerSent?: number}
  *   | {is: 'dribble', bytes: number, everyMs: number}
  *   | {is: 'delay', ms: number}} Fault
- * `refuse`: nobody listens, and what was open is reset. `silence`: connections are accepted, and never answered.
- * `cut` ends both directions properly (FIN), `reset` does not (RST), `stall` lets nothing through any more, and
- * `half-close` ends the direction of `from` alone. `dribble` and `delay` lose nothing.
+ * `refuse` stops listening and resets open connections. `silence` accepts connections and never answers. `cut` ends both
+ * directions properly (FIN), `reset` does not (RST), `stall` passes nothing more, and `half-close` ends only the direction
+ * of `from`. `dribble` and `delay` lose nothing.
  */
 
-/** One direction of a connection: what waits to be written, and how. */
+/** One direction of a connection, with its queue of bytes. */
 class Direction {
   #waiting = [];
   #isBusy = false;
@@ -50,7 +50,7 @@ class Direction {
     if (!this.#isBusy) this.#work();
   }
 
-  /** Writes what waits, piece by piece, as the fault of each moment has it. */
+  /** Writes the queue piece by piece, subject to the current fault. */
   async #work() {
     this.#isBusy = true;
     while (this.#waiting.length > 0 && !this.link.isGone && !this.link.isStalled) {
@@ -115,7 +115,7 @@ class Link {
     }
   }
 
-  /** A fault was set: what passed before does not count for it. */
+  /** Restarts the count of bytes for a new fault. */
   rebase() {
     this.#hasStruck = false;
     this.counted = undefined;
@@ -159,7 +159,7 @@ class Link {
       direction.isCut = true;
       direction.target.end();
     } else if (fault.is === 'reset') {
-      // Readers differ in what they make of bytes and a reset at once: the bytes get time to be read.
+      // Readers treat bytes followed by a reset differently: leave them time to read the bytes.
       this.isStalled = true;
       setTimeout(() => this.end('reset'), ARRIVAL_MS);
     } else {
@@ -173,7 +173,7 @@ class Link {
     this.isGone = true;
     for (const socket of this.sockets) {
       if (how === 'cut') {
-        // What arrives still has to be read: the system resets a connection that is closed with bytes unread.
+        // Keep reading: the system resets a connection that is closed with unread bytes.
         socket.resume();
         socket.end();
         setTimeout(() => socket.destroy(), LINGER_MS).unref();
@@ -209,7 +209,7 @@ class FaultProxy {
   links = new Set();
   /** Connections that were accepted. */
   connections = 0;
-  /** What passed, by who sent it. */
+  /** Bytes that passed, by sender. */
   bytes = { client: 0, server: 0 };
   /** On how many connections a fault has struck. */
   strikes = 0;
@@ -248,7 +248,7 @@ class FaultProxy {
     this.#target = port;
   }
 
-  /** Makes this go wrong from now on, on what is open as well; resolves once it is so. @param {Fault} fault */
+  /** Sets the fault, for open connections as well; resolves once it is effective. @param {Fault} fault */
   async set(fault) {
     await this.#reopen();
     this.fault = fault;
@@ -260,14 +260,14 @@ class FaultProxy {
     for (const link of this.links) link.rebase();
   }
 
-  /** Lets everything through again. What a fault holds up stays lost, as on a network: its connection is reset. */
+  /** Ends the fault. A stalled connection is reset, as its bytes are lost. */
   async heal() {
     this.fault = null;
     for (const link of this.links) if (link.isStalled) link.end('reset');
     await this.#reopen();
   }
 
-  /** Ends what is open now; new connections are served. @param {'cut' | 'reset'} how */
+  /** Ends open connections and serves new ones. @param {'cut' | 'reset'} how */
   drop(how) {
     for (const link of [...this.links]) link.end(how);
   }
@@ -276,7 +276,7 @@ class FaultProxy {
     if (!this.#server) await this.listen(this.port);
   }
 
-  /** Stops listening. What is open stays. */
+  /** Stops listening; open connections stay. */
   #shut() {
     const server = this.#server;
     this.#server = undefined;

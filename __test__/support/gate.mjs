@@ -1,4 +1,4 @@
-/** Points at which a remote waits until the test lets it go on, and what tells that it got there. */
+/** Gates at which a remote waits until the test opens them. */
 
 import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -7,17 +7,17 @@ import { collect, startInSync, until } from './daemon.mjs';
 import { makeDirectory, makePair } from './git.mjs';
 import { isRunning } from './proc.mjs';
 
-/** A remote that nobody lets go on waits for a minute, and not for ever. */
+/** A gate that stays shut holds a process for a minute. */
 const WAIT = 'n=0; while [ ! -e "$open" ] && [ $n -lt 3000 ]; do sleep 0.02; n=$((n+1)); done';
 
-/** A gate: shell lines that wait in it, and the test's side of it. It is shut at first. */
+/** A gate: shell lines that wait at it, and the test's side. It is shut at first. */
 export function makeGate(t) {
   const directory = makeDirectory(t);
   const [entered, open] = ['entered', 'open'].map((name) => path.join(directory, name));
   return {
-    /** For a hook or a wrapper: says that it is there, then waits. */
+    /** For a hook or a wrapper: report the arrival, then wait. */
     lines: [`open='${open}'`, `echo $$ >>'${entered}'`, WAIT],
-    /** Resolves to the ids of the processes that have come to it, once there are so many. */
+    /** Resolves to the ids of the processes at the gate, once there are so many. */
     entered: (times = 1) =>
       until(`${times} at the gate`, () => {
         const came = existsSync(entered)
@@ -33,11 +33,17 @@ export function makeGate(t) {
   };
 }
 
-/** A daemon in sync, all of its events, and a remote that holds its pushes back in a gate: no ref has moved there yet. */
+/** A gate in a hook of a repository. */
+export function gateHook(t, repository, hook = 'pre-receive') {
+  const gate = makeGate(t);
+  repository.hook(hook, ...gate.lines);
+  return gate;
+}
+
+/** A daemon in sync with its recorded events, and a remote that holds each push at a gate before its ref moves. */
 export async function startAtGate(t) {
   const { repo, remote, options } = makePair(t);
-  const gate = makeGate(t);
-  remote.hook('pre-receive', ...gate.lines);
+  const gate = gateHook(t, remote);
   const daemon = await startInSync(t, options);
   return { repo, remote, gate, daemon, seen: collect(daemon) };
 }
@@ -47,7 +53,7 @@ export function ended(pids) {
   return until('the processes have ended', () => !pids.some(isRunning));
 }
 
-/** An executable shell script in a directory of its own. */
+/** An executable shell script in its own directory. */
 export function makeScript(t, ...lines) {
   const file = path.join(makeDirectory(t), 'script');
   writeFileSync(file, ['#!/bin/sh', ...lines, ''].join('\n'));

@@ -1,6 +1,6 @@
 /**
- * Temporary repositories, made and read with the real git, out of reach of the machine's configuration.
- * Importing this file takes that configuration from the whole process, the daemons in it included.
+ * Temporary repositories, made and read with the real git and isolated from the machine's configuration. Importing this
+ * file isolates the whole process, including its daemons.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -19,7 +19,7 @@ for (const name of Object.keys(process.env)) {
   if (name.startsWith('GIT_') || name === 'CFP_DATA_REPO_PATH') delete process.env[name];
 }
 
-/** What keeps git from reading anybody's settings and from asking anybody. */
+/** Variables that keep git from reading personal settings and from prompting. */
 export const GIT_ENV = {
   GIT_CONFIG_GLOBAL: '/dev/null',
   GIT_CONFIG_NOSYSTEM: '1',
@@ -35,12 +35,12 @@ Object.assign(process.env, GIT_ENV);
 /** The environment of the commands of git, which a test that changes this process's own does not reach. */
 const ENVIRONMENT = { ...process.env };
 
-/** Runs git in a directory; its trimmed standard output. Throws with what git said. */
+/** Runs git in a directory and returns its trimmed standard output. Throws with git's message. */
 export function git(directory, ...args) {
   return gitWith({}, directory, ...args);
 }
 
-/** As {@link git}, with `input` for its standard input and `env` besides the environment. */
+/** As {@link git}, with `input` as its standard input and `env` added to the environment. */
 export function gitWith({ input = '', env = {} }, directory, ...args) {
   return execFileSync('git', args, {
     cwd: directory,
@@ -77,7 +77,7 @@ function kill(pid) {
   }
 }
 
-/** A repository, and what tests do to one. */
+/** A repository under test. */
 export class Repository {
   #commits = 0;
 
@@ -185,7 +185,7 @@ export function makeRepo(
   return new Repository(place);
 }
 
-/** A bare repository that checks what it is sent. */
+/** A bare repository that checks incoming objects. */
 export function makeRemote(t, options = {}) {
   const remote = makeRepo(t, options);
   remote.git('config', 'receive.fsckObjects', 'true');

@@ -1,9 +1,9 @@
 /**
- * The host process is killed at a given point of a push and started again. What must be true then is the same for
- * every point: the remote gets each commit, both repositories are sound, and nothing of the killed process stays.
+ * Kills the host process at a given point of a push and starts it again. The same must hold for every point: the remote
+ * receives each commit, both repositories are sound, and nothing of the killed process remains.
  *
- * The points are gates on the remote's side (see `gate.mjs`): the first push that comes to one waits in it, all others
- * pass. So the new process meets what the old one has left at the remote.
+ * The points are gates on the remote's side (see `gate.mjs`): the first push waits at the gate, and all others pass. So
+ * the new process meets the old push that is still on the remote.
  */
 
 import assert from 'node:assert/strict';
@@ -19,7 +19,7 @@ import { makeDirectory, makePair } from './git.mjs';
 import { commandLine, descendants, isRunning } from './proc.mjs';
 import { missing, startSshd } from './servers.mjs';
 
-/** More than all buffers between the two sides hold together. */
+/** More bytes than all buffers between the two sides hold. */
 const LARGE = 6 * 1024 * 1024;
 /** Where in its pack a large push waits. */
 const PART = 256 * 1024;
@@ -44,8 +44,8 @@ const look = setInterval(() => {
 }, 2);
 `;
 
-/** The ways to the remote that are killed on. `missing` is why one cannot be tried here, or false. */
-export const WAYS = [
+/** The transports that are tested. `missing` says why one cannot run here, or is false. */
+export const TRANSPORTS = [
   { name: 'local', missing: false, open: async () => ({ url: (place) => place, env: {} }) },
   {
     name: 'ssh',
@@ -86,15 +86,16 @@ export const PHASES = [
   {
     name: 'before it connects',
     arm: (round) => {
-      const { scope, first, gate, way } = round;
-      if (!way.server) return wrap((lines) => [...lines, 'exec git receive-pack "$@"'])(round);
+      const { scope, first, gate, transport } = round;
+      if (!transport.server)
+        return wrap((lines) => [...lines, 'exec git receive-pack "$@"'])(round);
       const ssh = [
         `if ${first}; then`,
         ...gate.lines,
         'fi',
-        `exec ${way.env.GIT_SSH_COMMAND} "$@"`,
+        `exec ${transport.env.GIT_SSH_COMMAND} "$@"`,
       ];
-      round.env = { ...way.env, GIT_SSH_COMMAND: makeScript(scope, ...ssh) };
+      round.env = { ...transport.env, GIT_SSH_COMMAND: makeScript(scope, ...ssh) };
     },
   },
   { name: 'before the advertisement', arm: wrap(behind) },
@@ -111,7 +112,7 @@ export const PHASES = [
   {
     name: 'with the ref locked',
     arm: hold('reference-transaction', '[ "$1" = prepared ]'),
-    // The old push may hold the lock for as long as it likes, and the new one has to come again.
+    // While the old push holds the lock, the new one must retry.
     excuses: ['remote-lock'],
     isLocked: true,
   },
@@ -136,7 +137,7 @@ export const PHASES = [
         ({ state, localCommit }) => state === 'in-sync' && localCommit === round.tip,
       );
     },
-    // So that there is something to lose.
+    // Without this commit there would be nothing to lose.
     killed: (round) => round.commit(),
   },
   {
@@ -172,13 +173,13 @@ export const PHASES = [
   },
 ];
 
-/** One round: what it works on, and its two lives of the host. */
+/** One round: a pair of repositories and two runs of the host. */
 class Round {
-  constructor({ scope, way, phase, random }) {
+  constructor({ scope, transport, phase, random }) {
     const { repo, remote, options } = makePair(scope);
-    repo.git('remote', 'set-url', 'origin', way.url(remote.path));
-    Object.assign(this, { scope, way, phase, random, repo, remote, options });
-    this.env = way.env;
+    repo.git('remote', 'set-url', 'origin', transport.url(remote.path));
+    Object.assign(this, { scope, transport, phase, random, repo, remote, options });
+    this.env = transport.env;
     this.gate = makeGate(scope);
     /** A condition of a shell that holds once. */
     this.first = `mkdir '${path.join(makeDirectory(scope), 'taken')}' 2>/dev/null`;
@@ -211,7 +212,7 @@ class Round {
     await this.phase.reached?.(this);
   }
 
-  /** Kills the host; resolves to what it had started, once it has ended. */
+  /** Kills the host; resolves to the processes that it had started. */
   async kill() {
     const pids = descendants(this.host.pid);
     const left = pids.map((pid) => ({ pid, command: commandLine(pid) }));
@@ -221,7 +222,7 @@ class Round {
     return left;
   }
 
-  /** The daemon of the second life has everything there, and goes on. */
+  /** Asserts that the daemon of the second run has pushed everything and continues. */
   async assertPushes() {
     const { host, remote } = this;
     const isThere = ({ state, localCommit }) => state === 'in-sync' && localCommit === this.tip;
@@ -243,12 +244,12 @@ class Round {
     );
   }
 
-  /** Nobody is at the remote any more, and both sides are as if nothing had been. */
+  /** Asserts that no process is left on the remote and both sides are clean. */
   async assertClean() {
-    const { repo, remote, way } = this;
+    const { repo, remote, transport } = this;
     const isAnyoneLeft = () =>
       (this.held ?? []).some(isRunning) ||
-      (way.server && descendants(way.server.pid).some(isRunning));
+      (transport.server && descendants(transport.server.pid).some(isRunning));
     await until('nobody is at the remote', () => !isAnyoneLeft());
     for (const side of [repo, remote]) {
       side.fsck();
@@ -259,16 +260,16 @@ class Round {
 }
 
 /**
- * Kills a host in this phase, starts it again, and asserts what must be true. In every second round what is at the
- * remote goes on only after the new host has pushed; in the others at the moment of the start.
+ * Kills a host in this phase, starts it again, and checks the result. In every second round the old push continues only
+ * after the new host has pushed; in the others, when the new host starts.
  *
- * @param {{way: object, phase: object, round: number, random: () => number}} options
+ * @param {{transport: object, phase: object, round: number, random: () => number}} options
  * @returns {Promise<{outlivedMs: number, outlived: string[], inSyncMs: number}>} how long what the host had started
  * outlived it, and from the start of the new host until all commits were on the remote
  */
-export async function killAndRestart({ way, phase, round: number, random }) {
+export async function killAndRestart({ transport, phase, round: number, random }) {
   const scope = makeScope();
-  const round = new Round({ scope, way, phase, random });
+  const round = new Round({ scope, transport, phase, random });
   try {
     const staysShut = number % 2 === 0;
     await round.reach();
@@ -281,13 +282,13 @@ export async function killAndRestart({ way, phase, round: number, random }) {
     );
     isAlone.catch(() => {});
     if (!staysShut) {
-      // Its part at the remote goes on, so this tells nothing of what would end by itself.
+      // The old push continues, so this round does not measure what would end by itself.
       round.gate.open();
     }
     const startedAt = performance.now();
     await round.startHost({});
     if (staysShut) {
-      const isBlocked = phase.isLocked && way.server;
+      const isBlocked = phase.isLocked && transport.server;
       await round.host.untilTold(
         isBlocked
           ? ({ event, kind }) => event === 'error' && kind === 'remote-lock'

@@ -1,11 +1,11 @@
-/** The documents of the package, and what a test wants of one: its blocks of code, its headings, its links. */
+/** The documents of the package: their blocks of code, headings and links. */
 
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { ROOT } from './child.mjs';
 
-/** What has documents of others, or none. */
+/** Folders without documents of ours. */
 const ELSEWHERE = ['node_modules', 'target', 'dist'];
 
 /** The paths of all documents, down to the folder of each example. */
@@ -23,7 +23,7 @@ export function documentNames(folder = '', depth = 2) {
 
 /**
  * @typedef {object} Block a fenced block of code
- * @property {string} id what tells it apart in its document: its language and its heading, with a number from the second on
+ * @property {string} id unique in its document: its language and its heading, with a number from the second on
  * @property {string} language
  * @property {string} body as it stands
  * @property {number} line of its first fence
@@ -72,7 +72,7 @@ export class Document {
   }
 
   #readProse(line) {
-    // Code that is only indented has no language, so that nobody could tell what runs it.
+    // Indented code has no language that would select its runner.
     if (/^(?: {4}|\t)/.test(line) && (this.prose.at(-1) ?? '') === '') {
       throw new Error(`${this.name}: code without a fence: ${line.trim()}`);
     }

@@ -1,4 +1,4 @@
-/** Whether the test that a list names as the proof of something is there. */
+/** Finds tests that a document names. */
 
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -6,8 +6,8 @@ import path from 'node:path';
 import { ROOT } from './child.mjs';
 
 /**
- * What begins a test of this name that runs: in Rust a function with an attribute, in Node a call. One that is
- * skipped, ignored or commented out is none.
+ * Matches the beginning of a test of this name: in Rust a function with an attribute, in Node a call. It does not match a
+ * skipped, ignored or commented-out test.
  */
 function beginning(file, name) {
   const literal = name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');

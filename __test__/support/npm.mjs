@@ -1,4 +1,4 @@
-/** npm as a user runs it: with a cache and settings of its own, and without a compiler in reach. */
+/** npm as a user runs it: with its own cache and settings, and without a compiler. */
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -9,7 +9,7 @@ import { makeDirectory } from './git.mjs';
 
 const LIMIT_MS = 180_000;
 
-/** All that a service in production has: not a compiler, not cargo. */
+/** The programs of a service in production: no compiler, no cargo. */
 const PROGRAMS = ['git', 'sh'];
 
 /** npm's script: that of the npm which runs us, or of the one that a shell would find. */
@@ -42,7 +42,7 @@ export class Npm {
       `registry=${registry}\n//${host}/:_authToken=secret\nfund=false\naudit=false\n`,
     );
     const kept = Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name));
-    /** What the programs see. */
+    /** The environment of the programs. */
     this.env = {
       ...Object.fromEntries(kept),
       NODE_TEST_CONTEXT: undefined,
@@ -56,22 +56,22 @@ export class Npm {
     };
   }
 
-  /** Runs npm in a folder; what came of it. */
+  /** Runs npm in a folder; resolves to its outcome. */
   outcome(cwd, ...args) {
     return this.#execute(cwd, [npmScript(), ...args]);
   }
 
-  /** As {@link outcome}, for what must succeed: its standard output. */
+  /** Runs npm, which must succeed; resolves to its standard output. */
   async run(cwd, ...args) {
     return succeeded(await this.outcome(cwd, ...args));
   }
 
-  /** Runs Node there, for what must succeed: its standard output. */
+  /** Runs Node, which must succeed; resolves to its standard output. */
   async node(cwd, ...args) {
     return succeeded(await this.#execute(cwd, args));
   }
 
-  /** As {@link node}, for what must fail: its standard error. */
+  /** Runs Node, which must fail; resolves to its standard error. */
   async failingNode(cwd, ...args) {
     const { error, stdout, stderr } = await this.#execute(cwd, args);
     assert.notEqual(error, null, stdout);

@@ -1,9 +1,9 @@
-/** What a process holds, read from /proc: threads, descriptors, children. Linux only. */
+/** The threads, descriptors and children of a process, read from /proc. Linux only. */
 
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /** The name under which the daemon's threads show; the kernel keeps 15 characters of it. */
-export const THREAD_NAME = 'git-push-daemon';
+const THREAD_NAME = 'git-push-daemon';
 
 function list(directory) {
   try {
@@ -41,7 +41,7 @@ export function daemonThreads(pid = process.pid) {
   return threads(pid).filter((name) => name.startsWith(THREAD_NAME));
 }
 
-/** What a process's open descriptors lead to, such as `anon_inode:inotify` or a path. */
+/** The targets of a process's open descriptors, such as `anon_inode:inotify` or a path. */
 export function descriptors(pid = process.pid) {
   return list(`/proc/${pid}/fd`)
     .map((descriptor) => readLink(`/proc/${pid}/fd/${descriptor}`))
@@ -61,7 +61,7 @@ export function inotifyDescriptors(pid = process.pid) {
   return descriptors(pid).filter((target) => target.includes('inotify'));
 }
 
-/** The process ids of a process's children, those that nobody has waited for included. */
+/** The process ids of a process's children, including zombies. */
 export function children(pid = process.pid) {
   return list(`/proc/${pid}/task`).flatMap((id) =>
     read(`/proc/${pid}/task/${id}/children`).split(' ').filter(Boolean).map(Number),
@@ -123,12 +123,12 @@ export function residentBytes(pid = process.pid) {
   return statusBytes(pid, 'VmRSS');
 }
 
-/** What of it is backed by no file, so that no other process can share it. */
+/** The part that no file backs, so that no other process can share it. */
 export function anonymousBytes(pid = process.pid) {
   return statusBytes(pid, 'RssAnon');
 }
 
-/** Whether a process runs; one that has ended and that nobody has waited for does not. */
+/** Whether a process runs; a zombie does not. */
 export function isRunning(pid) {
   return /^\d+ \(.*\) [^ZX]/s.test(read(`/proc/${pid}/stat`));
 }

@@ -1,4 +1,4 @@
-/** A registry of npm on loopback, as far as `npm publish`, `npm view` and `npm install` ask for one. */
+/** An npm registry on loopback that supports `npm publish`, `npm view` and `npm install`. */
 
 import { createServer } from 'node:http';
 import { json } from 'node:stream/consumers';

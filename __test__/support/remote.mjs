@@ -1,21 +1,21 @@
-/** What happens to a remote behind the daemon's back, and whether everything reached it in the end. */
+/** Outside changes to a remote, and the check that everything has reached it. */
 
 import assert from 'node:assert/strict';
 import { renameSync } from 'node:fs';
 
 import { makePair } from './git.mjs';
 
-/** Takes a repository away, as an unmounted volume would be. */
+/** Moves a repository away, as if its volume were unmounted. */
 export function goAway(repository) {
   renameSync(repository.path, `${repository.path}.away`);
 }
 
-/** Puts it back. */
+/** Moves it back. */
 export function comeBack(repository) {
   renameSync(`${repository.path}.away`, repository.path);
 }
 
-/** Somebody else's commit on top of the remote's branch, without running the remote's hooks. */
+/** Another client's commit on top of the remote's branch, without running its hooks. */
 export function commitByAnother(remote, branch = 'main') {
   return remote.commit({ branch, files: { 'by-another': `${Math.random()}\n` } });
 }
@@ -26,7 +26,7 @@ export function makeDiverged(t) {
   return { ...pair, theirs: commitByAnother(pair.remote), ours: pair.repo.commit() };
 }
 
-/** The remote has the tip, both repositories are sound as far as they must be, and nothing is locked. */
+/** Asserts that the remote has the tip and is sound, and that neither repository has a lock. */
 export function assertArrived(remote, repo) {
   assert.equal(remote.tip(), repo.tip());
   remote.fsck();

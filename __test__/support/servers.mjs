@@ -15,7 +15,7 @@ import { atEnd } from './cleanup.mjs';
 import { makeDirectory } from './git.mjs';
 
 const START_LIMIT_MS = 30_000;
-/** How often another port is tried where somebody else took the one that was free. */
+/** How often another port is tried if the free one was taken meanwhile. */
 const PORTS = 5;
 const SSHD = ['/usr/sbin/sshd', '/usr/local/sbin/sshd'].find(existsSync);
 const APACHE = ['/usr/sbin/apache2'].find(existsSync);
@@ -32,7 +32,7 @@ export const missing = {
   dulwich: existsSync(DULWICH) ? false : 'there is no Dulwich: npm test installs it, with pip',
 };
 
-/** A port of the loopback interface that nobody listens to at the moment. */
+/** A free port of the loopback interface. */
 export async function freePort() {
   const server = net.createServer();
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -50,7 +50,7 @@ function answers(port) {
   });
 }
 
-/** A server process in a group of its own, and everything that it started. */
+/** A server process with its process group. */
 class Server {
   #start;
   #child;
@@ -192,12 +192,12 @@ openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 
   execFileSync('sh', ['-c', script], { cwd: directory, stdio: 'pipe' });
 }
 
-/** What is asked for where a login is: Basic. */
+/** The user and the password of the place that requires a login. */
 export const LOGIN = { user: 'pusher', password: 'c0rrect-h0rse' };
 
 /**
- * Apache with `git http-backend` over TLS. Everybody may push below `/anonymous`; `/basic` asks for {@link LOGIN}.
- * Its workers are Debian's user for it where this one is root, so `admit` opens a repository of `root` to everybody.
+ * Apache with `git http-backend` over TLS. Anyone may push below `/anonymous`; `/basic` requires {@link LOGIN}. If this
+ * process is root, Apache's workers run as another user, so `admit` opens a repository to all users.
  *
  * @param {object} t the test
  * @param {string} root the directory of the repositories
@@ -277,7 +277,7 @@ export async function startApache(t, root, { modules: more = [], settings = [] }
 }
 
 /**
- * `git daemon`, which lets everybody push to the repositories of `root`.
+ * `git daemon`, which accepts pushes to the repositories of `root` from anyone.
  *
  * @param {object} t the test
  * @param {string} root the directory of the repositories
@@ -302,7 +302,7 @@ export async function startGitDaemon(t, root, { env = process.env } = {}) {
 export const DULWICH_ENV = { ...process.env, PYTHONPATH: DULWICH };
 
 /**
- * Dulwich's own server for one repository, which lets everybody push to it.
+ * Dulwich's own server for one repository, which accepts pushes from anyone.
  *
  * @param {object} t the test
  * @param {'http' | 'git'} protocol

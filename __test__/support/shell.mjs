@@ -64,7 +64,7 @@ export class Sandbox {
     });
   }
 
-  /** As {@link outcome}, for what must succeed: its standard output. */
+  /** Runs npm, which must succeed; resolves to its standard output. */
   async run(blocks, options) {
     const { error, stdout, stderr } = await this.outcome(blocks, options);
     assert.equal(error, null, `${error?.message}\n${stdout}${stderr}`);

@@ -78,7 +78,7 @@ export class Api {
     return fetch(`${this.#address}${route}`, { headers });
   }
 
-  /** What the admin route says. */
+  /** The answer of the admin route. */
   async status() {
     const response = await this.get('/admin/push-daemon', {
       authorization: `Bearer ${ADMIN_TOKEN}`,
@@ -121,7 +121,7 @@ export class Api {
   }
 }
 
-/** What is no JSON, such as a stack trace, becomes a message too. */
+/** A line that is not JSON, such as a stack trace, becomes a message. */
 function parse(line) {
   try {
     return { msg: '', ...JSON.parse(line), line };

@@ -1,4 +1,4 @@
-/** The git command, for what the demo looks at from outside and for what its people do. */
+/** The git command, for the demo's checks and for the actions of its people. */
 
 import { execFile } from 'node:child_process';
 import { devNull } from 'node:os';
@@ -8,7 +8,7 @@ import { Failed } from '../process.mjs';
 
 const execute = promisify(execFile);
 
-/** This process's environment without what would point git at another repository. */
+/** This process's environment without variables that select another repository. */
 export function cleanEnvironment() {
   const env = { ...process.env, GIT_TERMINAL_PROMPT: '0' };
   for (const name of ['GIT_DIR', 'GIT_WORK_TREE', 'GIT_INDEX_FILE', 'GIT_OBJECT_DIRECTORY']) {
@@ -17,7 +17,7 @@ export function cleanEnvironment() {
   return env;
 }
 
-/** The same, and without anybody's own git settings: for what happens in temporary folders only. */
+/** The same without personal git settings, for temporary folders only. */
 export function isolatedEnvironment() {
   return { ...cleanEnvironment(), GIT_CONFIG_GLOBAL: devNull, GIT_CONFIG_NOSYSTEM: '1' };
 }
@@ -27,7 +27,7 @@ export function withoutSecrets(text) {
   return text.replace(/(?<!ssh)(:\/\/)[^/\s]*@/g, '$1***@');
 }
 
-/** Runs git as a person of this name; resolves to what it prints. */
+/** Runs git as a person of this name; resolves to its output. */
 export function gitAs(name, env) {
   const email = `${name.toLowerCase().replaceAll(' ', '.')}@example.org`;
   const identity = {

@@ -12,7 +12,7 @@ export class Narrator {
     console.log(`\n${style.bold(`${this.#steps}  ${title}`)}`);
   }
 
-  /** Says what happens. */
+  /** Prints a line of the story. */
   say(text) {
     const seconds = ((performance.now() - this.#startedAt) / 1000).toFixed(2);
     console.log(`${style.dim(`${seconds.padStart(8)} s`)}  ${text}`);
@@ -33,7 +33,7 @@ export class Narrator {
     console.log(`          ${style.green('✔')}  ${claim}`);
   }
 
-  /** Says that a step cannot be shown here, and why. */
+  /** Reports that a step cannot be shown here, and why. */
   skip(reason) {
     console.log(`          ${style.yellow('–')}  skipped: ${reason}`);
   }
@@ -47,14 +47,14 @@ export class Narrator {
   }
 }
 
-/** Ends the demo where the claim does not hold; `evidence` says what was seen instead. */
+/** Ends the demo if the claim does not hold; `evidence` is shown with the error. */
 export function demand(holds, claim, evidence) {
   if (holds) return;
   const seen = evidence === undefined ? '' : `\nSeen instead: ${JSON.stringify(evidence, null, 2)}`;
   throw new Failed(`This does not hold: ${claim}.${seen}`);
 }
 
-/** Object ids as people write them; anything else as it is. */
+/** Shortens object ids. */
 export function brief(value) {
   return String(value).replace(/\b([0-9a-f]{7})[0-9a-f]{33}\b/g, '$1');
 }

@@ -1,4 +1,4 @@
-/** Where the demo plays: a bare repository for the API's data, and the remote that it belongs on. */
+/** The place of the demo: a bare repository for the API's data, and its remote. */
 
 import { chmodSync, existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -6,7 +6,7 @@ import path from 'node:path';
 import { cleanEnvironment, gitAs, isolatedEnvironment } from './git.mjs';
 import { until } from './wait.mjs';
 
-/** A remote of our own in the temporary folder, which can therefore go away and have hooks. */
+/** A remote in the temporary folder, which can go away and have hooks. */
 export async function localPlace(folder) {
   const env = isolatedEnvironment();
   const git = gitAs('Operator', env);
@@ -29,7 +29,7 @@ export async function localPlace(folder) {
   };
 }
 
-/** A remote that was given: a new branch there is all that we touch, so there is no control of it. */
+/** A given remote: the demo only pushes a new branch there and has no control over it. */
 export async function givenPlace(folder, url) {
   const env = cleanEnvironment();
   const git = gitAs('Operator', env);
@@ -52,7 +52,7 @@ export async function givenPlace(folder, url) {
   };
 }
 
-/** What can be done to a remote that is ours. */
+/** Actions on a local remote. */
 function controlOf(folder, remote, branch, env) {
   const away = `${remote}.away`;
   const entered = path.join(folder, 'hook-entered');
@@ -61,18 +61,18 @@ function controlOf(folder, remote, branch, env) {
     goAway: () => renameSync(remote, away),
     comeBack: () => renameSync(away, remote),
 
-    /** Somebody else clones, commits a file and pushes. */
+    /** Another person clones, commits a file and pushes. */
     pushAs: (name, file, content) =>
       commitFile(folder, gitAs(name, env), remote, branch, file, content),
 
-    /** From now on the remote takes in a push and does not answer until `openHook`. */
+    /** From now on the remote receives a push and does not answer until `openHook`. */
     closeHook() {
       const hook = path.join(remote, 'hooks', 'pre-receive');
       mkdirSync(path.dirname(hook), { recursive: true });
       const script = [
         '#!/bin/sh',
         `: > '${entered}'`,
-        // The folder is gone once the demo has ended, whichever way.
+        // The folder is removed when the demo ends.
         `while [ -d '${folder}' ] && [ ! -e '${open}' ]; do sleep 0.02; done`,
       ];
       writeFileSync(hook, `${script.join('\n')}\n`);

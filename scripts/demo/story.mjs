@@ -1,4 +1,4 @@
-/** The demo's steps, in order. Each tells what it does and checks what must then be true. */
+/** The demo's steps, in order. Each explains itself and checks its result. */
 
 import path from 'node:path';
 
@@ -164,7 +164,7 @@ async function divergenceNeedsAPerson({ narrator, api, place }) {
   narrator.check(keynote.status === 200, "the API serves the colleague's proposal too");
 }
 
-/** Merges, so that the commits which clients were told of stay in the history. */
+/** Merges, so that commits that clients know stay in the history. */
 async function reconcile(narrator, { git, data, folder, branch }, ours) {
   const worktree = path.join(folder, 'reconcile');
   const operator = (where, ...args) => {

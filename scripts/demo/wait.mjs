@@ -1,4 +1,4 @@
-/** Waiting for what another process does: by looking again and again, within a generous limit. */
+/** Waits for another process by polling, within a generous limit. */
 
 import { setTimeout as after } from 'node:timers/promises';
 
@@ -18,7 +18,7 @@ export async function until(what, holds) {
   }
 }
 
-/** Resolves after `ms` if `holds` did all the while: the one way to see that something does not happen. */
+/** Resolves after `ms` if `holds` was true throughout: the only way to show that something does not happen. */
 export async function holdsFor(ms, holds) {
   const end = performance.now() + ms;
   while (performance.now() < end) {

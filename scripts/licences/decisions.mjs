@@ -1,4 +1,4 @@
-/** What a person has decided about licences: which are allowed, and which code of others is inside of crates. */
+/** Decisions about licences: those that are allowed, and the third-party code inside crates. */
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';

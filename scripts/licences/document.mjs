@@ -1,4 +1,4 @@
-/** THIRD-PARTY-LICENSES.txt: each text once, below the names of what is under it. */
+/** THIRD-PARTY-LICENSES.txt: each text once, below the names of the code under it. */
 
 const HEAD = `Third-party licences
 

@@ -1,11 +1,11 @@
-/** What an addon for Linux needs of the system that it is loaded on, read with readelf. */
+/** The requirements of a Linux addon on its system, read with readelf. */
 
 import { execFileSync } from 'node:child_process';
 
 /** The oldest glibc that published addons run with: the oldest that Rust's own library runs with. */
 export const PUBLISHED_GLIBC = '2.17';
 
-/** What each Linux with Node has. Before glibc 2.34 threads and the loader were libraries of their own. */
+/** Libraries of every Linux with Node. Before glibc 2.34 threads and the loader were separate libraries. */
 const SYSTEM = [
   /^libc\.so\.6$/,
   /^libc\.musl-\w+\.so\.1$/,

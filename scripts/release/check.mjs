@@ -12,7 +12,7 @@ import { Failed, main, ROOT } from '../process.mjs';
 
 const read = (name) => readFileSync(path.join(ROOT, name), 'utf8');
 
-/** Where the version is written, and what is written there. */
+/** The files that contain the version, with the version in each. */
 function versions() {
   const { name, version } = JSON.parse(read('package.json'));
   const lock = JSON.parse(read('package-lock.json'));
@@ -35,7 +35,7 @@ await main(() => {
       throw new Failed(`${file} has version ${version}, and the tag is ${tag}`);
   }
   const [, section = ''] = read('CHANGELOG.md').split(`\n## ${wanted}`);
-  // What is below the heading, which may go on with a date, up to the next one.
+  // The text below the heading, which may have a date, up to the next heading.
   if (!/^- /m.test(section.split('\n## ')[0])) {
     throw new Failed(`CHANGELOG.md has nothing under a heading "## ${wanted}"`);
   }

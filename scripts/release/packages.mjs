@@ -13,7 +13,7 @@ import { NapiCli } from '@napi-rs/cli';
 import { Failed, main, ROOT } from '../process.mjs';
 import { manifest, PACKAGES, platforms } from './platforms.mjs';
 
-/** What each package has besides its addon. */
+/** The files of each package besides its addon. */
 const LICENCES = ['LICENSE', 'THIRD-PARTY-LICENSES.txt'];
 
 async function packages() {

@@ -33,7 +33,7 @@ export function platforms() {
   });
 }
 
-/** What `package.json` must name for the loader to find an addon: each platform's package, in this very version. */
+/** The dependencies that let the loader find an addon: each platform's package in the same version. */
 export function wantedDependencies() {
   const { version } = manifest();
   return Object.fromEntries(platforms().map(({ name }) => [name, version]));

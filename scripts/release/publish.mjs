@@ -1,6 +1,6 @@
 /**
  * `npm run release:publish`: publishes the packages of the platforms and then the one that depends on them, which is so
- * never there without them. What the registry has already is left alone, so that a run that broke off can be repeated.
+ * never there without them. Versions that the registry has already are skipped, so that an aborted run can be repeated.
  * Further arguments are for `npm publish`: `-- --provenance`, `-- --dry-run`.
  */
 
@@ -15,7 +15,7 @@ await main(async () => {
       console.log(`${name}@${version} is published.`);
       continue;
     }
-    // What is not a release proper is not what people get who name no version.
+    // A prerelease must not be installed by default.
     const tag = version.includes('-') ? ['--tag', 'next'] : [];
     const { ok } = await npm(['publish', '--access', 'public', ...tag, ...process.argv.slice(2)], {
       cwd: directory,
@@ -24,7 +24,7 @@ await main(async () => {
   }
 });
 
-/** Whether the registry has this version. One that cannot be asked is told of by the publishing itself. */
+/** Whether the registry has this version. If it cannot be reached, publishing reports that. */
 async function isPublished(specifier) {
   const { ok, output } = await npm(['view', specifier, 'version', '--loglevel=silent'], {
     keep: true,

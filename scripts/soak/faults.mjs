@@ -1,5 +1,5 @@
 /**
- * What goes wrong in a soak: each fault begins, lasts, and is undone. They happen in lanes, one for each remote and one
+ * The faults of a soak: each begins, lasts, and is undone. They happen in lanes, one for each remote and one
  * for the repository itself; in each lane there is one at a time, with pauses, and the lanes know nothing of each other.
  */
 
@@ -19,7 +19,7 @@ const STALE_MS = 3_000;
 
 const between = (random, [from, to]) => from + random() * (to - from);
 
-/** Runs git to its end; what it says of a lock or of another one at work is part of the game. */
+/** Runs git to its end; errors about locks and concurrent commands are expected. */
 function git(repo, ...args) {
   return new Promise((resolve, reject) => {
     const child = spawn('git', args, { cwd: repo.path, stdio: 'ignore', timeout: 120_000 });
@@ -43,7 +43,7 @@ async function removeStaleLocks(repo) {
   }
 }
 
-/** What can be wrong with a repository that somebody pushes to. */
+/** Faults of a remote repository. */
 function remoteFaults({ repo }) {
   const lock = path.join(repo.path, 'refs/heads/main.lock');
   const away = `${repo.path}.away`;
@@ -73,7 +73,7 @@ function remoteFaults({ repo }) {
       };
     },
     'read-only': () => {
-      // What a server says whose disk is not writable; root may write anywhere.
+      // Imitates a server with a read-only disk, since root may write anywhere.
       repo.hook('pre-receive', 'echo "error: cannot lock ref: Read-only file system" >&2; exit 1');
       return () => repo.removeHook('pre-receive');
     },
@@ -84,7 +84,7 @@ function remoteFaults({ repo }) {
   };
 }
 
-/** What can be wrong with a server and the way to it. */
+/** Faults of a server and of the network. */
 function serverFaults({ server, proxy, repo }, random) {
   const bytes = () => Math.floor(random() * RECORD_BYTES);
   const from = () => (random() < 0.5 ? 'client' : 'server');
@@ -137,7 +137,7 @@ function sshFaults({ server }) {
   };
 }
 
-/** What happens to the repository that is pushed from. */
+/** Events in the local repository. */
 function repositoryFaults({ repo, remotes, startHost, startWriter }, random) {
   return {
     gc: async () => {
@@ -172,7 +172,7 @@ function repositoryFaults({ repo, remotes, startHost, startWriter }, random) {
   };
 }
 
-/** The lanes of a world, each with what can happen in it. */
+/** The lanes of a world, each with its faults. */
 export function makeLanes(world, random) {
   return [
     ...world.remotes.map((remote) => ({
@@ -187,7 +187,7 @@ export function makeLanes(world, random) {
   ];
 }
 
-/** Lets one fault after the other happen in a lane until `isOver`; at the end none is left. */
+/** Runs one fault after the other in a lane until `isOver`, and undoes each. */
 export async function runLane({ name, faults }, { random, isOver, onFault, onHealed }) {
   const kinds = Object.keys(faults);
   while (!isOver()) {

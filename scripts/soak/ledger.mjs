@@ -1,4 +1,4 @@
-/** What a soak counts: commits, what arrived when, failures, and what the process holds. */
+/** The counts of a soak: commits and their arrival, failures, and the resources of the process. */
 
 import { loadavg } from 'node:os';
 
@@ -6,7 +6,7 @@ import { children, descriptors, residentBytes, threads } from '../../__test__/su
 
 const MEGABYTE = 1024 * 1024;
 
-/** What is held is flat if the last quarter's median is not above the second one's by more than this. */
+/** A resource is flat if its median in the last quarter exceeds that of the second by no more than this. */
 const GROWTH = 1.15;
 const HELD = {
   bytes: { allowance: 8 * MEGABYTE, words: (bytes) => `${(bytes / MEGABYTE).toFixed(1)} MB` },
@@ -23,7 +23,7 @@ const median = (numbers) =>
     0.5,
   );
 
-/** What a process holds at this moment. */
+/** The resources of a process at this moment. */
 export function holdings(pid) {
   return {
     bytes: residentBytes(pid),
@@ -34,13 +34,13 @@ export function holdings(pid) {
 }
 
 export class Ledger {
-  /** All commits, in the order in which they were told of. */
+  /** All commits, in the order of their reports. */
   commits = [];
-  /** What the process held, every few seconds. */
+  /** The resources of the process, every few seconds. */
   samples = [];
   failures = new Map();
   faults = new Map();
-  /** What went wrong from when to when. */
+  /** The faults with their times. */
   story = [];
   totals = { pushes: 0, failures: 0 };
   lags = [];
@@ -62,7 +62,7 @@ export class Ledger {
     for (const pending of this.#pending.values()) pending.push({ commit, at });
   }
 
-  /** A push brings all commits up to its own. Its commit may be told of only after it: then the next one counts it. */
+  /** A push covers all commits up to its own. If its commit is reported only later, the next push counts it. */
   pushed({ push, remote }) {
     this.#minute.pushes += 1;
     this.totals.pushes += 1;
@@ -121,7 +121,7 @@ export class Ledger {
     return lagsOf(this.lags);
   }
 
-  /** Whether what the process holds grew from the second quarter of the samples to the last; in words as well. */
+  /** Whether a resource grew from the second quarter of the samples to the last, also as text. */
   growth(held) {
     const { allowance, words } = HELD[held];
     const quarter = Math.floor(this.samples.length / 4);

@@ -1,4 +1,4 @@
-/** What a soak runs on: one repository, three remotes with real servers, one process that pushes to all of them. */
+/** The world of a soak: one repository, three remotes with real servers, one process that pushes to all of them. */
 
 import { chmodSync } from 'node:fs';
 import path from 'node:path';
@@ -19,12 +19,12 @@ const OPTIONS = {
   attemptTimeoutMs: 30_000,
 };
 
-/** Pushes to all remotes between two signals, so that it can be measured before and after. */
+/** Pushes to all remotes between two signals, so that the soak can measure before and after. */
 const HOST = `
 const options = ({ name }) => ({ ...input.options, remote: name });
 const hold = setInterval(() => {}, 1000);
 const signalled = (name) => new Promise((resolve) => process.once(name, resolve));
-// What the first daemon of a process leaves in it for all others.
+// The first daemon opens things for the whole process.
 for (const remote of input.remotes) await startPushDaemon(options(remote)).stop();
 let goOn = signalled('SIGUSR2');
 tell({ point: 'before' });
@@ -45,7 +45,7 @@ await goOn;
 clearInterval(hold);
 `;
 
-/** Commits steadily on top of whatever the branch has, by git alone; tells of each commit that is on the branch. */
+/** Commits steadily on top of the branch with the git command, and reports each commit. */
 const WRITER = `
 import { spawn } from 'node:child_process';
 const git = (args, text = '') => new Promise((resolve, reject) => {
@@ -77,13 +77,13 @@ for (let made = 0; !isOver; ) {
 }
 `;
 
-/** Starts the servers, the proxies, and the process; nothing is committed yet but the first commit. */
+/** Starts the servers, the proxies and the process; only the first commit exists. */
 export async function openWorld(scope, { limitMs, onHost, onCommit }) {
   const root = makeDirectory(scope);
   chmodSync(root, 0o755);
   const remote = (name) => {
     const made = makeRemote(scope, { directory: path.join(root, `${name}.git`) });
-    // Apache's workers are another user than the one who collects garbage in it.
+    // Apache's workers run as another user than git gc.
     made.git('config', 'core.sharedRepository', '0666');
     return made;
   };

@@ -1,12 +1,14 @@
 //! The local tip of this moment, compared with what the remote advertises.
 
+use std::sync::Arc;
+
 use super::RemotePusher;
 use super::progress::Progress;
+use super::route::Route;
 use super::send::Push;
-use crate::branch::LocalSide;
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
-use crate::repository::Relation;
+use crate::repository::{LocalBranch, Relation};
 use crate::state::{Divergence, RemoteTip};
 use crate::transport::Session;
 
@@ -25,7 +27,7 @@ pub(super) enum Comparison<'a> {
 /// The local tip, how it stands to the remote's, and the boundary of a shallow clone.
 type Compared = Option<(Oid, Relation, Vec<Oid>)>;
 
-fn compare_with(side: &LocalSide, remote: Option<Oid>) -> Result<Compared, Failure> {
+fn compare_with(side: &LocalBranch, remote: Option<Oid>) -> Result<Compared, Failure> {
     let Some(tip) = side.tip()? else { return Ok(None) };
     let shallow = side.repository().shallow_commits()?;
     Ok(Some((tip, side.relation(tip, remote)?, shallow)))
@@ -36,6 +38,7 @@ impl RemotePusher {
     pub(super) async fn compare(
         &self,
         session: &dyn Session,
+        route: &Arc<Route>,
         progress: &mut Progress,
     ) -> Result<Comparison<'_>, Failure> {
         progress.steps.connected = Some(progress.steps.now());
@@ -46,6 +49,7 @@ impl RemotePusher {
         }
         let remote = session.advertisement().tip(refname);
         progress.remote = remote.map_or(RemoteTip::Absent, RemoteTip::At);
+        let route = Arc::clone(route);
         let compared = self
             .side
             .ask(move |side| {
@@ -54,7 +58,7 @@ impl RemotePusher {
                 if let (Some((_, Relation::Same | Relation::Ahead | Relation::Behind, _)), Some(remote)) =
                     (&compared, remote)
                 {
-                    side.remember_remote(remote);
+                    side.remember_remote(remote, &route.config);
                 }
                 Ok(compared)
             })

@@ -32,8 +32,8 @@ pub(super) struct Progress {
     pub(super) sending: Option<SentPush>,
     /// An earlier push of this attempt, whose outcome is not known.
     pub(super) unconfirmed: Option<SentPush>,
-    /// The tip that the remote has confirmed, to be remembered.
-    pub(super) confirmed: Option<Oid>,
+    /// The tip that the remote has confirmed, to be remembered by the configuration of this route.
+    pub(super) confirmed: Option<(Oid, Arc<Route>)>,
     /// What to keep for the next push.
     pub(super) next: Option<Next>,
     pub(super) steps: Steps,
@@ -55,13 +55,15 @@ impl Progress {
     }
 
     /// The earlier push, if a fresh advertisement shows that it has arrived.
-    pub(super) fn arrived(&mut self, comparison: &Comparison<'_>) -> Option<SentPush> {
+    pub(super) fn arrived(&mut self, comparison: &Comparison<'_>, route: &Arc<Route>) -> Option<SentPush> {
         let remote = self.remote;
         let arrived = self.unconfirmed.take_if(|push| {
             remote == RemoteTip::At(push.commit)
                 || matches!(comparison, Comparison::UpToDate(tip) if *tip == push.commit)
         });
-        self.confirmed = arrived.map(|push| push.commit).or(self.confirmed);
+        if let Some(push) = arrived {
+            self.confirmed = Some((push.commit, Arc::clone(route)));
+        }
         arrived
     }
 

@@ -1,154 +1,151 @@
-//! The format of a repository: which versions and extensions git 2.47 takes, and which of them this crate can read.
+//! The format of a repository: which versions and extensions git 2.47 accepts, and which of them this crate can read.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::open::OpenError;
 use super::place::Place;
 use crate::config::Config;
 
-/// Extensions that are taken in version 0 too, and mean nothing to a push. `partialClone` is one: what is promised by
-/// another repository is not missing.
-const ALWAYS: [&str; 4] = ["noop", "preciousobjects", "partialclone", "worktreeconfig"];
+/// The values that an extension takes.
+#[derive(Clone, Copy)]
+enum Values {
+    Any,
+    Bool,
+    NotEmpty,
+    /// One of two names.
+    Names([&'static str; 2]),
+}
 
-/// Extensions that need version 1.
-const VERSION_1: [&str; 4] = ["noop-v1", "objectformat", "compatobjectformat", "refstorage"];
+/// The known extensions: the least version of the format that git requires for each, and its values. The last two are of
+/// later versions of git. Of a `partialClone`, an object that another repository has promised is not missing.
+const EXTENSIONS: [(&str, i64, Values); 10] = [
+    ("noop", 0, Values::Any),
+    ("noop-v1", 1, Values::Any),
+    ("preciousobjects", 0, Values::Bool),
+    ("worktreeconfig", 0, Values::Bool),
+    ("partialclone", 0, Values::NotEmpty),
+    ("objectformat", 1, Values::Names(["sha1", "sha256"])),
+    ("compatobjectformat", 1, Values::Names(["sha1", "sha256"])),
+    ("refstorage", 1, Values::Names(["files", "reftable"])),
+    ("relativeworktrees", 0, Values::Any),
+    ("submodulepathconfig", 0, Values::Any),
+];
 
-/// Extensions of later versions of git that mean nothing to a push.
-const LATER: [&str; 2] = ["relativeworktrees", "submodulepathconfig"];
-
-/// What the format leaves to be known.
+/// What follows from the configuration of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Format {
-    /// Whether git keeps no reflogs by itself.
+    /// Whether git keeps no reflogs by default.
     pub(super) is_bare: bool,
-    /// The top of the working tree, where there is one.
+    /// The top of the working tree, if there is one.
     pub(super) work_tree: Option<PathBuf>,
 }
 
 impl Format {
-    /// Reads it. git asks the repository's own files alone, without what they include.
+    /// Reads the repository's own configuration files, without their includes, as git does.
     pub(super) fn read(place: &Place) -> Result<Self, OpenError> {
-        let config = Config::load_file(&place.common_dir.join("config")).map_err(OpenError::Other)?;
+        let config = Config::load_file(&place.common_dir.join("config"))?;
         let version = config
-            .int("core.repositoryFormatVersion")
-            .map_err(OpenError::Other)?
+            .int("core.repositoryFormatVersion")?
             .filter(|&version| version >= 0);
-        let has_worktree_config = match version {
-            Some(version) => check(&config, version, place)?,
-            None => false,
-        };
+        if let Some(version) = version {
+            check(&config, version, place)?;
+        }
         let is_linked = place.common_dir != place.git_dir;
-        let own = if has_worktree_config {
-            Some(Config::load_file(&place.git_dir.join("config.worktree")).map_err(OpenError::Other)?)
+        let has_own_config = version.is_some() && config.bool("extensions.worktreeConfig")?.unwrap_or(false);
+        let own = if has_own_config {
+            Some(Config::load_file(&place.git_dir.join("config.worktree"))?)
         } else {
             None
         };
-        // Those of the shared file are the main working tree's.
+        // The settings of the shared file are those of the main working tree.
         let shared = (version.is_some() && (own.is_some() || !is_linked)).then_some(&config);
         let configs = || own.iter().chain(shared);
         let bare = configs()
             .find_map(|config| config.bool("core.bare").transpose())
-            .transpose()
-            .map_err(OpenError::Other)?;
+            .transpose()?;
         let configured = configs().find_map(|config| config.get("core.worktree"));
+        let is_dot_git = place.git_dir.file_name().is_some_and(|name| name == ".git");
+        let above = place.git_dir.parent().filter(|_| is_dot_git);
         let work_tree = match (&place.given_work_tree, configured) {
             (Some(given), _) => Some(given.clone()),
             _ if bare == Some(true) => None,
             (None, Some(configured)) => Some(place.git_dir.join(configured)),
-            (None, None) => place.top.clone().or_else(|| above_dot_git(&place.git_dir)),
+            (None, None) => place.top().or(above).map(ToOwned::to_owned),
         };
         Ok(Self {
             is_bare: bare != Some(false) && work_tree.is_none() && !is_linked,
-            // One that is gone is no reason not to push.
+            // A push needs no working tree, so a missing one is no error.
             work_tree: work_tree.and_then(|work_tree| work_tree.canonicalize().ok()),
         })
     }
 }
 
-fn above_dot_git(git_dir: &Path) -> Option<PathBuf> {
-    let is_dot_git = git_dir.file_name().is_some_and(|name| name == ".git");
-    git_dir.parent().filter(|_| is_dot_git).map(Path::to_owned)
-}
-
-/// Refuses what git refuses, and what this crate cannot read; returns whether worktrees have files of their own.
-fn check(config: &Config, version: i64, place: &Place) -> Result<bool, OpenError> {
-    let at = place.common_dir.display();
-    let unsupported = |what: String, advice: &str| OpenError::Unsupported {
-        message: format!("the repository at {at} has {what}, which is not supported: {advice}"),
+/// Refuses what git refuses, and what this crate cannot read.
+fn check(config: &Config, version: i64, place: &Place) -> Result<(), OpenError> {
+    let unsupported = |what: String, advice: &str| {
+        let at = place.common_dir.display();
+        Err(OpenError::Unsupported(format!(
+            "the repository at {at} has {what}, which is not supported: {advice}"
+        )))
     };
     for entry in config.entries() {
         let Some(extension) = entry.key().strip_prefix("extensions.") else {
             continue;
         };
-        let known: Option<&[&str]> = match extension {
-            "objectformat" | "compatobjectformat" => Some(&["sha1", "sha256"]),
-            "refstorage" => Some(&["files", "reftable"]),
-            _ => None,
-        };
-        if extension == "preciousobjects" || extension == "worktreeconfig" {
-            entry.bool().map_err(OpenError::Other)?;
-        } else if let Some(known) = known {
-            let value = entry.required().map_err(OpenError::Other)?;
-            if !known.contains(&value) {
-                let expected = known.join(" or ");
-                return Err(unsupported(
-                    format!("{} = {value}", entry.key()),
-                    &format!("git expects {expected}"),
-                ));
+        let known = EXTENSIONS.iter().find(|(name, ..)| *name == extension);
+        match known.map(|&(_, _, values)| values) {
+            Some(Values::Any) => {}
+            Some(Values::Bool) => drop(entry.bool()?),
+            Some(Values::NotEmpty) => drop(entry.required()?),
+            Some(Values::Names(names)) => {
+                let value = entry.required()?;
+                if !names.contains(&value) {
+                    let advice = format!("git expects {}", names.join(" or "));
+                    return unsupported(format!("{} = {value}", entry.key()), &advice);
+                }
             }
-        } else if extension == "partialclone" {
-            entry.required().map_err(OpenError::Other)?;
-        }
-        let is_known = ALWAYS
-            .iter()
-            .chain(&VERSION_1)
-            .chain(&LATER)
-            .any(|known| *known == extension);
-        if version >= 1 && !is_known {
-            return Err(unsupported(
-                format!("the unknown extension {extension}"),
-                "use a repository without this extension",
-            ));
+            None if version == 0 => {}
+            None => {
+                return unsupported(
+                    format!("the unknown extension {extension}"),
+                    "use a repository without this extension",
+                );
+            }
         }
     }
-    if config.get("extensions.objectformat") == Some("sha256") {
-        return Err(unsupported(
+    let value = |extension: &str| config.get(&format!("extensions.{extension}"));
+    let is_set = |extension: &str| config.entry(&format!("extensions.{extension}")).is_some();
+    if value("objectformat") == Some("sha256") {
+        return unsupported(
             "the object format sha256".to_owned(),
             "use a SHA-1 repository (git init --object-format=sha1)",
-        ));
+        );
     }
-    if config.get("extensions.refstorage") == Some("reftable") {
-        return Err(unsupported(
+    if value("refstorage") == Some("reftable") {
+        return unsupported(
             "the ref storage reftable".to_owned(),
             "convert it with git refs migrate --ref-format=files",
-        ));
+        );
     }
     if version > 1 {
-        return Err(unsupported(
-            format!("the format version {version}"),
-            "git takes 0 and 1",
-        ));
+        return unsupported(format!("the format version {version}"), "git accepts 0 and 1");
     }
-    if version == 0
-        && let Some(extension) = VERSION_1
-            .iter()
-            .find(|extension| config.entry(&format!("extensions.{extension}")).is_some())
-    {
-        return Err(unsupported(
-            format!("the extension {extension} with the format version 0"),
-            "git takes it with core.repositoryFormatVersion=1",
-        ));
+    let too_new = EXTENSIONS
+        .iter()
+        .find(|&&(name, since, _)| since > version && is_set(name));
+    if let Some((name, since, _)) = too_new {
+        return unsupported(
+            format!("the extension {name} with the format version {version}"),
+            &format!("git requires core.repositoryFormatVersion={since} for it"),
+        );
     }
     if config.entries_of("extensions.compatobjectformat").count() > 1
-        || config.get("extensions.compatobjectformat") == Some("sha1")
+        || value("compatobjectformat") == Some("sha1")
     {
-        return Err(unsupported(
-            "an extension compatObjectFormat that git does not take".to_owned(),
-            "name one other format than its own, sha256, once",
-        ));
+        return unsupported(
+            "an extension compatObjectFormat that git does not accept".to_owned(),
+            "name sha256, once",
+        );
     }
-    Ok(config
-        .bool("extensions.worktreeConfig")
-        .map_err(OpenError::Other)?
-        .unwrap_or(false))
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! Finds and opens a repository, and says in words an operator can act on why one cannot be opened.
+//! Opens a repository, and says why one cannot be opened in words that an operator can act on.
 
 use std::env;
 use std::fmt;
@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::format::Format;
 use super::place::Place;
+use super::{ObjectStore, Repository, libgit2, objects};
 use crate::config::Environment;
 use crate::failure::{Failure, Kind};
 
@@ -13,20 +14,11 @@ use crate::failure::{Failure, Kind};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpenError {
     /// There is no repository.
-    NotFound {
-        /// For people.
-        message: String,
-    },
-    /// There is one, of a format that is not supported: SHA-256, reftable, an unknown extension.
-    Unsupported {
-        /// For people.
-        message: String,
-    },
-    /// It belongs to somebody else, and git's `safe.directory` does not list it.
-    NotOwned {
-        /// For people.
-        message: String,
-    },
+    NotFound(String),
+    /// Its format is not supported: SHA-256, reftable, an unknown extension.
+    Unsupported(String),
+    /// It belongs to another user, and git's `safe.directory` does not list it.
+    NotOwned(String),
     /// Anything else: unreadable files, a broken configuration.
     Other(Failure),
 }
@@ -34,55 +26,19 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotFound { message } | Self::Unsupported { message } | Self::NotOwned { message } => {
+            Self::NotFound(message) | Self::Unsupported(message) | Self::NotOwned(message) => {
                 formatter.write_str(message)
             }
-            Self::Other(failure) => fmt::Display::fmt(failure, formatter),
+            Self::Other(failure) => failure.fmt(formatter),
         }
     }
 }
 
-impl std::error::Error for OpenError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Other(failure) => Some(failure),
-            _ => None,
-        }
-    }
-}
+impl std::error::Error for OpenError {}
 
-/// Finds a repository and reads its format.
-pub(super) fn find(path: Option<&Path>, environment: &Environment) -> Result<(Place, Format), OpenError> {
-    let place = match path {
-        Some(path) => Place::at(path, environment)?,
-        None => Place::here(environment)?,
-    };
-    let place = place.ok_or_else(|| not_found(path, environment))?;
-    let format = Format::read(&place)?;
-    Ok((place, format))
-}
-
-fn not_found(path: Option<&Path>, environment: &Environment) -> OpenError {
-    OpenError::NotFound {
-        message: match path {
-            Some(path) => format!(
-                "no git repository at {}: expected a bare repository, a working tree, a linked worktree or a .git directory; check the path, or clone there first",
-                path.display()
-            ),
-            None => format!(
-                "no git repository found for {}: start inside a repository, set GIT_DIR, or give the path of one",
-                here(environment)
-            ),
-        },
-    }
-}
-
-/// Where git's own discovery starts.
-fn here(environment: &Environment) -> String {
-    match (environment.get_os("GIT_DIR"), env::current_dir()) {
-        (Some(git_dir), _) => format!("GIT_DIR={}", git_dir.display()),
-        (None, Ok(directory)) => format!("the current directory {}", directory.display()),
-        (None, Err(_)) => "the current directory".to_owned(),
+impl From<Failure> for OpenError {
+    fn from(failure: Failure) -> Self {
+        Self::Other(failure)
     }
 }
 
@@ -93,6 +49,61 @@ impl From<OpenError> for Failure {
             other => Self::new(Kind::Local, other.to_string()),
         }
     }
+}
+
+impl Repository {
+    /// Opens the bare repository, working tree, linked worktree or `.git` at a path, without searching its parents. Without
+    /// a path, opens the repository that git itself would use here: `GIT_DIR`, else upwards from the current directory.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`].
+    pub fn open(path: Option<&Path>, environment: &Environment) -> Result<Self, OpenError> {
+        libgit2::set_up();
+        let place = match path {
+            Some(path) => Place::at(path, environment)?,
+            None => Place::here(environment)?,
+        };
+        let place = place.ok_or_else(|| not_found(path, environment))?;
+        let Format { is_bare, work_tree } = Format::read(&place)?;
+        let root = work_tree.unwrap_or_else(|| place.git_dir.clone());
+        let environment = objects::absolute(environment.clone(), &root);
+        let store = ObjectStore::find(&place.common_dir, &root, &environment);
+        store.check()?;
+        // Read before the packs: a later change shows in `objects_changed`.
+        let store_state = store.state();
+        let odb = store.open("")?;
+        Ok(Self {
+            git_dir: place.git_dir,
+            common_dir: place.common_dir,
+            found: place.found,
+            root,
+            is_bare,
+            environment,
+            store,
+            store_state,
+            odb,
+        })
+    }
+}
+
+fn not_found(path: Option<&Path>, environment: &Environment) -> OpenError {
+    OpenError::NotFound(match path {
+        Some(path) => format!(
+            "no git repository at {}: expected a bare repository, a working tree, a linked worktree or a .git directory; check the path, or clone there first",
+            path.display()
+        ),
+        None => {
+            let start = match (environment.get_os("GIT_DIR"), env::current_dir()) {
+                (Some(git_dir), _) => format!("GIT_DIR={}", git_dir.display()),
+                (None, Ok(directory)) => format!("the current directory {}", directory.display()),
+                (None, Err(_)) => "the current directory".to_owned(),
+            };
+            format!(
+                "no git repository found for {start}: start inside a repository, set GIT_DIR, or give the path of one"
+            )
+        }
+    })
 }
 
 #[cfg(test)]
@@ -175,7 +186,7 @@ mod tests {
         let inside = work.join("inside");
         fs::create_dir(&inside).expect("creates");
         let error = open(&inside).expect_err("not a repository");
-        assert!(matches!(&error, OpenError::NotFound { .. }), "{error:?}");
+        assert!(matches!(&error, OpenError::NotFound(_)), "{error:?}");
         assert!(error.to_string().contains(inside.to_str().expect("UTF-8")));
     }
 
@@ -195,7 +206,7 @@ mod tests {
                 }
                 sandbox.git(Path::new("."), &arguments);
                 let error = open(&path).expect_err("not supported");
-                assert!(matches!(&error, OpenError::Unsupported { .. }), "{error:?}");
+                assert!(matches!(&error, OpenError::Unsupported(_)), "{error:?}");
                 assert!(error.to_string().contains(name), "{error}");
             }
         }
@@ -218,7 +229,7 @@ mod tests {
         let linked = sandbox.path("linked");
         sandbox.git(&work, &["worktree", "add", "-q", linked.to_str().expect("UTF-8")]);
         let error = open(&linked).expect_err("not supported");
-        assert!(matches!(&error, OpenError::Unsupported { .. }), "{error:?}");
+        assert!(matches!(&error, OpenError::Unsupported(_)), "{error:?}");
     }
 
     #[test]
@@ -228,7 +239,7 @@ mod tests {
         sandbox.git(&work, &["config", "core.repositoryformatversion", "1"]);
         sandbox.git(&work, &["config", "extensions.frobnicate", "true"]);
         let error = open(&work).expect_err("not supported");
-        assert!(matches!(&error, OpenError::Unsupported { .. }), "{error:?}");
+        assert!(matches!(&error, OpenError::Unsupported(_)), "{error:?}");
         assert!(error.to_string().contains("frobnicate"), "{error}");
     }
 

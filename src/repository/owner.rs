@@ -1,5 +1,5 @@
-//! Whether git would trust a repository that may belong to somebody else: `safe.directory`, as `setup.c` of git 2.47
-//! judges it.
+//! Whether git would trust a repository that may belong to another user: `safe.directory`, by the rules of `setup.c` of git
+//! 2.47.
 
 use std::path::{Path, PathBuf};
 
@@ -7,102 +7,87 @@ use super::{Found, OpenError, Repository};
 use crate::config::{Config, Environment};
 
 impl Repository {
-    /// Checks that the repository belongs to the user of this process, or is listed in `safe.directory`, by git's
-    /// rules: only the settings of the system, the user and the environment count, never the repository's own. One that
+    /// Checks that the repository belongs to the user of this process or is listed in `safe.directory`, by git's rules:
+    /// only the settings of the system, the user and the environment count, not the repository's own. A repository that
     /// `GIT_DIR` names is trusted.
     ///
     /// # Errors
     ///
-    /// [`OpenError::NotOwned`], with the command that trusts it. [`OpenError::Other`] where the configuration
-    /// cannot be read.
+    /// [`OpenError::NotOwned`], with the command that trusts it. [`OpenError::Other`] if the configuration cannot be read.
     pub fn check_owner(&self) -> Result<(), OpenError> {
         let Some(found) = &self.found else {
             return Ok(());
         };
-        let is_doubted = self
-            .environment
-            .bool("GIT_TEST_ASSUME_DIFFERENT_OWNER")
-            .map_err(OpenError::Other)?
-            .unwrap_or(false);
-        let mut judged = [
-            found.git_file.as_deref(),
-            found.work_tree.as_deref(),
-            Some(&*found.git_dir),
-        ]
-        .into_iter()
-        .flatten();
-        if !is_doubted && judged.all(|path| is_owned(path, &self.environment)) {
+        let is_doubted = self.environment.bool("GIT_TEST_ASSUME_DIFFERENT_OWNER")?;
+        let mut judged = [&found.git_file, &found.top]
+            .into_iter()
+            .flatten()
+            .chain([&found.git_dir]);
+        if !is_doubted.unwrap_or(false) && judged.all(|path| is_owned(path, &self.environment)) {
             return Ok(());
         }
-        let directory = found.work_tree.as_ref().unwrap_or(&found.git_dir);
-        if let Ok(directory) = directory.canonicalize() {
-            let config = Config::load_protected(&self.environment).map_err(OpenError::Other)?;
-            if is_listed(&config, &directory, found)? {
-                return Ok(());
-            }
+        let directory = found.top.as_ref().unwrap_or(&found.git_dir);
+        if let Ok(directory) = directory.canonicalize()
+            && is_listed(&Config::load_protected(&self.environment)?, &directory, found)?
+        {
+            return Ok(());
         }
         let place = directory.display();
-        Err(OpenError::NotOwned {
-            message: format!(
-                "the repository at {place} belongs to another user, so git does not trust it: change its owner to the user of this process, or, as that user, run: git config --global --add safe.directory {place}"
-            ),
-        })
+        Err(OpenError::NotOwned(format!(
+            "the repository at {place} belongs to another user, so git does not trust it: change its owner to the user of this process, or, as that user, run: git config --global --add safe.directory {place}"
+        )))
     }
 }
 
-/// `safe.directory`: the directory itself, `*` for all, `dir/*` for everything below, `.` where the search began in it; an
-/// empty value resets. A setting that names nothing here says nothing.
+/// Reads `safe.directory`: the directory itself, `*` for all, `dir/*` for everything below, `.` if the search started in
+/// it; an empty value resets. Any other relative path is ignored.
 fn is_listed(config: &Config, directory: &Path, found: &Found) -> Result<bool, OpenError> {
     let mut is_safe = false;
     for entry in config.entries_of("safe.directory") {
         match entry.value() {
             None | Some("") => is_safe = false,
             Some("*") => is_safe = true,
+            Some(".") => is_safe |= matches(directory, &found.start),
             Some(_) => {
-                let listed = config.path_of(entry).map_err(OpenError::Other)?;
-                let listed = if listed.as_os_str() == "." {
-                    found.start.clone()
-                } else if listed.is_absolute() {
-                    listed
-                } else {
-                    continue;
-                };
-                is_safe |= real(&listed).is_some_and(|listed| {
-                    if listed.file_name().is_some_and(|name| name == "*") {
-                        let above = listed.parent();
-                        above.is_some_and(|above| directory != above && directory.starts_with(above))
-                    } else {
-                        directory == listed
-                    }
-                });
+                let listed = config.path_of(entry)?;
+                is_safe |= listed.is_absolute() && matches(directory, &listed);
             }
         }
     }
     Ok(is_safe)
 }
 
-/// The path without links; its last part need not exist.
-fn real(path: &Path) -> Option<PathBuf> {
+fn matches(directory: &Path, listed: &Path) -> bool {
+    let Some(listed) = resolve(listed) else {
+        return false;
+    };
+    match listed.parent() {
+        Some(above) if listed.ends_with("*") => directory != above && directory.starts_with(above),
+        _ => directory == listed,
+    }
+}
+
+/// Resolves symbolic links; the last part of the path need not exist.
+fn resolve(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok().or_else(|| {
         let above = path.parent()?.canonicalize().ok()?;
         Some(above.join(path.file_name()?))
     })
 }
 
-/// Whether a path belongs to the user of this process; for root also to the one who became root by sudo.
+/// Whether a path belongs to the user of this process; for root also to the user who became root by sudo.
 #[cfg(unix)]
 fn is_owned(path: &Path, environment: &Environment) -> bool {
     use std::os::unix::fs::MetadataExt;
 
     let user = rustix::process::geteuid();
-    let behind_sudo = || environment.get("SUDO_UID")?.trim_start().parse::<u32>().ok();
+    let before_sudo = || environment.get("SUDO_UID")?.trim_start().parse::<u32>().ok();
     path.symlink_metadata().is_ok_and(|metadata| {
-        metadata.uid() == user.as_raw() || (user.is_root() && behind_sudo() == Some(metadata.uid()))
+        metadata.uid() == user.as_raw() || (user.is_root() && before_sudo() == Some(metadata.uid()))
     })
 }
 
-/// Windows has no such owner; git asks for its access lists there, libgit2 did too, and neither matters to a
-/// service that was given its repository.
+/// Windows has access lists in place of such an owner. They do not matter to a service that was given its repository.
 #[cfg(not(unix))]
 fn is_owned(_path: &Path, _environment: &Environment) -> bool {
     true
@@ -143,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_gits_environment_names_is_not_judged() {
+    fn a_repository_that_git_dir_names_is_trusted() {
         let sandbox = Sandbox::new();
         let work = sandbox.init("work");
         let environment = environment(&[]).with("GIT_DIR", work.join(".git"));

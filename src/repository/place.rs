@@ -1,64 +1,62 @@
 //! Finds a repository by git's rules (`setup.c` of git 2.47).
 //!
-//! libgit2 opens fewer: it wants a working tree that exists, its own list of extensions, and reads the environment of
-//! the process. So it is not asked; it reads objects alone.
+//! libgit2 does not: it finds fewer, since it requires a working tree that exists, has its own list of extensions, and
+//! reads the environment of the process. It only reads objects here.
 
 use std::env;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
+use super::failure;
 use super::open::OpenError;
 use super::refs::once_filled;
 use crate::config::{Config, Environment};
-use crate::failure::{Failure, Kind};
 use crate::loose_ref::{self, LooseRef};
 use crate::oid::Oid;
 
-/// Where a repository is, and how it was found.
+/// Where a repository is.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     /// The directory with `HEAD`; symbolic links are resolved.
     pub(super) git_dir: PathBuf,
-    /// The directory with objects and branches; another one only in a linked worktree.
+    /// The directory with objects and branches, which linked worktrees share.
     pub(super) common_dir: PathBuf,
-    /// The directory whose `.git` led here.
-    pub(super) top: Option<PathBuf>,
-    /// The working tree by `GIT_WORK_TREE`, where git itself would look for the repository.
+    /// The working tree from `GIT_WORK_TREE`, if git itself would search for the repository.
     pub(super) given_work_tree: Option<PathBuf>,
-    /// What git asks for an owner. `None` where `GIT_DIR` named the repository: then it asks nobody.
+    /// The paths whose owner git checks. `None` if `GIT_DIR` named the repository, which git then trusts.
     pub(super) found: Option<Found>,
 }
 
-/// The files by which a repository was found, as they are spelled.
+/// The paths that led to a repository, as they are spelled.
 #[derive(Debug, Clone)]
 pub(super) struct Found {
     pub(super) git_file: Option<PathBuf>,
-    pub(super) work_tree: Option<PathBuf>,
+    /// The directory with the `.git`.
+    pub(super) top: Option<PathBuf>,
     pub(super) git_dir: PathBuf,
-    /// Where the search started: what `.` in `safe.directory` is.
+    /// Where the search started: `.` in `safe.directory`.
     pub(super) start: PathBuf,
 }
 
 impl Place {
-    /// The repository at a path: a git directory, a directory with a `.git`, or such a file. Its parents are not looked at.
+    /// Finds the repository at a path: a git directory, a directory with a `.git`, or such a file. It does not search
+    /// the parents.
     pub(super) fn at(path: &Path, environment: &Environment) -> Result<Option<Self>, OpenError> {
-        // What cannot be resolved is not there, or not for us.
+        // An inaccessible path counts as missing.
         let Ok(start) = path.canonicalize() else {
             return Ok(None);
         };
-        let is_git_file = start.is_file() && start.file_name().is_some_and(|name| name == ".git");
+        let is_git_file = start.is_file() && start.ends_with(".git");
         let top = start.parent().filter(|_| is_git_file).unwrap_or(&start);
         Self::in_directory(top, top, environment)
     }
 
-    /// The repository that git itself would use here: `GIT_DIR`, else upwards from the current directory.
+    /// Finds the repository that git itself would use here: `GIT_DIR`, else upwards from the current directory.
     pub(super) fn here(environment: &Environment) -> Result<Option<Self>, OpenError> {
-        let current = env::current_dir().map_err(|error| failure("the current directory is gone", &error))?;
+        let current = env::current_dir().map_err(|error| failure("reading the current directory", error))?;
+        let work_tree = environment.get_os("GIT_WORK_TREE");
+        let given_work_tree = work_tree.map(|work_tree| current.join(work_tree));
         let place = Self::search(&current, environment)?;
-        let given_work_tree = environment
-            .get_os("GIT_WORK_TREE")
-            .map(|work_tree| current.join(work_tree));
         Ok(place.map(|place| Self {
             given_work_tree,
             ..place
@@ -69,23 +67,17 @@ impl Place {
         if let Some(git_dir) = environment.get_os("GIT_DIR") {
             let git_dir = current.join(git_dir);
             let git_dir = read_git_file(&git_dir, environment)?.unwrap_or(git_dir);
-            return Ok(is_git_directory(&git_dir, environment).then(|| Self {
-                found: None,
-                ..Self::new(&git_dir, None, None, current)
-            }));
+            return Ok(is_git_directory(&git_dir, environment).then(|| Self::new(resolve(&git_dir), None)));
         }
-        let device = device_of(current);
-        let across = environment
-            .bool("GIT_DISCOVERY_ACROSS_FILESYSTEM")
-            .map_err(OpenError::Other)?
+        let crosses_devices = environment
+            .bool("GIT_DISCOVERY_ACROSS_FILESYSTEM")?
             .unwrap_or(false);
+        let device = device_of(current);
         let ceilings = ceilings(environment);
         for directory in current.ancestors() {
-            let is_start = directory == current;
-            if !is_start
-                && (ceilings.iter().any(|ceiling| ceiling == directory)
-                    || (!across && device_of(directory) != device))
-            {
+            let is_limit = ceilings.iter().any(|ceiling| ceiling == directory)
+                || (!crosses_devices && device_of(directory) != device);
+            if is_limit && directory != current {
                 break;
             }
             if let Some(place) = Self::in_directory(directory, current, environment)? {
@@ -102,70 +94,65 @@ impl Place {
         environment: &Environment,
     ) -> Result<Option<Self>, OpenError> {
         let dot_git = directory.join(".git");
-        if let Some(git_dir) = read_git_file(&dot_git, environment)? {
-            return Ok(Some(Self::new(&git_dir, Some(&dot_git), Some(directory), start)));
-        }
-        let top = if is_git_directory(&dot_git, environment) {
-            (&*dot_git, Some(directory))
+        let found = |git_file: Option<&Path>, top: Option<&Path>, git_dir: &Path| Found {
+            git_file: git_file.map(Path::to_owned),
+            top: top.map(Path::to_owned),
+            git_dir: git_dir.to_owned(),
+            start: start.to_owned(),
+        };
+        let (git_dir, found) = if let Some(named) = read_git_file(&dot_git, environment)? {
+            // Its owner is checked where it really is.
+            let git_dir = resolve(&named);
+            let found = found(Some(&dot_git), Some(directory), &git_dir);
+            (git_dir, found)
+        } else if is_git_directory(&dot_git, environment) {
+            (resolve(&dot_git), found(None, Some(directory), &dot_git))
         } else if is_git_directory(directory, environment) {
-            (directory, None)
+            (resolve(directory), found(None, None, directory))
         } else {
             return Ok(None);
         };
-        Ok(Some(Self::new(top.0, None, top.1, start)))
+        Ok(Some(Self::new(git_dir, Some(found))))
     }
 
-    fn new(git_dir: &Path, git_file: Option<&Path>, top: Option<&Path>, start: &Path) -> Self {
-        let real = git_dir.canonicalize().unwrap_or_else(|_| git_dir.to_owned());
+    fn new(git_dir: PathBuf, found: Option<Found>) -> Self {
         Self {
-            common_dir: common_dir_of(&real),
-            top: top.map(Path::to_owned),
+            common_dir: common_dir_of(&git_dir),
+            git_dir,
             given_work_tree: None,
-            found: Some(Found {
-                git_file: git_file.map(Path::to_owned),
-                work_tree: top.map(Path::to_owned),
-                // The target of a `.git` file is judged where it really is, a directory as it was found.
-                git_dir: if git_file.is_some() {
-                    real.clone()
-                } else {
-                    git_dir.to_owned()
-                },
-                start: start.to_owned(),
-            }),
-            git_dir: real,
+            found,
         }
     }
 
-    /// `safe.bareRepository=explicit` refuses a bare repository that the search came upon. Those within a working tree's
-    /// own `.git` are not bare to it.
+    /// The directory with the `.git` that led here.
+    pub(super) fn top(&self) -> Option<&Path> {
+        self.found.as_ref()?.top.as_deref()
+    }
+
+    /// Heeds `safe.bareRepository=explicit`, which refuses a bare repository that a search found. One within the `.git` of
+    /// a working tree does not count as bare.
     fn check_bare(&self, environment: &Environment) -> Result<(), OpenError> {
         let path = self.git_dir.to_string_lossy();
-        if self.top.is_some()
-            || self.git_dir.file_name().is_some_and(|name| name == ".git")
-            || ["/.git/worktrees/", "/.git/modules/"]
-                .iter()
-                .any(|inside| path.contains(inside))
-        {
+        let is_bare = self.top().is_none()
+            && !self.git_dir.ends_with(".git")
+            && !path.contains("/.git/worktrees/")
+            && !path.contains("/.git/modules/");
+        if !is_bare || Config::load_protected(environment)?.get("safe.bareRepository") != Some("explicit") {
             return Ok(());
         }
-        let config = Config::load_protected(environment).map_err(OpenError::Other)?;
-        if config.get("safe.bareRepository") != Some("explicit") {
-            return Ok(());
-        }
-        Err(OpenError::Other(Failure::new(
-            Kind::Local,
-            format!(
-                "git uses no bare repository that nobody named, such as {path}, as safe.bareRepository is 'explicit': give its path, or set GIT_DIR"
-            ),
+        Err(OpenError::Other(failure(
+            format_args!("the bare repository at {path} must be named"),
+            "safe.bareRepository is 'explicit', so git does not use one that it only finds: give its path, or set GIT_DIR",
         )))
     }
 }
 
-/// The directories above which the search does not go: absolute ones, with their links resolved up to an empty entry.
+/// Reads the directories that the search does not enter: absolute ones, whose links are resolved up to the first empty
+/// entry.
 fn ceilings(environment: &Environment) -> Vec<PathBuf> {
+    let given = environment.get_os("GIT_CEILING_DIRECTORIES").unwrap_or_default();
     let mut is_resolved = true;
     let mut ceilings = Vec::new();
-    let given = environment.get_os("GIT_CEILING_DIRECTORIES").unwrap_or_default();
     for ceiling in env::split_paths(given) {
         if ceiling.as_os_str().is_empty() {
             is_resolved = false;
@@ -192,48 +179,42 @@ fn device_of(_directory: &Path) -> Option<u64> {
     None
 }
 
-/// `gitdir: <path>` in a file: the git directory that it names. `None` where there is no file.
+fn resolve(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Reads the git directory from a file with `gitdir: <path>`. `None` if there is no such file.
 fn read_git_file(file: &Path, environment: &Environment) -> Result<Option<PathBuf>, OpenError> {
     if !file.is_file() {
         return Ok(None);
     }
-    let content =
-        fs::read(file).map_err(|error| failure(format_args!("reading {}", file.display()), &error))?;
-    let Some(named) = content
+    let reading = || format!("reading {}", file.display());
+    let content = fs::read(file).map_err(|error| failure(reading(), error))?;
+    let named = content
         .strip_prefix(b"gitdir: ")
         .map(without_line_end)
         .filter(|named| !named.is_empty())
-    else {
-        return Err(OpenError::Other(Failure::new(
-            Kind::Local,
-            format!(
-                "{} is a file that does not say 'gitdir: <path>' as git writes it",
-                file.display()
-            ),
-        )));
-    };
+        .ok_or_else(|| failure(reading(), "expected 'gitdir: <path>', as git writes it"))?;
     let named = file.parent().unwrap_or(Path::new("")).join(path_of(named));
     if is_git_directory(&named, environment) {
         Ok(Some(named))
     } else {
-        Err(OpenError::NotFound {
-            message: format!(
-                "{} names {}, where there is no git repository",
-                file.display(),
-                named.display()
-            ),
-        })
+        Err(OpenError::NotFound(format!(
+            "{} names {}, where there is no git repository",
+            file.display(),
+            named.display()
+        )))
     }
 }
 
-/// What git takes for a git directory: a `HEAD`, objects and refs.
+/// Whether git accepts this as a git directory: it has a `HEAD`, objects and refs.
 fn is_git_directory(path: &Path, environment: &Environment) -> bool {
     if !has_head(path) {
         return false;
     }
     let common_dir = common_dir_of(path);
     let objects = match environment.get_os("GIT_OBJECT_DIRECTORY") {
-        // A relative one is found from the working tree, which is not known yet.
+        // A relative one starts from the working tree, which is not known yet.
         Some(objects) if Path::new(objects).is_relative() => !objects.is_empty(),
         Some(objects) => is_accessible(Path::new(objects)),
         None => is_accessible(&common_dir.join("objects")),
@@ -274,12 +255,12 @@ fn is_accessible(path: &Path) -> bool {
     path.exists()
 }
 
-/// The `commondir` file of a linked worktree's git directory names the directory that it shares.
+/// Reads the `commondir` file of a linked worktree, which names the directory that it shares.
 fn common_dir_of(git_dir: &Path) -> PathBuf {
     match fs::read(git_dir.join("commondir")) {
         Ok(named) => {
             let common_dir = git_dir.join(path_of(without_line_end(&named)));
-            common_dir.canonicalize().unwrap_or(common_dir)
+            resolve(&common_dir)
         }
         Err(_) => git_dir.to_owned(),
     }
@@ -290,7 +271,7 @@ fn without_line_end(bytes: &[u8]) -> &[u8] {
     &bytes[..end.map_or(0, |last| last + 1)]
 }
 
-/// A path as a file of git's spells it.
+/// A path from the bytes in one of git's files.
 #[cfg(unix)]
 pub(super) fn path_of(bytes: &[u8]) -> PathBuf {
     use std::os::unix::ffi::OsStrExt;
@@ -300,10 +281,6 @@ pub(super) fn path_of(bytes: &[u8]) -> PathBuf {
 #[cfg(not(unix))]
 pub(super) fn path_of(bytes: &[u8]) -> PathBuf {
     String::from_utf8_lossy(bytes).into_owned().into()
-}
-
-fn failure(doing: impl std::fmt::Display, error: &io::Error) -> OpenError {
-    OpenError::Other(Failure::new(Kind::Local, format!("{doing}: {error}")))
 }
 
 #[cfg(test)]
@@ -347,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_named_is_found_where_git_finds_it() {
+    fn a_search_finds_what_git_finds() {
         let sandbox = Sandbox::new();
         let work = sandbox.init("work");
         sandbox.git(&work, &["init", "-q", "--bare", "inside/bare.git"]);
@@ -437,6 +414,6 @@ mod tests {
         let (by_file, by_directory) = (place(&linked.join(".git")), place(&linked));
         assert_eq!(by_file.git_dir, by_directory.git_dir);
         assert_eq!(by_file.common_dir, work.join(".git"));
-        assert_eq!(by_file.top, Some(linked));
+        assert_eq!(by_file.top(), Some(&*linked));
     }
 }

@@ -1,4 +1,4 @@
-//! Repositories for tests, made and changed by the git program, as another process would.
+//! Repositories for tests, created and changed by the git command as by another process.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,13 +8,13 @@ use crate::config::Environment;
 use crate::oid::Oid;
 
 /// A temporary directory with repositories.
-pub(super) struct Sandbox {
+pub(crate) struct Sandbox {
     root: PathBuf,
     _directory: tempfile::TempDir,
 }
 
 impl Sandbox {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         Self {
             // libgit2 resolves links in paths, so that expectations must too.
@@ -23,35 +23,27 @@ impl Sandbox {
         }
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 
-    /// Makes an empty repository with a working tree, on the branch `main`.
-    pub(super) fn init(&self, name: &str) -> PathBuf {
+    /// Creates an empty repository with a working tree, on the branch `main`.
+    pub(crate) fn init(&self, name: &str) -> PathBuf {
         let path = self.path(name);
-        self.git(
-            &self.root,
-            &[
-                "init",
-                "-q",
-                "--initial-branch=main",
-                path.to_str().expect("UTF-8"),
-            ],
-        );
+        self.git(&self.root, &["init", "-q", "--initial-branch=main", name]);
         path
     }
 
-    pub(super) fn open(&self, path: &Path) -> Repository {
+    pub(crate) fn open(&self, path: &Path) -> Repository {
         assert!(path.starts_with(&self.root));
         Repository::open(Some(path), &Environment::default()).expect("opens")
     }
 
-    pub(super) fn commit(&self, work: &Path, message: &str) -> Oid {
+    pub(crate) fn commit(&self, work: &Path, message: &str) -> Oid {
         self.commit_at(work, message, 1_700_000_000)
     }
 
-    pub(super) fn commit_at(&self, work: &Path, message: &str, seconds: u32) -> Oid {
+    pub(crate) fn commit_at(&self, work: &Path, message: &str, seconds: u32) -> Oid {
         let date = format!("@{seconds} +0000");
         self.run(
             work,
@@ -62,7 +54,7 @@ impl Sandbox {
     }
 
     /// Runs git and returns what it printed, without the last line break.
-    pub(super) fn git(&self, directory: &Path, arguments: &[&str]) -> String {
+    pub(crate) fn git(&self, directory: &Path, arguments: &[&str]) -> String {
         self.run(directory, arguments, None)
     }
 

@@ -2,67 +2,44 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::mpsc;
 
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::*;
+use crate::repository::testing::Sandbox;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// For how long nothing may come where nothing is to come.
 const QUIET: Duration = Duration::from_millis(200);
 
-struct Sandbox {
-    directory: tempfile::TempDir,
+/// A repository with one commit on `main`, and another one.
+struct Repo {
+    sandbox: Sandbox,
 }
 
-impl Sandbox {
-    /// A bare repository with one commit on `main`.
+impl Repo {
     fn new() -> Self {
-        let sandbox = Self {
-            directory: tempfile::tempdir().expect("a temporary directory"),
+        let repo = Self {
+            sandbox: Sandbox::new(),
         };
-        sandbox.git(&["init", "-q", "--bare", "--initial-branch=main"]);
-        let tree = sandbox.git(&["mktree"]);
-        for message in ["one", "two"] {
-            let commit = sandbox.git(&["commit-tree", "-m", message, &tree]);
-            sandbox.git(&["update-ref", &format!("refs/tags/{message}"), &commit]);
+        let work = repo.sandbox.init("work");
+        for name in ["one", "two"] {
+            repo.sandbox.commit(&work, name);
+            repo.git(&["tag", name]);
         }
-        sandbox.git(&["update-ref", "refs/heads/main", "refs/tags/one"]);
-        sandbox
+        repo.git(&["reset", "-q", "--soft", "one"]);
+        repo
     }
 
     fn git_dir(&self) -> PathBuf {
-        self.directory.path().canonicalize().expect("exists")
+        self.sandbox.path("work/.git")
     }
 
     fn git(&self, arguments: &[&str]) -> String {
-        let output = Command::new("git")
-            .current_dir(self.directory.path())
-            .args(arguments)
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .envs([
-                ("GIT_AUTHOR_NAME", "A"),
-                ("GIT_AUTHOR_EMAIL", "a@example.com"),
-                ("GIT_COMMITTER_NAME", "C"),
-                ("GIT_COMMITTER_EMAIL", "c@example.com"),
-            ])
-            .stdin(std::process::Stdio::null())
-            .output()
-            .expect("git runs");
-        assert!(
-            output.status.success(),
-            "git {arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout)
-            .expect("UTF-8")
-            .trim_end()
-            .to_owned()
+        self.sandbox.git(&self.sandbox.path("work"), arguments)
     }
 
     fn watch(&self, refname: &str) -> Watched {
@@ -116,32 +93,32 @@ impl Watched {
 
 #[test]
 fn a_commit_wakes() {
-    let sandbox = Sandbox::new();
-    let watched = sandbox.watch("refs/heads/main");
-    sandbox.git(&["update-ref", "refs/heads/main", "refs/tags/two"]);
+    let repo = Repo::new();
+    let watched = repo.watch("refs/heads/main");
+    repo.git(&["update-ref", "refs/heads/main", "refs/tags/two"]);
     watched.wait();
 }
 
 #[test]
 fn packing_refs_and_committing_after_it_wake() {
-    let sandbox = Sandbox::new();
-    let watched = sandbox.watch("refs/heads/main");
-    sandbox.git(&["pack-refs", "--all"]);
-    watched.wait_until(|| !sandbox.git_dir().join("refs/heads/main").exists());
-    sandbox.git(&["update-ref", "refs/heads/main", "refs/tags/two"]);
-    watched.wait_until(|| sandbox.git_dir().join("refs/heads/main").exists());
+    let repo = Repo::new();
+    let watched = repo.watch("refs/heads/main");
+    repo.git(&["pack-refs", "--all"]);
+    watched.wait_until(|| !repo.git_dir().join("refs/heads/main").exists());
+    repo.git(&["update-ref", "refs/heads/main", "refs/tags/two"]);
+    watched.wait_until(|| repo.git_dir().join("refs/heads/main").exists());
 }
 
 #[test]
 fn a_value_that_only_packed_refs_has_wakes() {
-    let sandbox = Sandbox::new();
-    sandbox.git(&["pack-refs", "--all"]);
-    let watched = sandbox.watch("refs/heads/main");
-    let packed = sandbox.git_dir().join("packed-refs");
+    let repo = Repo::new();
+    repo.git(&["pack-refs", "--all"]);
+    let watched = repo.watch("refs/heads/main");
+    let packed = repo.git_dir().join("packed-refs");
     let content = fs::read_to_string(&packed).expect("packed");
-    let two = sandbox.git(&["rev-parse", "two"]);
-    let one = sandbox.git(&["rev-parse", "one"]);
-    let replacement = sandbox.git_dir().join("packed-refs.new");
+    let two = repo.git(&["rev-parse", "two"]);
+    let one = repo.git(&["rev-parse", "one"]);
+    let replacement = repo.git_dir().join("packed-refs.new");
     fs::write(&replacement, content.replace(&one, &two)).expect("writes");
     fs::rename(&replacement, &packed).expect("replaces");
     watched.wait();
@@ -149,37 +126,37 @@ fn a_value_that_only_packed_refs_has_wakes() {
 
 #[test]
 fn a_branch_wakes_whose_directories_do_not_exist_yet() {
-    let sandbox = Sandbox::new();
-    let watched = sandbox.watch("refs/heads/a/b/c");
-    sandbox.git(&["update-ref", "refs/heads/a/b/c", "refs/tags/one"]);
-    watched.wait_until(|| sandbox.git_dir().join("refs/heads/a/b/c").exists());
+    let repo = Repo::new();
+    let watched = repo.watch("refs/heads/a/b/c");
+    repo.git(&["update-ref", "refs/heads/a/b/c", "refs/tags/one"]);
+    watched.wait_until(|| repo.git_dir().join("refs/heads/a/b/c").exists());
     watched.rearm();
-    sandbox.git(&["update-ref", "refs/heads/a/b/c", "refs/tags/two"]);
-    let two = sandbox.git(&["rev-parse", "two"]);
-    let tip = sandbox.git_dir().join("refs/heads/a/b/c");
+    repo.git(&["update-ref", "refs/heads/a/b/c", "refs/tags/two"]);
+    let two = repo.git(&["rev-parse", "two"]);
+    let tip = repo.git_dir().join("refs/heads/a/b/c");
     watched.wait_until(|| fs::read_to_string(&tip).is_ok_and(|content| content.trim() == two));
 }
 
 #[test]
 fn a_branch_in_the_place_of_a_directory_and_back_wakes() {
-    let sandbox = Sandbox::new();
-    sandbox.git(&["update-ref", "refs/heads/a/b", "refs/tags/one"]);
-    let watched = sandbox.watch("refs/heads/a/b");
-    let heads = sandbox.git_dir().join("refs/heads");
-    sandbox.git(&["update-ref", "-d", "refs/heads/a/b"]);
+    let repo = Repo::new();
+    repo.git(&["update-ref", "refs/heads/a/b", "refs/tags/one"]);
+    let watched = repo.watch("refs/heads/a/b");
+    let heads = repo.git_dir().join("refs/heads");
+    repo.git(&["update-ref", "-d", "refs/heads/a/b"]);
     watched.wait_until(|| !heads.join("a/b").exists());
-    sandbox.git(&["update-ref", "refs/heads/a", "refs/tags/one"]);
+    repo.git(&["update-ref", "refs/heads/a", "refs/tags/one"]);
     watched.wait_until(|| heads.join("a").is_file());
-    sandbox.git(&["update-ref", "-d", "refs/heads/a"]);
-    sandbox.git(&["update-ref", "refs/heads/a/b", "refs/tags/two"]);
+    repo.git(&["update-ref", "-d", "refs/heads/a"]);
+    repo.git(&["update-ref", "refs/heads/a/b", "refs/tags/two"]);
     watched.wait_until(|| heads.join("a/b").exists());
 }
 
 #[test]
 fn nothing_is_lost_while_directories_come_and_go() {
-    let sandbox = Sandbox::new();
-    let heads = sandbox.git_dir().join("refs/heads");
-    let watched = sandbox.watch("refs/heads/a/b/c");
+    let repo = Repo::new();
+    let heads = repo.git_dir().join("refs/heads");
+    let watched = repo.watch("refs/heads/a/b/c");
     let (next_round, rounds) = mpsc::channel::<u32>();
     let writer = {
         let heads = heads.clone();
@@ -210,45 +187,45 @@ fn nothing_is_lost_while_directories_come_and_go() {
 
 #[test]
 fn a_symbolic_branch_wakes_with_its_target() {
-    let sandbox = Sandbox::new();
-    sandbox.git(&["symbolic-ref", "refs/heads/alias", "refs/heads/deep/real"]);
-    let watched = sandbox.watch("refs/heads/alias");
-    sandbox.git(&["update-ref", "refs/heads/alias", "refs/tags/one"]);
-    watched.wait_until(|| sandbox.git_dir().join("refs/heads/deep/real").exists());
+    let repo = Repo::new();
+    repo.git(&["symbolic-ref", "refs/heads/alias", "refs/heads/deep/real"]);
+    let watched = repo.watch("refs/heads/alias");
+    repo.git(&["update-ref", "refs/heads/alias", "refs/tags/one"]);
+    watched.wait_until(|| repo.git_dir().join("refs/heads/deep/real").exists());
 }
 
 /// Whether what `act` does wakes. What does not is told from what is late by another change, which does.
-fn wakes(sandbox: &Sandbox, act: impl FnOnce(&Path)) -> bool {
-    sandbox.git(&["pack-refs", "--all"]);
-    sandbox.git(&["update-ref", "refs/heads/main", "refs/tags/two"]);
-    let watched = sandbox.watch("refs/heads/main");
-    act(&sandbox.git_dir());
+fn wakes(repo: &Repo, act: impl FnOnce(&Path)) -> bool {
+    repo.git(&["pack-refs", "--all"]);
+    repo.git(&["update-ref", "refs/heads/main", "refs/tags/two"]);
+    let watched = repo.watch("refs/heads/main");
+    act(&repo.git_dir());
     let wakes = watched.wakes_within(QUIET);
-    fs::remove_file(sandbox.git_dir().join("packed-refs")).expect("removes");
+    fs::remove_file(repo.git_dir().join("packed-refs")).expect("removes");
     watched.wait();
     wakes
 }
 
 #[test]
 fn other_branches_objects_and_head_do_not_wake() {
-    let sandbox = Sandbox::new();
-    let wakes = wakes(&sandbox, |_| {
-        sandbox.git(&["update-ref", "refs/heads/other", "refs/tags/one"]);
-        sandbox.git(&["update-ref", "refs/heads/deep/er", "refs/tags/one"]);
-        sandbox.git(&["update-ref", "refs/remotes/origin/main", "refs/tags/one"]);
-        sandbox.git(&["symbolic-ref", "HEAD", "refs/heads/other"]);
-        let tree = sandbox.git(&["mktree"]);
-        sandbox.git(&["commit-tree", "-m", "unreferenced", &tree]);
+    let repo = Repo::new();
+    let wakes = wakes(&repo, |_| {
+        repo.git(&["update-ref", "refs/heads/other", "refs/tags/one"]);
+        repo.git(&["update-ref", "refs/heads/deep/er", "refs/tags/one"]);
+        repo.git(&["update-ref", "refs/remotes/origin/main", "refs/tags/one"]);
+        repo.git(&["symbolic-ref", "HEAD", "refs/heads/other"]);
+        let tree = repo.git(&["mktree"]);
+        repo.git(&["commit-tree", "-m", "unreferenced", &tree]);
     });
     assert!(!wakes);
 }
 
 #[test]
 fn reading_does_not_wake() {
-    let sandbox = Sandbox::new();
-    let wakes = wakes(&sandbox, |git_dir| {
-        sandbox.git(&["rev-parse", "main"]);
-        sandbox.git(&["for-each-ref"]);
+    let repo = Repo::new();
+    let wakes = wakes(&repo, |git_dir| {
+        repo.git(&["rev-parse", "main"]);
+        repo.git(&["for-each-ref"]);
         fs::read(git_dir.join("refs/heads/main")).expect("readable");
         fs::read(git_dir.join("packed-refs")).expect("readable");
         fs::read_dir(git_dir.join("refs/heads"))
@@ -276,9 +253,9 @@ fn descriptors_watching(directory: &Path) -> usize {
 
 #[test]
 fn dropping_releases_the_descriptor() {
-    let sandbox = Sandbox::new();
-    let heads = sandbox.git_dir().join("refs/heads");
-    let watched = sandbox.watch("refs/heads/main");
+    let repo = Repo::new();
+    let heads = repo.git_dir().join("refs/heads");
+    let watched = repo.watch("refs/heads/main");
     assert_eq!(descriptors_watching(&heads), 1);
     drop(watched);
     assert_eq!(descriptors_watching(&heads), 0);
@@ -286,10 +263,10 @@ fn dropping_releases_the_descriptor() {
 
 #[test]
 fn a_directory_in_the_place_of_another_is_watched_and_the_other_is_not() {
-    let sandbox = Sandbox::new();
-    let watched = sandbox.watch("refs/heads/main");
-    let heads = sandbox.git_dir().join("refs/heads");
-    let away = sandbox.git_dir().join("refs/away");
+    let repo = Repo::new();
+    let watched = repo.watch("refs/heads/main");
+    let heads = repo.git_dir().join("refs/heads");
+    let away = repo.git_dir().join("refs/away");
     fs::rename(&heads, &away).expect("renames");
     fs::create_dir(&heads).expect("creates");
     watched.wait();
@@ -300,9 +277,9 @@ fn a_directory_in_the_place_of_another_is_watched_and_the_other_is_not() {
 
 #[test]
 fn more_events_than_the_kernel_keeps_wake() {
-    let sandbox = Sandbox::new();
-    let watched = sandbox.watch("refs/heads/main");
-    let heads = sandbox.git_dir().join("refs/heads");
+    let repo = Repo::new();
+    let watched = repo.watch("refs/heads/main");
+    let heads = repo.git_dir().join("refs/heads");
     let kept = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").expect("readable");
     let kept: usize = kept.trim().parse().expect("a number");
     // Each is at least one event, of a name that does not matter.

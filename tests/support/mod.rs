@@ -11,12 +11,13 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use git_push_daemon::attempt::{Destination, RemotePusher, TransportNote};
-use git_push_daemon::branch::{SharedSide, Target};
+use git_push_daemon::branch::SharedSide;
 use git_push_daemon::config::Environment;
 use git_push_daemon::daemon::Pusher;
 use git_push_daemon::event::SentPush;
 use git_push_daemon::failure::Failure;
 use git_push_daemon::options::{Timeouts, TransportChoice};
+use git_push_daemon::repository::Target;
 use git_push_daemon::state::Outcome;
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
