@@ -14,7 +14,6 @@ export function allowedLicences() {
 
 /** The licence files below a crate's own that are for code which is linked in with it, or is not. */
 const EMBEDDED = {
-  'libdeflate-sys': { linked: ['libdeflate/COPYING'] },
   'libgit2-sys': {
     linked: ['libgit2/COPYING', 'libgit2/deps/llhttp/LICENSE-MIT', 'libgit2/deps/pcre2/LICENCE.md'],
     notLinked: [
