@@ -1,5 +1,6 @@
 //! The end of what another program prints: it states the reason for a failure, and fits in bounded memory.
 
+use super::redaction::redact;
 use super::text::clean;
 
 /// The number of bytes that are kept.
@@ -35,9 +36,9 @@ impl Tail {
         word.map_or(&[], |space| &end[space..])
     }
 
-    /// The same as clean text.
+    /// The same as clean text without secrets. Redaction comes first, as cleaning may hide the borders of a URL.
     pub(crate) fn text(&self) -> String {
-        clean(&String::from_utf8_lossy(self.bytes()))
+        clean(&redact(&String::from_utf8_lossy(self.bytes())))
     }
 }
 
