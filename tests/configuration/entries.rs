@@ -28,7 +28,7 @@ fn listing_of_ours(config: &Config) -> Listing {
         .iter()
         .map(|entry| {
             (
-                entry.origin().scope().to_string(),
+                entry.scope().to_string(),
                 entry.key().to_owned(),
                 entry.value().map(str::to_owned),
             )
@@ -305,7 +305,7 @@ fn entries_are_those_that_git_lists() {
 }
 
 #[test]
-fn what_git_refuses_to_read_is_a_local_failure_that_names_the_place() {
+fn a_file_that_git_refuses_is_a_local_failure_that_names_the_place() {
     let new = Sandbox::new;
     let cases = [
         (new().file("home/.gitconfig", "[a]\nb = \"c\n"), "line 2 in file"),
@@ -347,7 +347,7 @@ fn what_git_refuses_to_read_is_a_local_failure_that_names_the_place() {
         (new().var("GIT_CONFIG_NOSYSTEM", "maybe"), "GIT_CONFIG_NOSYSTEM"),
         (
             new().local("[extensions]worktreeConfig=maybe\n"),
-            "worktreeConfig",
+            "worktreeconfig",
         ),
         (
             new()
@@ -385,7 +385,7 @@ fn what_git_refuses_to_read_is_a_local_failure_that_names_the_place() {
 
 /// Many small files put together at random from what the syntax knows, the same at every run.
 #[test]
-fn random_files_are_taken_or_refused_as_by_git() {
+fn random_files_are_read_or_refused_as_by_git() {
     const PIECES: [&str; 24] = [
         "[a]",
         "[a \"b\"]",
