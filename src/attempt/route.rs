@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::branch::Target;
 use crate::config::{Config, Environment};
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::options::{Timeouts, TransportChoice};
 use crate::transport::{self, CliTransport, Session, Settings, Source, Transport};
 use crate::url::Remote;
@@ -121,8 +121,7 @@ impl Route {
     /// The way of this moment.
     pub(super) fn find(&self, target: &Target, settings: Settings) -> Result<Arc<Way>, Failure> {
         let config = Config::load(&self.environment, &self.common_dir, &target.git_dir)?;
-        let remote = Remote::resolve(&config, &self.remote, &self.root)
-            .map_err(|error| Failure::new(Kind::Local, error.to_string()))?;
+        let remote = Remote::resolve(&config, &self.remote, &self.root)?;
         let source = self.source(target, &config);
         let transport = transport::for_remote(&remote, &source, self.transport, settings)?;
         Ok(Arc::new(Way {
@@ -163,6 +162,7 @@ impl Route {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Kind;
     use futures_util::future::{BoxFuture, pending};
     use std::path::Path;
 

@@ -138,7 +138,7 @@ impl Host {
         let git_config = GitConfig::load(&environment, repository.common_dir(), repository.git_dir())
             .map_err(|failure| system(&failure))?;
         let remote = Remote::resolve(&git_config, &config.remote, repository.root())
-            .map_err(|error| Misuse::RemoteNotFound.error(error.to_string()))?;
+            .map_err(|error| Misuse::RemoteNotFound.error(error.message()))?;
         let absolute = |path: &std::path::Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let identity = (
             absolute(repository.common_dir()),

@@ -159,7 +159,7 @@ fn need_of_http(
     let forbids_credentials = config
         .get("transfer.credentialsInUrl")
         .is_some_and(|value| value.eq_ignore_ascii_case("die"));
-    if url.password().is_some() && forbids_credentials {
+    if url.password.is_some() && forbids_credentials {
         return Some(
             "transfer.credentialsInUrl is 'die', and there is a password in the URL: that is for git to judge"
                 .to_owned(),
@@ -170,7 +170,7 @@ fn need_of_http(
     {
         return Some("remote.<name>.proxyAuthMethod is set".to_owned());
     }
-    if url.password().is_none()
+    if url.password.is_none()
         && let Some(file) = netrc(environment)
     {
         return Some(format!(

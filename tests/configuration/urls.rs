@@ -82,9 +82,8 @@ fn settings_of_a_remote_are_found() {
     let remote = Remote::resolve(&config, "x", &sandbox.work_dir).expect("configured");
     assert_eq!(remote.receive_pack.as_deref(), Some("first"));
     assert_eq!(remote.proxy.as_deref(), Some(""));
-    assert!(!remote.uses_remote_helper());
     let foreign = Remote::resolve(&config, "v", &sandbox.work_dir).expect("configured");
-    assert!(foreign.uses_remote_helper());
+    assert!(matches!(foreign.parsed, RemoteUrl::Helper { .. }));
     assert_eq!(foreign.parsed.to_string(), "hg::h:r");
 }
 
@@ -252,7 +251,7 @@ fn urls() -> Vec<String> {
 }
 
 #[test]
-fn urls_come_apart_as_git_takes_them_apart() {
+fn urls_are_parsed_as_git_parses_them() {
     let urls = urls();
     let sandbox = Sandbox::new();
     let mut refused = 0;

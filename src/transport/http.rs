@@ -3,6 +3,7 @@
 //! The dumb protocol, which needs `WebDAV` to push, is refused.
 
 mod client;
+mod credential;
 mod proxy;
 mod requester;
 mod session;
@@ -14,12 +15,14 @@ mod tls_fault;
 use std::path::PathBuf;
 
 use futures_util::future::BoxFuture;
-use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, LOCATION, PRAGMA};
+use reqwest::header::{CACHE_CONTROL, LOCATION, PRAGMA};
 use reqwest::{Response, Url};
 
+use credential::Helpers;
 use proxy::ProxyRules;
-use requester::{Login, Requester, shown};
+use requester::{INFO_REFS, Login, Requester, shown};
 use session::{HttpSession, reader_of};
+use status::content_type;
 
 pub use client::SharedClient;
 pub use settings::unsupported_settings;
@@ -28,7 +31,6 @@ use super::activity::Activity;
 use super::hangup::{ADVERTISING, failure_of, silence};
 use super::{Session, Settings, Source, Transport};
 use crate::config::{Config, Environment};
-use crate::credential::Helpers;
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::pkt_line::{Packet, PacketReader};
@@ -38,11 +40,9 @@ use crate::url::{HttpUrl, Remote};
 /// As many as git lets curl follow.
 const MAX_REDIRECTS: usize = 20;
 
-/// What git asks for behind the base URL.
-const INFO_REFS: &str = "info/refs";
 const SERVICE: &str = "service=git-receive-pack";
 
-/// Whether the proxy to a remote has a user without a password. Settings that cannot be read are for the attempt to tell of.
+/// Whether the proxy to a remote has a user without a password. The attempt reports settings that cannot be read.
 #[must_use]
 pub fn lacks_proxy_password(
     url: &HttpUrl,
@@ -70,7 +70,7 @@ pub struct HttpTransport {
 }
 
 impl HttpTransport {
-    /// `url` is the remote's. What [`unsupported_settings`] names is not heeded.
+    /// `url` is the remote's. The settings that [`unsupported_settings`] names are ignored.
     #[must_use]
     pub fn new(url: HttpUrl, remote: Remote, source: &Source<'_>, settings: Settings) -> Self {
         Self {
@@ -84,41 +84,58 @@ impl HttpTransport {
     }
 
     async fn open(&self, activity: &Activity) -> Result<HttpSession, Failure> {
-        let settings = &self.settings;
-        let reader = settings::Reader {
+        let reader = settings::SettingsReader {
             config: &self.config,
-            environment: &settings.environment,
+            environment: &self.settings.environment,
             url: &self.remote.url,
             root: &self.root,
         };
-        let of_client = reader.client(self.remote.proxy.as_deref())?;
-        let of_requests = reader.requests()?;
+        let settings = reader.read(self.remote.proxy.as_deref())?;
         let mut requester = Requester {
-            proxy: of_client.proxy.clone(),
-            client: settings.http.get(of_client).await?,
-            shared: settings.http.clone(),
-            headers: of_requests.headers.clone(),
+            proxy: settings.client.proxy.clone(),
+            client: self.settings.http.get(settings.client).await?,
+            shared: self.settings.http.clone(),
+            headers: settings.headers,
             login: Login::new(&self.url, self.helpers.clone()),
             activity: activity.clone(),
         };
         let asked = self.info_refs()?;
-        let (answer, found) = self
-            .discover(
-                &mut requester,
-                &reader,
-                of_requests.follows_redirects,
-                asked.clone(),
-            )
-            .await?;
-        let base = base_of(&asked, &found, &self.url)?;
-        let advertisement = read_advertisement(answer, &shown(&base), activity).await?;
+        let mut url = asked.clone();
+        let mut response = self.get(&mut requester, &url).await?;
+        let mut redirects = 0;
+        while response.status().is_redirection() {
+            let next = redirected(&url, &response)?;
+            if !settings.follows_redirects {
+                return Err(self.lost(&format!(
+                    "redirects to {}, and http.followRedirects forbids to follow: set the remote to the new URL",
+                    shown(&next)
+                )));
+            }
+            redirects += 1;
+            if redirects > MAX_REDIRECTS {
+                return Err(self.lost(&format!("redirects more than {MAX_REDIRECTS} times")));
+            }
+            tracing::debug!(to = shown(&next), "following a redirect");
+            requester.login.follow(&url, &next);
+            if next.origin() != url.origin() {
+                requester.headers = reader.headers_elsewhere(next.as_str())?;
+            }
+            url = next;
+            response = self.get(&mut requester, &url).await?;
+        }
+        let base = base_of(&asked, &url).ok_or_else(|| {
+            self.lost(&format!(
+                "redirects to {}, which does not look like the URL of a repository: set the remote to the new URL",
+                shown(&url)
+            ))
+        })?;
+        let advertisement = read_advertisement(response, &shown(&base), activity).await?;
         Ok(HttpSession::new(
             requester,
             base,
             advertisement,
-            of_requests.post_buffer,
-            activity.clone(),
-            settings,
+            settings.post_buffer,
+            &self.settings,
         ))
     }
 
@@ -132,58 +149,28 @@ impl HttpTransport {
             .map_err(|error| Failure::new(Kind::Local, format!("{} cannot be requested: {error}", self.url)))
     }
 
-    /// Asks for the advertisement wherever redirects lead, and returns where that was.
-    async fn discover(
-        &self,
-        requester: &mut Requester,
-        reader: &settings::Reader<'_>,
-        follows_redirects: bool,
-        asked: Url,
-    ) -> Result<(Response, Url), Failure> {
-        let mut url = asked;
-        for _ in 0..=MAX_REDIRECTS {
-            let prepare = |client: &reqwest::Client| {
-                client
-                    .get(url.clone())
-                    .header(PRAGMA, "no-cache")
-                    .header(CACHE_CONTROL, "no-cache")
-            };
-            let mut sent = requester.send(&url, prepare).await;
-            if let Err(refused) = &sent
-                && refused.was_sent
-                && !refused.by_server
-                && refused.failure.kind() == Kind::Network
-            {
-                // A kept connection that the server has closed meanwhile is no failure.
-                tracing::debug!(failure = %refused.failure, "asking again over a new connection");
-                sent = requester.send(&url, prepare).await;
-            }
-            let response = sent.map_err(|refused| refused.failure)?;
-            if !response.status().is_redirection() {
-                return Ok((response, url));
-            }
-            let next = redirected(&url, &response)?;
-            if !follows_redirects {
-                let message = format!(
-                    "{} redirects to {}, and http.followRedirects forbids to follow: set the remote to the new URL",
-                    shown(&url),
-                    shown(&next)
-                );
-                return Err(Failure::new(Kind::RemoteError, message));
-            }
-            tracing::debug!(to = shown(&next), "following a redirect");
-            if next.origin() == url.origin() {
-                requester.login.move_within(&next);
-            } else {
-                requester.login.move_to(&next);
-                requester.headers = reader.headers_elsewhere(next.as_str())?;
-            }
-            url = next;
+    /// Requests the advertisement. A kept connection that the server has closed meanwhile is no failure.
+    async fn get(&self, requester: &mut Requester, url: &Url) -> Result<Response, Failure> {
+        let prepare = |client: &reqwest::Client| {
+            client
+                .get(url.clone())
+                .header(PRAGMA, "no-cache")
+                .header(CACHE_CONTROL, "no-cache")
+        };
+        let mut sent = requester.send(url, prepare).await;
+        if let Err(refused) = &sent
+            && refused.may_have_acted
+            && refused.failure.kind() == Kind::Network
+        {
+            tracing::debug!(failure = %refused.failure, "asking again over a new connection");
+            sent = requester.send(url, prepare).await;
         }
-        Err(Failure::new(
-            Kind::RemoteError,
-            format!("{} redirects more than {MAX_REDIRECTS} times", self.url),
-        ))
+        sent.map_err(|refused| refused.failure)
+    }
+
+    /// The redirects do not lead to a repository.
+    fn lost(&self, problem: &str) -> Failure {
+        Failure::new(Kind::RemoteError, format!("{} {problem}", self.url))
     }
 }
 
@@ -192,7 +179,7 @@ impl Transport for HttpTransport {
         self.url.scheme()
     }
 
-    /// What is kept is the advertisement, which saves a request.
+    /// A kept advertisement saves a request.
     fn may_be_kept(&self) -> bool {
         true
     }
@@ -213,7 +200,7 @@ impl Transport for HttpTransport {
     }
 }
 
-/// Where a redirect leads to.
+/// The URL that a redirect leads to.
 fn redirected(from: &Url, response: &Response) -> Result<Url, Failure> {
     let refused = |problem: &str| {
         let (from, status) = (shown(from), response.status());
@@ -222,47 +209,24 @@ fn redirected(from: &Url, response: &Response) -> Result<Url, Failure> {
     let location = response.headers().get(LOCATION);
     let location = location
         .and_then(|value| value.to_str().ok())
-        .ok_or_else(|| refused("without saying where to"))?;
+        .ok_or_else(|| refused("without a new URL"))?;
     let mut to = from
         .join(location)
-        .map_err(|_| refused("with a place that is no URL"))?;
+        .map_err(|_| refused("with a new URL that is none"))?;
     if !matches!(to.scheme(), "http" | "https") {
-        return Err(refused("with a place that is not reached by HTTP"));
+        return Err(refused("with a new URL that is not of HTTP"));
     }
-    // A server has no say in who we are, and a fragment is never sent.
+    // The server does not choose the user, and a fragment is never sent.
     let _ = to.set_username("");
     let _ = to.set_password(None);
     to.set_fragment(None);
     Ok(to)
 }
 
-/// The base URL for the push: where the advertisement was found, without what was added to the configured one.
-fn base_of(asked: &Url, found: &Url, configured: &HttpUrl) -> Result<Url, Failure> {
-    let tail = asked
-        .as_str()
-        .rfind(INFO_REFS)
-        .map_or("", |at| &asked.as_str()[at..]);
-    let base = found.as_str().strip_suffix(tail).filter(|_| !tail.is_empty());
-    base.and_then(|base| Url::parse(base).ok()).ok_or_else(|| {
-        let found = shown(found);
-        Failure::new(
-            Kind::RemoteError,
-            format!("{configured} redirects to {found}, from which no URL of a repository can be told: set the remote to the new URL"),
-        )
-    })
-}
-
-/// The type of an answer as git reads it: without parameters and spaces, in lower case. The last of several counts, as for
-/// curl.
-fn content_type(headers: &HeaderMap) -> String {
-    let value = headers.get_all(CONTENT_TYPE).into_iter().next_back();
-    let value = value.map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let value = value.as_deref().unwrap_or_default();
-    let essence = value.split(';').next().unwrap_or_default().chars();
-    essence
-        .filter(|c| !c.is_ascii_whitespace())
-        .map(|c| c.to_ascii_lowercase())
-        .collect()
+/// The base URL for the push: where the advertisement was found, without the part that was appended to the configured URL.
+fn base_of(asked: &Url, found: &Url) -> Option<Url> {
+    let appended = &asked.as_str()[asked.as_str().rfind(INFO_REFS)?..];
+    found.as_str().strip_suffix(appended)?.parse().ok()
 }
 
 async fn read_advertisement(
@@ -287,7 +251,7 @@ async fn read_advertisement(
     let read = async {
         read_service_header(&mut reader).await?;
         let advertisement = Advertisement::read(&mut reader).await?;
-        // A connection can be used again once its answer was read to the end.
+        // Only after the end of its answer can a connection be used again.
         reader.discard().await?;
         Ok(advertisement)
     };
@@ -297,7 +261,7 @@ async fn read_advertisement(
     }
 }
 
-/// Whether it is the file `info/refs`: ids with a tab and a name behind each.
+/// Whether it is the file `info/refs`: lines of an id, a tab and a name.
 fn is_dumb(beginning: &[u8]) -> bool {
     let line = beginning.split_at_checked(Oid::HEX_LENGTH);
     line.is_some_and(|(id, rest)| Oid::from_hex(id).is_some() && rest.starts_with(b"\t"))
@@ -312,24 +276,22 @@ where
     match reader.read().await? {
         Some(Packet::Data(line)) if line.trim_ascii_end() == expected.as_bytes() => {}
         Some(Packet::Data(line)) if line.starts_with(b"ERR ") => {
-            let words = String::from_utf8_lossy(&line[4..]).trim().to_owned();
-            return Err(WireError::Remote(words));
+            let message = String::from_utf8_lossy(&line[4..]).trim().to_owned();
+            return Err(WireError::Remote(message));
         }
         other => {
-            return Err(WireError::Protocol(format!(
-                "expected '{expected}', got {other:?}"
-            )));
+            let message = format!("expected '{expected}', got {other:?}");
+            return Err(WireError::Protocol(message));
         }
     }
     loop {
         match reader.read().await? {
-            // git takes any other packet than one with a payload for the end.
+            // git takes any packet without a payload for the end.
             Some(Packet::Data(line)) if !line.is_empty() => {}
             Some(_) => return Ok(()),
             None => {
-                return Err(WireError::UnexpectedEof {
-                    context: "inside the service header",
-                });
+                let context = "inside the service header";
+                return Err(WireError::UnexpectedEof { context });
             }
         }
     }
@@ -338,38 +300,9 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::url::RemoteUrl;
-
-    fn configured() -> HttpUrl {
-        match RemoteUrl::parse("https://h/o/r.git").expect("well-formed") {
-            RemoteUrl::Http(url) => url,
-            other => panic!("{other}"),
-        }
-    }
 
     fn url(text: &str) -> Url {
         text.parse().expect("a URL")
-    }
-
-    #[test]
-    fn a_content_type_is_read_as_git_reads_it() {
-        for (values, expected) in [
-            (&["text/plain"][..], "text/plain"),
-            (&[" Text/PLAIN ; charset=utf-8"], "text/plain"),
-            (&["text / plain;charset=\"utf-8\""], "text/plain"),
-            (&["text/html", "text/plain"], "text/plain"),
-            (&[""], ""),
-            (&[], ""),
-        ] {
-            let values = values
-                .iter()
-                .map(|value| (CONTENT_TYPE, value.parse().expect("a value")));
-            let mut headers = HeaderMap::new();
-            for (name, value) in values {
-                headers.append(name, value);
-            }
-            assert_eq!(content_type(&headers), expected, "{headers:?}");
-        }
     }
 
     #[test]
@@ -384,8 +317,8 @@ mod tests {
             ("https://h/login?next=/o/r.git", None),
             ("https://h/o/r.git/info/refs", None),
         ] {
-            let told = base_of(&asked, &url(found), &configured());
-            assert_eq!(told.ok().map(String::from).as_deref(), base, "{found}");
+            let told = base_of(&asked, &url(found));
+            assert_eq!(told.map(String::from).as_deref(), base, "{found}");
         }
     }
 }
