@@ -146,14 +146,19 @@ impl Apache {
         self.restart();
     }
 
-    /// The URL of a repository below one of the configured places.
-    pub(crate) fn url(&self, place: &str, repository: &str) -> String {
-        format!("https://localhost:{}/{place}/{repository}", self.port)
+    /// The URL of the repository below one of the configured places.
+    pub(crate) fn url(&self, place: &str) -> String {
+        format!("https://localhost:{}/{place}/r.git", self.port)
     }
 
-    /// The same with a user and password.
-    pub(crate) fn url_as(&self, login: &str, place: &str, repository: &str) -> String {
-        format!("https://{login}@localhost:{}/{place}/{repository}", self.port)
+    /// The same with a user and perhaps a password.
+    pub(crate) fn url_as(&self, login: &str, place: &str) -> String {
+        format!("https://{login}@localhost:{}/{place}/r.git", self.port)
+    }
+
+    /// The same with the user and password that the server accepts.
+    pub(crate) fn url_with_login(&self, place: &str) -> String {
+        self.url_as(&format!("{USER}:{PASSWORD}"), place)
     }
 
     /// One line for each request, once there are `count`: Apache writes them after its answers.

@@ -498,7 +498,7 @@ pub(crate) fn push_by_git(place: &Place, remote: &str) -> (bool, String) {
 }
 
 #[tokio::test]
-async fn the_server_sees_of_us_what_it_sees_of_git() {
+async fn the_server_sees_the_same_requests_as_from_git() {
     let Some(mut place) = Place::new() else { return };
     let proxy = Tinyproxy::start(place.dir(), place.apache.port, None);
     let base = place.env.clone();
