@@ -1,9 +1,9 @@
 'use strict';
 
-// Loads the native addon. Where there is none that fits, it says so in one error: what was looked for, why it is usually
-// missing, and what to do. The search itself is that of the napi CLI's loader, native.js.
+// Loads the native addon. If none fits, it throws one error that names what was looked for, the usual cause and the
+// remedy. The search itself is native.js, the loader that the napi CLI generates.
 
-/** The platforms with a package of their own, as the loader names them. */
+/** The platforms that have a package, as the loader names them. */
 const PREBUILT = [
   'darwin-arm64',
   'darwin-x64',
@@ -29,7 +29,7 @@ const OUT_OF_BUNDLE = `Leave the package out of the bundle, and install it where
   - Rollup, Vite: external: [/^git-push-daemon/] (of a Vite server: ssr.external)
   - Next.js: serverExternalPackages: ['git-push-daemon']`;
 
-/** The folder of the package; an ES module that a bundler has made knows none. */
+/** The directory of the package; unknown in an ES module that a bundler has made. */
 const HERE = typeof __dirname === 'string' ? __dirname : process.cwd();
 
 module.exports = load();
@@ -37,7 +37,7 @@ module.exports = load();
 function load() {
   try {
     const native = require('./native.js');
-    // What a bundler puts in the place of the addon is the path or the content of its file.
+    // A bundler may replace the addon by the path or the content of its file.
     if (typeof native.NativeDaemon === 'function') return native;
     throw new Error(`What was loaded is no addon, but of the type ${typeof native}`);
   } catch (cause) {
@@ -48,7 +48,7 @@ function load() {
 }
 
 function explanation(error) {
-  // The loader's own words are about npm alone; below them is what came of each place, without its code.
+  // The loader's own message is only about npm; its causes are the errors of each place that it tried.
   const causes = [...causesOf(error)];
   const forbidden = [error, ...causes].find(isForbidden);
   if (forbidden !== undefined) return forbiddance(forbidden);
@@ -96,7 +96,7 @@ function isForbidden({ code, message }) {
   );
 }
 
-/** What a flag of the process forbids, and the flag that allows it. */
+/** The message for an addon that a flag of the process forbids, with the flag that allows it. */
 function forbiddance({ message }) {
   const begin = `The native addon of git-push-daemon must not be loaded in this process:
   ${message}`;
@@ -123,7 +123,7 @@ Node's permission model is on. Start Node with --allow-addons besides --allow-fs
 addon does (read the repository, run git and ssh) the permission model does not restrict: it needs no other flag.`;
 }
 
-/** What usually keeps an addon from being loaded, where the system's words tell. */
+/** The likely cause, where the system's message gives one away. */
 function specialReason(message) {
   if (/\.(?:zip|asar)[\\/]/.test(message)) {
     return 'It lies in an archive, of which the system can load nothing: with Yarn run "yarn unplug git-push-daemon", with Electron set asarUnpack.';
@@ -137,7 +137,7 @@ function specialReason(message) {
   return undefined;
 }
 
-/** The file that a bundler has put this one into, or undefined. */
+/** The file that a bundler has put this module into, or undefined. */
 function bundleOf() {
   const file = typeof __filename === 'string' ? __filename : undefined;
   // biome-ignore lint/correctness/noUndeclaredVariables: webpack replaces it
@@ -147,7 +147,7 @@ function bundleOf() {
     : (file ?? 'an ES module');
 }
 
-/** What is below an error, the outermost first. */
+/** The causes of an error, the outermost first. */
 function* causesOf(error) {
   for (let cause = error.cause; cause instanceof Error; cause = cause.cause) yield cause;
 }

@@ -1,7 +1,7 @@
 'use strict';
 
-// The Fastify plugin: starts the daemon with the application, tells its log of what happens, and drains
-// on close. What it takes and promises is fastify.d.ts; its parts are in fastify/.
+// The Fastify plugin: starts the daemon with the application, writes its events to the log, and drains on close.
+// fastify.d.ts is its contract; its parts are in fastify/.
 
 const fastifyPlugin = require('fastify-plugin');
 const { startPushDaemon } = require('./index.js');
@@ -24,7 +24,7 @@ async function pushDaemon(fastify, options) {
   const checkedRoutes = routes === undefined ? undefined : checkRoutes(routes);
   const log = daemonOptions.logger ?? fastify.log.child({ component: name });
 
-  // Decorated first: a name that is taken is an error before anything runs.
+  // Decorated first, so that a name that is taken is an error before anything runs.
   fastify.decorate(name, null);
   const history = new History();
   if (!daemonOptions.remote) {
@@ -34,7 +34,7 @@ async function pushDaemon(fastify, options) {
     fastify[name] = daemon;
     logEvents(daemon, log);
     history.follow(daemon);
-    // It runs once the requests in flight are answered, so that the last write is pushed too.
+    // Runs once the requests in flight are answered, so that the last write is pushed too.
     fastify.addHook('onClose', async () => {
       await daemon.stop({ timeoutMs: stopTimeoutMs });
     });
@@ -44,7 +44,7 @@ async function pushDaemon(fastify, options) {
   }
 }
 
-/** Fastify checks what is written on a plugin; these are told by whoever registers it. */
+/** Checks the plugins that the application names; Fastify itself checks only those that a plugin declares. */
 function checkDependencies(fastify, dependencies) {
   if (!Array.isArray(dependencies)) {
     throw misuse(`option 'dependencies' must be an array of plugin names`);

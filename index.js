@@ -1,31 +1,31 @@
 'use strict';
 
-// An EventEmitter over the native binding: error codes, listener rules, and how long the process is held.
-// The public contract is index.d.ts; what happens behind it is in src/.
+// An EventEmitter over the native binding: error codes, listener rules, and what keeps the process alive.
+// index.d.ts is the public contract; src/ does the work.
 
-// First, so that it says what is wrong in a bundle in which nothing can be required.
+// Loaded first: in a bundle that can require nothing, it explains what is wrong.
 const native = require('./addon.js');
 const { errorMonitor, EventEmitter } = require('node:events');
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 
-/** The longest delay that `setTimeout` takes. */
+/** The longest delay that `setTimeout` accepts. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 const LOGGER_METHODS = ['debug', 'info', 'warn', 'error'];
 
-/** Bun and Deno end without the part of C's `exit` that the addon waits for. */
+/** Bun and Deno do not run the handlers of C's `exit`, on which the addon relies. */
 const ENDS_WITH_PROCESS =
   native.NativeDaemon.endsWithProcess() && !process.versions.bun && !process.versions.deno;
 
-/** A running daemon is not garbage: it works until it is stopped, whether or not its handle is kept. */
+/** Keeps running daemons from garbage collection: a daemon works until it is stopped, even without its handle. */
 const running = runningInThread();
 
 /**
- * What runs in this thread, by whichever copy of this module. Node warns of more than ten listeners, and a process may
- * have many copies: each version among its dependencies, and one more after each module reset of a test runner. So all
- * of them share one set and one listener for each event. What is in the set has the two methods that are called here;
- * other versions rely on that.
+ * The daemons of this thread, whichever copy of this module started them. A process may hold many copies: one for each
+ * version among its dependencies, and one more for each module reset of a test runner. Node warns of more than ten
+ * listeners, so all copies share one set and one listener for each event. Entries have the two methods called here;
+ * other versions of this package rely on them.
  */
 function runningInThread() {
   const key = Symbol.for('git-push-daemon.running');
@@ -36,8 +36,8 @@ function runningInThread() {
         entry.beforeExit();
       }
     };
-    // Where the addon cannot do so by itself: blocks, bounded, until what is pending is pushed and no child process is left.
-    // All of them end at the same time.
+    // Used where the addon cannot do this itself: blocks, for a bounded time, until every daemon has pushed what is pending
+    // and ended its child processes. All daemons end at the same time.
     const exit = () => {
       const begun = [...entries].map((entry) => entry.exit());
       for (const finish of begun) {
@@ -92,7 +92,7 @@ function invalid(message) {
   return Object.assign(new TypeError(message), { code: 'ERR_PUSH_DAEMON_INVALID_OPTION' });
 }
 
-/** A value in a message: in full where it is short and no secret can be in it. */
+/** A value as a message shows it: in full if it is short and cannot contain a secret. */
 function describe(value) {
   if (typeof value === 'string') {
     return value.includes('://') ? 'a URL' : `'${value}'`;
@@ -131,7 +131,7 @@ function checkTimeout(options, name) {
 
 function checkSignal(options, name) {
   const signal = options?.signal;
-  // Not by its class: a test runner's environment may have another one.
+  // Not by its class: the environment of a test runner may have a class of its own.
   const isSignal =
     typeof signal?.aborted === 'boolean' && typeof signal.addEventListener === 'function';
   if (signal !== undefined && !isSignal) {
@@ -151,8 +151,8 @@ function pushError(failure, attempt) {
 }
 
 /**
- * The variables as this thread sees them: a worker may have its own, and so has the code under test in Jest. Values that
- * are no strings come from such copies alone.
+ * The environment variables as this thread sees them: a worker may have its own, and so has code under test in Jest.
+ * Only such copies hold values that are not strings.
  */
 function environment() {
   const variables = { __proto__: null };
@@ -163,8 +163,8 @@ function environment() {
 }
 
 /**
- * What the binding throws is an error of the realm that loaded it. In Jest and in `node:vm` that is another one than
- * the caller's, whose `instanceof Error` would be false.
+ * Rethrows the binding's errors as errors of the caller's realm. In Jest and `node:vm` the addon belongs to another
+ * realm, so `instanceof Error` would be false.
  */
 function startNative(options, hasLogger, deliver) {
   try {
@@ -174,7 +174,7 @@ function startNative(options, hasLogger, deliver) {
   }
 }
 
-/** What listeners get, from what the binding sends. */
+/** Makes the public event of what the binding sends. */
 const EVENTS = {
   push: ({ commit, durationMs, previous = null, commits, attempt, bytes }) => ({
     commit,
@@ -212,20 +212,20 @@ const EVENTS = {
 class PushDaemon extends EventEmitter {
   #native;
   #logger;
-  /** What came before listeners could be attached; `null` once they could. */
+  /** Messages that came before the caller could attach listeners; `null` afterwards. */
   #early = [];
   #requests = new Map();
   #nextId = 1;
-  /** A timer that never fires holds the event loop while it exists. */
+  /** A timer that never fires: the event loop runs while it exists. */
   #hold = null;
   #busy = true;
   #referenced = false;
   #lastStatusError = null;
   #stop = null;
   #stopped = null;
-  /** The tip that the last look before an exit found, so that each is looked for once. */
+  /** The tip that the check before an exit found, so that each tip is checked once. */
   #exitingWith;
-  /** What the end of the thread asks of it. */
+  /** What the end of the thread calls. */
   #entry = {
     beforeExit: () => this.#checkBeforeExit(),
     exit: () => {
@@ -246,7 +246,7 @@ class PushDaemon extends EventEmitter {
     this.#logger = logger;
     this.#native = startNative(rest, logger !== null, (message) => this.#receive(message));
     running.add(this.#entry);
-    // This holds the process as well, until it is known for how long it is to be held.
+    // Keeps the process alive, too, until the daemon has told whether it is busy.
     setImmediate(() => {
       this.#updateHold();
       const early = this.#early;
@@ -404,7 +404,7 @@ class PushDaemon extends EventEmitter {
     });
   }
 
-  /** An error about a wait, with the kind of what is wrong with pushing, if anything is. */
+  /** An error about a wait, with the kind of the last failed attempt, if there is one. */
   #waitError(message, extra) {
     const { lastError } = this.status();
     const {
@@ -430,7 +430,7 @@ class PushDaemon extends EventEmitter {
 
   #timedOut(what, timeoutMs) {
     return this.#waitError(
-      `${what} was not answered within ${timeoutMs} ms; the commits stay pending and the daemon goes on`,
+      `${what} was not answered within ${timeoutMs} ms; the commits stay pending and the daemon keeps trying`,
       { code: 'ERR_PUSH_DAEMON_WAIT_TIMEOUT' },
     );
   }
@@ -475,7 +475,7 @@ class PushDaemon extends EventEmitter {
       this.#stop = { promise: Promise.resolve(this.#stopped), resolve() {} };
     }
     this.#busy = false;
-    // Those that came too late to be looked at.
+    // These requests came after the daemon had read its last one.
     for (const answer of [...this.#requests.values()]) {
       answer({ stopped: true });
     }
@@ -484,12 +484,12 @@ class PushDaemon extends EventEmitter {
     this.#updateHold();
   }
 
-  /** A listener that throws is its author's bug: it surfaces as an uncaught exception, and nothing else changes. */
+  /** Emits an event. A listener that throws is the caller's bug: it becomes an uncaught exception and changes nothing else. */
   #emit(name, payload) {
     let heardAs = name;
     if (name === 'error' && this.listenerCount('error') === 0) {
       this.#unheard(payload);
-      // Who only observes errors is told all the same.
+      // Listeners of errorMonitor hear it all the same.
       heardAs = errorMonitor;
     }
     try {
@@ -501,7 +501,7 @@ class PushDaemon extends EventEmitter {
     }
   }
 
-  /** An `error` that nobody listens to must neither kill the process nor pass in silence. */
+  /** Reports an `error` without a listener, which must neither end the process nor go unnoticed. */
   #unheard({ commit, attempt, kind, reason, hint, err }) {
     if (this.#logger !== null) {
       const level = reason === 'non-fast-forward' ? 'error' : 'warn';
@@ -511,7 +511,7 @@ class PushDaemon extends EventEmitter {
       process.emitWarning(`push failed (${kind}): ${err.message}`, {
         type: 'PushDaemonWarning',
         code: 'PUSH_DAEMON_UNHANDLED_ERROR',
-        detail: `${hint} Listen to the daemon's 'error' event, or pass a logger, to be told of each failure.`,
+        detail: `${hint} Listen to the daemon's 'error' event, or pass a logger, to hear of each failure.`,
       });
     }
   }
@@ -526,7 +526,7 @@ class PushDaemon extends EventEmitter {
     }
   }
 
-  /** Holds the process while a push is under way or somebody waits, or as long as `ref()` asks for. */
+  /** Keeps the process alive during a push, while a request waits, and after `ref()`. */
   #updateHold() {
     const isStopping = this.#stop !== null && this.#stopped === null;
     const isHeld =
@@ -541,15 +541,15 @@ class PushDaemon extends EventEmitter {
   }
 
   /**
-   * The loop is empty, but a commit may have landed a moment ago: one more look at the branch, so that its
-   * push is started and holds the process.
+   * Reads the branch once more when the event loop is empty. If a commit has just landed, its push starts and keeps the
+   * process alive.
    */
   #checkBeforeExit() {
     if (this.#stop !== null || this.#exitingWith === (this.#native.status().localCommit ?? null)) {
       return;
     }
     const look = (id) => this.#native.check(id);
-    this.#request('a last look', DEFAULT_TIMEOUT_MS, undefined, look).then(
+    this.#request('the check before exit', DEFAULT_TIMEOUT_MS, undefined, look).then(
       ({ commit = null }) => {
         this.#exitingWith = commit;
       },

@@ -1,7 +1,7 @@
 'use strict';
 
-// What daemons do, as metrics of prom-client. A scrape reads `status()` and nothing else; only the counts of
-// attempts by kind and their durations come from events. The contract is metrics.d.ts.
+// The metrics of daemons, for prom-client. A scrape reads only `status()`; the counts of attempts by kind and their
+// durations come from events. metrics.d.ts is the contract.
 
 const { errorMonitor } = require('node:events');
 const { Counter, Gauge, Histogram, register } = require('prom-client');
@@ -31,15 +31,15 @@ const KINDS = [
   'unknown',
 ];
 
-/** The kind of what did not fail, since Prometheus takes an empty label for an absent one. */
+/** The kind of an attempt that succeeded: Prometheus treats an empty label as absent. */
 const NO_KIND = 'none';
 
-/** From a push over a kept connection on the same machine to the default limit of an attempt, in seconds. */
+/** In seconds: from a push over a kept connection on one machine to the default limit of an attempt. */
 const BUCKETS = [
   0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 900,
 ];
 
-/** Each reads a status. A time that there is none of is 0, so that the series exists from the start. */
+/** Each reads a status. A missing time is 0, so that the series exists from the start. */
 const GAUGES = {
   pending_commits: {
     help: 'Commits of the branch that the remote does not have.',
@@ -63,7 +63,7 @@ const GAUGES = {
   },
 };
 
-/** Of each, one value of its label is 1 at a time, or none, and the others are 0. */
+/** For each, at most one value of its label is 1, and the others are 0. */
 const STATE_SETS = {
   state: {
     help: 'What the daemon is doing: 1 for the state that it is in, 0 for the others.',
@@ -100,7 +100,7 @@ const DURATION = {
   help: 'How long attempts that pushed or failed took, by result.',
 };
 
-/** Labels that tell the series of one daemon from each other. */
+/** Labels that distinguish the series of one daemon. */
 const OWN_LABELS = ['state', 'kind', 'result', 'le'];
 
 function unixSeconds(at) {
@@ -115,7 +115,7 @@ function taken(message) {
   return Object.assign(new Error(message), { code: 'ERR_PUSH_DAEMON_METRICS_REGISTERED' });
 }
 
-/** One daemon: its labels, and what its events told since it was added. */
+/** One daemon: its labels, and the counts from its events since it was added. */
 class Source {
   constructor(daemon, labels) {
     this.daemon = daemon;
@@ -134,7 +134,7 @@ class Family {
   #metrics = new Map();
   #duration;
   #sources = new Map();
-  /** What one scrape reads: prom-client collects all metrics of a registry in one go. */
+  /** The statuses of one scrape: prom-client collects all metrics of a registry together. */
   #scrape = null;
 
   constructor(registry, prefix, labelNames) {
@@ -182,7 +182,7 @@ class Family {
     this.#register();
   }
 
-  /** A metric that is written anew at each scrape, from every daemon's status. */
+  /** A metric that each scrape sets anew from the status of every daemon. */
   #define(Metric, shortName, help, ownLabels, write) {
     const family = this;
     const name = `${this.#prefix}${shortName}`;
@@ -201,7 +201,7 @@ class Family {
     this.#metrics.set(name, metric);
   }
 
-  /** All or none: a name that something else has already taken must leave nothing behind. */
+  /** Registers all metrics or none: a name that is already taken must leave nothing behind. */
   #register() {
     for (const name of this.#metrics.keys()) {
       if (this.#registry.getSingleMetric(name) !== undefined) {
@@ -215,7 +215,7 @@ class Family {
     }
   }
 
-  /** False once somebody cleared the registry. */
+  /** False once the registry was cleared. */
   get isRegistered() {
     return [...this.#metrics].every(
       ([name, metric]) => this.#registry.getSingleMetric(name) === metric,
@@ -263,7 +263,7 @@ class Family {
       observe('success', durationMs);
     };
     const onError = ({ kind, durationMs }) => {
-      // One without is not the outcome of an attempt.
+      // An error without a duration is not the end of an attempt.
       if (durationMs !== undefined) {
         source.failed.set(kind, (source.failed.get(kind) ?? 0) + 1);
         observe('failure', durationMs);
@@ -284,9 +284,9 @@ class Family {
       this.#duration.zero({ ...labels, result });
     }
     daemon.on('push', onPush);
-    // A listener of `error` itself would keep a failure that nobody else hears from the log.
+    // A listener of `error` itself would keep an otherwise unheard failure from being logged.
     daemon.on(errorMonitor, onError);
-    // Before the caller's own, which may start and collect the next daemon.
+    // Before the caller's listener, which may start and collect the next daemon.
     daemon.prependListener('stopped', remove);
     return remove;
   }

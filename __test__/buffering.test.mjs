@@ -43,7 +43,7 @@ const UNTIL_OPEN = 'n=0; while [ ! -e open ] && [ $n -lt 600 ]; do sleep 0.1; n=
 const skip = missing.https || missing.nginx;
 
 describe('behind a proxy that gathers answers', { skip, concurrency: true }, () => {
-  for (const transport of ['native', 'git']) {
+  for (const transport of ['native', 'git-cli']) {
     test(`a hook that works for longer than idleTimeoutMs is one push (${transport})`, async (t) => {
       const options = { transport, idleTimeoutMs: IDLE_MS };
       const { repo, remote, daemon, seen, runs } = await makeSite(t, options, `sleep ${HOOK_S}`);

@@ -247,7 +247,7 @@ const PHASES = [
     'before an advertisement',
     async (t) => {
       const { port, entered } = await listen(t);
-      return { options: { remote: `git://127.0.0.1:${port}/r`, transport: 'git' }, entered };
+      return { options: { remote: `git://127.0.0.1:${port}/r`, transport: 'git-cli' }, entered };
     },
   ],
   [
@@ -268,7 +268,7 @@ const PHASES = [
       const gate = makeGate(t);
       remote.git('config', 'receive.keepAlive', '0');
       remote.hook('pre-receive', ...gate.lines.slice(0, 2), 'exec sleep 100');
-      return { options: { transport: 'git' }, entered: gate.entered };
+      return { options: { transport: 'git-cli' }, entered: gate.entered };
     },
   ],
 ];

@@ -38,7 +38,7 @@ run(() => tell({ ready: true }));
 
 const WAYS = {
   local: () => ({}),
-  'the git command': () => ({ options: { transport: 'git' } }),
+  'the git command': () => ({ options: { transport: 'git-cli' } }),
   'https with a credential helper': async (t, { repo, remote }) => {
     const apache = await startApache(t, path.dirname(remote.path));
     apache.admit(remote.path);

@@ -19,7 +19,7 @@ const { History, LIMIT } = require('../fastify/history.js');
 const { html } = require('../fastify/html.js');
 const { renderPage } = require('../fastify/page.js');
 const { plot } = require('../fastify/plot.js');
-const { duration } = require('../fastify/words.js');
+const { duration } = require('../fastify/format.js');
 
 const TOKEN = 'the-token-of-the-tests';
 const CREDENTIALS = { username: 'operator', password: TOKEN };

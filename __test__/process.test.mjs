@@ -435,7 +435,7 @@ describe('after stop()', () => {
     assert.equal(inotifyDescriptors().length, 1);
     await within(daemon.stop(), 'stop');
     assert.deepEqual(children(), []);
-    // The thread that hands the file events on has nothing of ours any more, but may be in its last instructions.
+    // The thread may still be in its last instructions.
     await until('no thread is left', () => daemonThreads().length === 0);
     assert.deepEqual(descriptors().sort(), before);
   });

@@ -21,7 +21,7 @@ const TRANSPORTS = [
   ['ssh', (server) => ({ remote: `ssh://git@${server}/r` })],
   ['https', (server) => ({ remote: `https://${server}/r` })],
   ['git://', (server) => ({ remote: `git://${server}/r` })],
-  ['git push', (server) => ({ remote: `git://${server}/r`, transport: 'git' })],
+  ['git push', (server) => ({ remote: `git://${server}/r`, transport: 'git-cli' })],
 ];
 
 describe('an address that never answers', () => {

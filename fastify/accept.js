@@ -2,7 +2,7 @@
 
 // Content negotiation between the two forms of the status: JSON for tools, a page for people.
 
-/** Whether the client would rather have a page than JSON, by its Accept header; without one it would not. */
+/** Whether the Accept header prefers a page to JSON; without the header, JSON is preferred. */
 function prefersHtml({ headers: { accept = '' } }) {
   const html = qualityOf(accept, 'text', 'html');
   return html > 0 && html > qualityOf(accept, 'application', 'json');

@@ -1,7 +1,7 @@
 'use strict';
 
-// Whether a request may see an operator's routes. There is one path: whatever the header holds, or lacks,
-// is hashed and compared, so that neither the answer nor its time tells how near a guess came.
+// Decides whether a request may see the operator's routes. Any header, or none, is hashed and compared, so that neither
+// the answer nor its timing tells how close a guess came.
 
 const { createHash, timingSafeEqual } = require('node:crypto');
 const { prefersHtml } = require('./accept.js');
@@ -10,10 +10,10 @@ const BEARER = 'Bearer realm="push-daemon"';
 const BASIC = 'Basic realm="push-daemon: the token is the password", charset="UTF-8"';
 
 /**
- * A hook that lets a request pass whose token is `token`, and answers 401 to any other.
+ * A hook that accepts requests with this token and answers 401 to all others.
  *
- * Where `acceptBasic` says so the token may come as the password of any user, which is how a browser can
- * send it. It must not for what changes something: a browser sends it for another site's form, too.
+ * With `acceptBasic` the token may also come as the password of any user, which is how a browser sends it. Routes that
+ * change something must not accept that: a browser sends the password with another site's form, too.
  */
 function requireToken(token, { acceptBasic }) {
   const expected = digest(Buffer.from(token));
@@ -31,7 +31,7 @@ function requireToken(token, { acceptBasic }) {
   };
 }
 
-/** The token's bytes; none where the header is not what it should be. */
+/** The token's bytes; none if the header is malformed. */
 function credentialOf(header, acceptBasic) {
   const [, scheme = '', value = ''] = /^(\S+) +(.+)$/.exec(header) ?? [];
   switch (scheme.toLowerCase()) {

@@ -1,9 +1,9 @@
 'use strict';
 
-// The status in words: the headline of the page and what stands under it. No HTML.
+// The status as text: the headline of the page and the sentences below it. No HTML.
 
 const { verdictOf } = require('./health.js');
-const { count, duration, utc } = require('./words.js');
+const { count, duration, utc } = require('./format.js');
 
 const OFF = {
   tone: 'warn',
@@ -34,7 +34,7 @@ function summary({ state, pendingCommits, remoteCommit, lastError }, verdict, ma
   const pending = count(pendingCommits, 'commit');
   const isOne = pendingCommits === 1;
   const are = isOne ? 'is' : 'are';
-  // Until the remote's branch was seen, every commit counts as pending.
+  // Until the remote's branch has been read, every commit counts as pending.
   const isSeen = remoteCommit !== null;
   const onlyHere = `${pending} ${isSeen ? `exist${isOne ? 's' : ''}` : 'may exist'} only here.`;
   switch (verdict) {
@@ -129,7 +129,7 @@ function next(status, verdict, now) {
   }
 }
 
-/** What follows once the daemon has stopped with something undone. */
+/** The advice after the daemon has stopped with commits pending. */
 function afterStop({ lastError }) {
   return lastError?.reason === 'non-fast-forward'
     ? 'Keep this repository: the next start pushes nothing until a person has reconciled the branches.'

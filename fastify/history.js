@@ -1,15 +1,14 @@
 'use strict';
 
-// What happened lately, for a person to look at: the last events, in memory. It counts nothing exactly
-// over time; that is what metrics are for.
+// The last events, in memory, for the page. Exact counts over time are the metrics' job.
 
-/** At an attempt a minute, two thirds of a day. */
+/** Two thirds of a day, at one attempt a minute. */
 const LIMIT = 1_000;
 
 class History {
   #attempts = [];
   #now;
-  /** When the attempts began to fail that fail still; `null` while they do not. */
+  /** When the present run of failures began; `null` if the last attempt succeeded. */
   failingSince = null;
 
   constructor(now = Date.now) {

@@ -1,6 +1,6 @@
 'use strict';
 
-// HTML from template strings in which every value is escaped, unless it is HTML from here.
+// A template tag for HTML: it escapes every value that it did not make itself.
 
 const ENTITIES = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 
@@ -18,7 +18,7 @@ function html(strings, ...values) {
   return new Html(String.raw({ raw: strings }, ...values.map(render)));
 }
 
-/** Arrays are joined; `null`, `undefined` and `false` are nothing. */
+/** Joins arrays; omits `null`, `undefined` and `false`. */
 function render(value) {
   if (value instanceof Html) return value.text;
   if (Array.isArray(value)) return value.map(render).join('');
@@ -26,7 +26,7 @@ function render(value) {
   return String(value).replace(/[&<>"']/g, (character) => ENTITIES[character]);
 }
 
-/** Text of this package that is HTML or CSS already. */
+/** Marks text of this package as HTML or CSS. */
 function trusted(text) {
   return new Html(text);
 }

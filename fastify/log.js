@@ -1,14 +1,13 @@
 'use strict';
 
-// The daemon's events as log lines that can stand alone: what failed, what is at risk, since when, and
-// what to do. An outage is a few lines, however often is tried: per kind of failure the first at once,
-// then one a minute, then that it is over.
+// Writes the daemon's events as log lines that stand alone: what failed, what is at risk, since when, and what to do.
+// An outage takes few lines: for each kind of failure one at once, then one a minute, and one at the end.
 
 const { afterStop } = require('./explain.js');
 
 const SUMMARY_EVERY_MS = 60_000;
 
-/** Writes a line for each event; `preserved` has one of the daemon's own, which the same logger gets. */
+/** Writes a line for each event except `preserved`, for which the daemon itself writes one to the same logger. */
 function logEvents(daemon, log, now = () => performance.now()) {
   const failures = new Map();
   let isRetryNews = false;
@@ -101,14 +100,14 @@ function logUndrained(log, status) {
   );
 }
 
-/** What would be lost with this machine, as a clause. */
+/** A clause that says what would be lost with this machine. */
 function atRisk({ pendingCommits, oldestPendingAt, remoteCommit }) {
   if (pendingCommits === 0) return 'no commit is known to be missing on the remote';
   const isOne = pendingCommits === 1;
   const commits = isOne ? '1 commit' : `${pendingCommits} commits`;
   const since =
     oldestPendingAt === null ? '' : `, ${isOne ? 'made at' : 'the oldest of'} ${oldestPendingAt}`;
-  // Until the remote's branch was seen, every commit counts as pending.
+  // Until the remote's branch has been read, every commit counts as pending.
   return remoteCommit === null
     ? `the remote's branch was not seen yet, so ${commits} may exist only here${since}`
     : `${commits} exist${isOne ? 's' : ''} only here${since}`;

@@ -1,7 +1,7 @@
 'use strict';
 
-// The status as a page for a person: is the data safe, how far behind, since when, why, what to do. It
-// needs no script and nothing from elsewhere, and its Content-Security-Policy allows neither.
+// The status page: is the data safe, how far behind is the remote, since when, why, and what to do. It needs no script
+// and no other resource, and its Content-Security-Policy allows none.
 
 const { createHash } = require('node:crypto');
 const { readFileSync } = require('node:fs');
@@ -10,7 +10,7 @@ const path = require('node:path');
 const { explain } = require('./explain.js');
 const { html, trusted } = require('./html.js');
 const { plot } = require('./plot.js');
-const { clock, count, duration, utc } = require('./words.js');
+const { clock, count, duration, utc } = require('./format.js');
 
 const REFRESH_SECONDS = 10;
 const RECENT = 25;
@@ -27,7 +27,7 @@ const CONTENT_SECURITY_POLICY = [
   `frame-ancestors 'none'`,
 ].join('; ');
 
-/** Shapes besides colours: a tick, an arrow, a triangle, a cross. */
+/** Shapes, so that colour is not the only sign: a tick, an arrow, a triangle, a cross. */
 const ICONS = {
   ok: 'M6.4 13.2 1.2 8l1.9-1.9 3.3 3.3 6.6-6.6 1.9 1.9z',
   busy: 'M8 1l6 6-1.8 1.8-2.9-2.9V15H6.7V5.9L3.8 8.8 2 7z',
@@ -35,7 +35,7 @@ const ICONS = {
   bad: 'M3.3 1.4 8 6.1l4.7-4.7 1.9 1.9L9.9 8l4.7 4.7-1.9 1.9L8 9.9l-4.7 4.7-1.9-1.9L6.1 8 1.4 3.3z',
 };
 
-/** What a tab shows; a favicon cannot follow the page's colours. */
+/** The colours of the favicon, which cannot follow those of the page. */
 const ICON_COLOURS = { ok: '17703c', busy: '0b57b0', warn: 'c27800', bad: 'b3211a' };
 
 /**
@@ -107,7 +107,7 @@ function tile(name, value, note) {
   return html`<div><dt>${name}</dt><dd>${value}</dd>${note && html`<dd class="note">${note}</dd>`}</div>`;
 }
 
-/** A number that fits its tile, and what it counts. */
+/** A number short enough for its tile, and its unit. */
 function commits(number, where) {
   if (number === null) return ['unknown', where];
   const [value, unit] = count(number, 'commit').split(' ');

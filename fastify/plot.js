@@ -1,10 +1,10 @@
 'use strict';
 
-// The recent attempts over time: bars up are pushes, bars down are failures. The drawing has no text, so
-// that it may be stretched to any width; its labels and its description are HTML around it.
+// Draws the recent attempts over time: bars up are pushes, bars down are failures. The drawing contains no text, so it
+// can be stretched to any width; its labels and description are HTML around it.
 
 const { html } = require('./html.js');
-const { clock, count, duration } = require('./words.js');
+const { clock, count, duration } = require('./format.js');
 
 const BUCKETS = 60;
 const BUCKET_WIDTH = 10;
@@ -16,7 +16,7 @@ const SHORTEST = 4;
 const TALLEST_UNIT = 24;
 
 const MINUTE_MS = 60_000;
-/** What the plot may span: the shortest that holds what is remembered, or the last. */
+/** The time spans of the plot: the shortest that holds all remembered attempts is used, or the last. */
 const SPANS = [
   { ms: 5 * MINUTE_MS, name: '5 min' },
   { ms: 15 * MINUTE_MS, name: '15 min' },
@@ -37,7 +37,7 @@ function plot(history, now) {
   const mostPushes = Math.max(...buckets.map(({ pushes }) => pushes));
   const mostFailures = Math.max(...buckets.map(({ failures }) => failures));
   const most = Math.max(mostPushes, mostFailures);
-  // Both directions have one scale, so that their heights can be compared.
+  // Both directions share one scale, so that heights can be compared.
   const unit = Math.min(ABOVE / mostPushes, BELOW / mostFailures, TALLEST_UNIT);
   const summary = describe(shown, span);
   return html`<figure>
@@ -82,7 +82,7 @@ ${pushes > 0 && html`<rect class="push" x="${x}" y="${ABOVE - height(pushes)}" w
 ${failures > 0 && html`<rect class="failure" x="${x}" y="${ABOVE}" width="${width}" height="${height(failures)}"/>`}</g>`;
 }
 
-/** The plot in words, for those who do not see it and those who want its numbers. */
+/** Describes the plot in text, for screen readers and for its numbers. */
 function describe(attempts, span) {
   const pushes = attempts.filter(({ isPush }) => isPush);
   const failures = attempts.filter(({ isPush }) => !isPush);

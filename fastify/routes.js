@@ -1,7 +1,7 @@
 'use strict';
 
-// The routes for operators and their tools. None exists unless its path is given, and none is in an
-// application's OpenAPI document.
+// The routes for operators and their tools. Each exists only if its path is given, and none is in the application's
+// OpenAPI document.
 
 const { prefersHtml } = require('./accept.js');
 const { requireToken } = require('./auth.js');
@@ -13,13 +13,13 @@ const DEFAULTS = { maxLagMs: 300_000, flushTimeoutMs: 30_000 };
 const PATHS = ['status', 'health', 'flush'];
 const NAMES = [...PATHS, 'token', 'onRequest', ...Object.keys(DEFAULTS)];
 
-/** Hidden as @fastify/swagger understands it. */
+/** Hides a route from @fastify/swagger. */
 const SCHEMA = { hide: true };
 
 const OFF = 'No remote is set, so nothing is pushed.';
 const CLOSED = 'No token is set for this route, so it is closed.';
 
-/** The options with their defaults. Throws on a name or a value that cannot be meant. */
+/** Checks the options and fills in the defaults. Throws on an unknown name or a wrong value. */
 function checkRoutes(routes) {
   if (typeof routes !== 'object' || routes === null) {
     throw misuse(
@@ -58,7 +58,7 @@ function addRoutes(fastify, { routes, daemon, history, log }) {
     );
   }
   if (health !== undefined) {
-    // Asked every few seconds, and with nothing to tell but its answer: no line per request.
+    // Requested every few seconds: no log line for each request.
     fastify.get(health, { schema: SCHEMA, logLevel: 'warn' }, healthHandler(routes, daemon));
   }
   if (flush !== undefined) {
@@ -77,7 +77,7 @@ function isGuarded({ token, onRequest }) {
   return Boolean(token) || onRequest !== undefined;
 }
 
-/** The application's own hooks, then the token: where both are given, both must let the request pass. */
+/** The application's own hooks, then the token: a request must pass all that are given. */
 function guard(routes, { acceptBasic }) {
   const { token, onRequest = [] } = routes;
   const own = Array.isArray(onRequest) ? onRequest : [onRequest];
@@ -119,7 +119,7 @@ function statusHandler({ maxLagMs }, daemon, history) {
   };
 }
 
-/** It names neither remote nor error: anybody may ask. */
+/** Names neither the remote nor the error, because this route is public. */
 function healthHandler({ maxLagMs }, daemon) {
   return async (_request, reply) => {
     reply.header('cache-control', 'no-store');

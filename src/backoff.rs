@@ -18,8 +18,8 @@ pub struct BackoffConfig {
 }
 
 impl BackoffConfig {
-    /// What `backoff: 'exponential'` means: 1 s, doubled up to 1 h (gitsheets' defaults), shortened by up to
-    /// a fifth so that many services do not come back to a recovered server in the same instant.
+    /// `backoff: 'exponential'`: 1 s, doubled up to 1 h (gitsheets' defaults), shortened by up to a fifth so that many
+    /// services do not return to a recovered server at the same instant.
     pub const EXPONENTIAL: Self = Self {
         base: Duration::from_secs(1),
         multiplier: 2.0,

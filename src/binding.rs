@@ -1,9 +1,8 @@
 //! The edge to JavaScript: the only caller of N-API.
 //!
-//! A thin adapter: it checks what needs the repository while the caller can still be thrown at, starts the
-//! daemon's thread, and turns events, replies and the status into plain objects. `index.js` makes an
-//! `EventEmitter` of them. Nothing here blocks the JavaScript thread but opening the repository at the start
-//! and the bounded wait at the end.
+//! A thin adapter: it checks the options against the repository while it can still throw, starts the daemon's thread,
+//! and turns events, replies and the status into plain objects, of which `index.js` makes an `EventEmitter`. Only
+//! opening the repository at the start and the bounded wait at the end block the JavaScript thread.
 
 #![expect(clippy::needless_pass_by_value, reason = "napi hands values over")]
 
@@ -27,9 +26,9 @@ use crate::config::Environment;
 use crate::daemon::{Request, SharedStatus, now};
 use crate::oid::Oid;
 use exit::Exit;
-use host::{Facts, Host};
+use host::Host;
 use misuse::Misuse;
-use shapes::{NativeMessage, NativeStatus};
+use shapes::{Facts, NativeMessage, NativeStatus};
 
 /// A running daemon, as `index.js` holds it.
 #[napi]
@@ -45,9 +44,9 @@ pub struct NativeDaemon {
 
 #[napi]
 impl NativeDaemon {
-    /// Checks the options and starts the daemon. The environment is the caller's: that of the process is another one in
-    /// a worker, and reading it while JavaScript changes it would be a race. `deliver` is called with each message, in
-    /// order, never during this call.
+    /// Checks the options and starts the daemon. The caller passes its environment: a worker has one of its own, and
+    /// reading that of the process while JavaScript changes it would be a race. `deliver` is called with each message,
+    /// in order, never during this call.
     ///
     /// # Errors
     ///
@@ -63,14 +62,13 @@ impl NativeDaemon {
         let options = raw::from_js(options)?;
         let environment = environment.into_iter().collect::<Environment>();
         let deliver = host::Deliver::new(&deliver)?;
-        let (host, facts) = Host::prepare(&options, environment, has_logger, deliver)?;
-        let status = host.status();
-        let drain = host.exit_drain();
+        let host = Host::prepare(&options, environment, has_logger, deliver)?;
+        let (status, facts, drain) = (host.status.clone(), host.facts.clone(), host.options.exit_drain);
         let (requests, receiver) = tokio::sync::mpsc::unbounded_channel();
         let (end, ended) = std_mpsc::channel();
         let thread = host.spawn(receiver, end)?;
         let exit = Exit::new(requests.clone(), ended, drain, status.clone(), &facts);
-        // It runs where `index.js` no longer can: at `worker.terminate()`, and at the natural end of the main thread.
+        // Runs where `index.js` no longer can: at `worker.terminate()`, and at the natural end of the main thread.
         let cleanup = env
             .add_env_cleanup_hook(exit.clone(), |exit| {
                 exit::begin_all_of_thread();
@@ -87,79 +85,79 @@ impl NativeDaemon {
         })
     }
 
-    /// A snapshot; no I/O.
+    /// Returns a snapshot of the status, without I/O.
     #[napi]
     #[must_use]
     pub fn status(&self) -> NativeStatus {
         NativeStatus::new(&self.status.get(), &self.facts, now())
     }
 
-    /// The branch may have changed.
+    /// Tells that the branch may have changed.
     #[napi]
     pub fn wake(&self) {
         self.request(Request::Wake);
     }
 
-    /// Answers once the branch was looked at, after telling whether there is work.
+    /// Answers once the branch was read, after telling whether there is work.
     #[napi]
     pub fn check(&self, id: u32) {
-        self.request(Request::Check { id });
+        self.request(Request::Check(id));
     }
 
-    /// Attempts now; answers when the remote has the tip of this moment.
+    /// Attempts now, and answers when the remote has the present tip.
     #[napi]
     pub fn flush(&self, id: u32) {
-        self.request(Request::Flush { id });
+        self.request(Request::Flush(id));
     }
 
-    /// Answers when the remote has the commit. False if that is no object id.
+    /// Answers when the remote has the commit. Returns false if that is not an object id.
     #[napi]
     #[must_use]
     pub fn wait_for_push(&self, id: u32, commit: String) -> bool {
         commit.parse::<Oid>().is_ok_and(|commit| {
-            self.request(Request::WaitForPush { id, commit });
+            self.request(Request::WaitForPush(id, commit));
             true
         })
     }
 
-    /// Nobody waits for this answer any more.
+    /// Withdraws a request.
     #[napi]
     pub fn abandon(&self, id: u32) {
-        self.request(Request::Abandon { id });
+        self.request(Request::Abandon(id));
     }
 
-    /// Drains for so many milliseconds at most, then ends.
+    /// Drains for at most `timeout_ms`, then ends.
     #[napi]
     pub fn stop(&self, timeout_ms: f64) {
         let timeout = Duration::try_from_secs_f64(timeout_ms / 1000.0).unwrap_or_default();
         self.request(Request::Stop { timeout });
     }
 
-    /// Whether the end of the process waits for the daemons by itself, as far as the runtime calls C's `exit`.
+    /// Whether the end of the process waits for the daemons by itself, if the runtime calls C's `exit`.
     #[napi]
     #[must_use]
     pub fn ends_with_process() -> bool {
         exit::ENDS_WITH_PROCESS
     }
 
-    /// Begins the end of a process that did not call `stop()`: the daemon looks at the branch once more and pushes what is
-    /// pending, for `exitDrainMs` at most.
+    /// Begins the end of a process that did not call `stop()`: the daemon reads the branch once more and pushes what is
+    /// pending, for at most `exitDrainMs`.
     #[napi]
     pub fn begin_exit(&self) {
         self.exit.begin();
     }
 
-    /// Waits, for a bounded time, until nothing of the daemon is left, and tells standard error what was not pushed.
+    /// Waits for a bounded time until nothing of the daemon is left, and writes what was not pushed to standard error.
     #[napi]
     pub fn finish_exit(&self) {
         self.exit.finish();
     }
 
-    /// Collects the thread of a daemon that has said it ended: it is in its last instructions.
+    /// Joins the thread of a daemon that has reported its end.
     ///
     /// # Errors
     ///
-    /// None that a caller could do anything about.
+    /// When Node-API fails to remove the clean-up hook.
     #[napi]
     pub fn join(&mut self, env: &Env) -> napi::Result<()> {
         if let Some(thread) = self.thread.take() {
@@ -173,7 +171,7 @@ impl NativeDaemon {
     }
 
     fn request(&self, request: Request) {
-        // A daemon that has ended answers nothing; `index.js` knows that it has.
+        // A daemon that has ended answers nothing, which `index.js` knows.
         let _ = self.requests.send(request);
     }
 }

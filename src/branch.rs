@@ -3,25 +3,22 @@
 //! Every question is asked on a blocking thread, because a disk may be slow. It reads; the one thing it writes
 //! is the remote-tracking ref.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::Sender;
-use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep_until};
 
 use crate::config::{Config, Environment};
 use crate::daemon::Branch;
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
-use crate::pack::{self, PackRequest, PackStats, RecentTrees};
+use crate::pack::{self, PackRequest, PackStats};
 use crate::repository::{Ahead, Relation, Repository, tracking_ref};
 use crate::state::Survey;
-use crate::watch::{POLL_INTERVAL, POLL_INTERVAL_WITHOUT_EVENTS, RefWatcher};
+use crate::watch::RefWatcher;
 
 /// Which branch of which repository goes where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -217,36 +214,27 @@ impl LocalSide {
     }
 
     fn count(&self, tip: Oid, basis: Option<Oid>) -> Result<Counted, Failure> {
-        let chain = match basis {
-            Some(basis) => self.repository.chain(tip, basis)?,
-            None => None,
+        let (ahead, contains_basis) = match basis {
+            Some(basis) => self.repository.ahead_of(tip, basis)?,
+            None => (self.repository.ahead(tip, &[])?, true),
         };
         Ok(Counted {
             basis,
             tip,
-            contains_basis: chain.is_some() || basis.is_none(),
-            ahead: match chain {
-                Some(chain) => chain,
-                None => self.repository.ahead(tip, basis.as_slice())?,
-            },
+            ahead,
+            contains_basis,
         })
     }
 
-    /// Counts only what has come since, if nothing was taken back.
+    /// Counts only the commits that came since, unless some were taken back.
     fn count_on(&self, counted: Counted, tip: Oid) -> Result<Counted, Failure> {
-        let chain = if counted.contains_basis {
-            self.repository.chain(tip, counted.tip)?
-        } else {
-            None
-        };
-        let new = match chain {
-            Some(chain) => chain,
-            None if self.repository.is_ancestor_or_same(counted.tip, tip)? => {
-                let known: Vec<Oid> = counted.basis.into_iter().chain([counted.tip]).collect();
-                self.repository.ahead(tip, &known)?
-            }
-            None => return self.count(tip, counted.basis),
-        };
+        if !counted.contains_basis {
+            return self.count(tip, counted.basis);
+        }
+        let (new, is_continued) = self.repository.ahead_of(tip, counted.tip)?;
+        if !is_continued {
+            return self.count(tip, counted.basis);
+        }
         let Ahead { commits, oldest } = counted.ahead;
         let ahead = Ahead {
             commits: commits + new.commits,
@@ -270,7 +258,6 @@ pub struct SharedSide {
     target: Target,
     environment: Environment,
     side: Arc<Mutex<Option<LocalSide>>>,
-    recent: RecentTrees,
 }
 
 impl SharedSide {
@@ -287,7 +274,6 @@ impl SharedSide {
             target,
             environment,
             side: Arc::new(Mutex::new(None)),
-            recent: RecentTrees::default(),
         }
     }
 
@@ -308,7 +294,6 @@ impl SharedSide {
     ) -> Result<T, Failure> {
         let side = Arc::clone(&self.side);
         let (target, environment) = (self.target.clone(), self.environment.clone());
-        self.recent.forget_unused();
         let dispatch = tracing::dispatcher::get_default(Clone::clone);
         let asked = spawn_blocking(move || {
             tracing::dispatcher::with_default(&dispatch, || {
@@ -341,38 +326,13 @@ impl SharedSide {
         sender: Sender<Result<Bytes, Failure>>,
     ) -> Result<PackStats, Failure> {
         match open(&self.target, &self.environment) {
-            Ok(repository) => pack::stream_pack(repository.objects(), request, &self.recent, sender),
+            Ok(repository) => pack::stream_pack(repository.objects(), request, sender),
             Err(failure) => {
                 // Where the receiver is gone nobody wants to know.
                 let _ = sender.blocking_send(Err(failure.clone()));
                 Err(failure)
             }
         }
-    }
-
-    /// Makes the pack of the branch's tip of this moment for a remote that is at `confirmed`, if a few commits in a row lead
-    /// from there to it; names them first, the tip last. Otherwise it is `None`, and nothing is named or sent.
-    ///
-    /// # Errors
-    ///
-    /// As [`SharedSide::stream_pack`], and when the branch cannot be read.
-    pub fn stream_pack_from(
-        &self,
-        confirmed: Oid,
-        commits: oneshot::Sender<Vec<Oid>>,
-        sender: Sender<Result<Bytes, Failure>>,
-    ) -> Result<Option<PackStats>, Failure> {
-        let repository = open(&self.target, &self.environment)?;
-        let Some(tip) = repository.branch_tip(&self.target.refname)? else {
-            return Ok(None);
-        };
-        pack::stream_chain(
-            repository.objects(),
-            (confirmed, tip),
-            &self.recent,
-            sender,
-            |chain| commits.send(chain).is_ok(),
-        )
     }
 
     fn close(&self) {
@@ -386,9 +346,6 @@ pub struct WatchedBranch {
     side: SharedSide,
     /// `None` where the caller turned watching off, and at the end.
     watcher: RefCell<Option<Arc<RefWatcher>>>,
-    next_poll: Cell<Instant>,
-    /// Why only polling sees changes, once that was logged.
-    polling_only: RefCell<Option<String>>,
 }
 
 impl WatchedBranch {
@@ -402,31 +359,6 @@ impl WatchedBranch {
         Self {
             side,
             watcher: RefCell::new(watcher),
-            next_poll: Cell::new(Instant::now()),
-            polling_only: RefCell::default(),
-        }
-    }
-
-    fn poll_interval(&self) -> Duration {
-        if self.polling_only.borrow().is_some() {
-            POLL_INTERVAL_WITHOUT_EVENTS
-        } else {
-            POLL_INTERVAL
-        }
-    }
-
-    fn note_polling(&self, reason: Option<String>) {
-        let mut known = self.polling_only.borrow_mut();
-        if *known != reason {
-            if let Some(reason) = &reason {
-                tracing::warn!(
-                    reason,
-                    "file events are not to be had; polling the branch instead"
-                );
-            } else {
-                tracing::info!("file events work again");
-            }
-            *known = reason;
         }
     }
 }
@@ -434,20 +366,14 @@ impl WatchedBranch {
 impl Branch for WatchedBranch {
     async fn survey(&self, remote: Option<Oid>) -> Result<Survey, Failure> {
         let watcher = self.watcher.borrow().clone();
-        let (reason, survey) = self
-            .side
-            .ask(move |side| {
-                // Armed before the ref is read: what changes later wakes us.
-                let reason = watcher.and_then(|watcher| {
-                    watcher.rearm();
-                    watcher.is_polling_only()
-                });
-                Ok((reason, side.survey(remote)?))
-            })
-            .await?;
-        self.note_polling(reason);
-        self.next_poll.set(Instant::now() + self.poll_interval());
-        Ok(survey)
+        let survey = self.side.ask(move |side| {
+            // Armed before the ref is read: a later change wakes the daemon.
+            if let Some(watcher) = watcher {
+                watcher.rearm();
+            }
+            side.survey(remote)
+        });
+        survey.await
     }
 
     async fn tip(&self) -> Result<Option<Oid>, Failure> {
@@ -480,16 +406,9 @@ impl Branch for WatchedBranch {
 
     async fn changed(&self) {
         let watcher = self.watcher.borrow().clone();
-        let Some(watcher) = watcher else {
-            return std::future::pending().await;
-        };
-        tokio::select! {
-            () = watcher.changed() => {}
-            () = sleep_until(self.next_poll.get()) => {
-                // Until the look that follows says otherwise: a repository that cannot be read must not be
-                // asked in a spin.
-                self.next_poll.set(Instant::now() + self.poll_interval());
-            }
+        match watcher {
+            Some(watcher) => watcher.changed().await,
+            None => std::future::pending().await,
         }
     }
 

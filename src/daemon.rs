@@ -1,194 +1,42 @@
 //! The actor: one task that owns the [`State`] and carries out what it decides.
 //!
-//! It wakes on a change of the ref, a timer, the end of an attempt, or a request, tells the state, and does
-//! what comes back. It knows neither git nor the wire nor JavaScript: those are the [`Pusher`], the
-//! [`Branch`] and the [`Observer`] that it is given.
+//! A change of the ref, a timer, the end of an attempt or a request wakes it; it tells the state, and carries out the
+//! actions that come back. It knows neither git nor the wire nor JavaScript: it is given a [`Pusher`], a [`Branch`] and
+//! an [`Observer`].
 
+mod ports;
+mod shared_status;
 #[cfg(test)]
 mod tests;
-mod waiters;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use crate::event::{Event, StateName, Status};
+use crate::event::{Event, SentPush};
 use crate::failure::Failure;
 use crate::oid::Oid;
-use crate::state::{Action, Input, Now, Outcome, Policy, RemoteTip, State, Survey};
+use crate::state::{Action, Input, Now, Policy, State, Survey};
 
-pub use waiters::{Receipt, Refusal, RequestId};
-use waiters::{Waiter, Waiters};
-
-/// The local branch.
-pub trait Branch: 'static {
-    /// Looks at the branch and compares it with the remote's tip as last known.
-    fn survey(&self, remote: Option<Oid>) -> impl Future<Output = Result<Survey, Failure>>;
-
-    /// The tip alone, without counting anything.
-    fn tip(&self) -> impl Future<Output = Result<Option<Oid>, Failure>>;
-
-    /// Whether the local history of `descendant` contains `ancestor` (or is it).
-    fn contains(&self, ancestor: Oid, descendant: Oid) -> impl Future<Output = bool>;
-
-    /// The tip that the remote is known to have from before the start.
-    fn last_known_remote(&self) -> impl Future<Output = Option<Oid>>;
-
-    /// Returns when the branch may have changed since the last call; cancel-safe.
-    fn changed(&self) -> impl Future<Output = ()>;
-
-    /// Ends watching.
-    fn close(&self) -> impl Future<Output = ()>;
-}
-
-/// One attempt at bringing the remote up to the local branch, apart from the loop that repeats it.
-pub trait Pusher: 'static {
-    /// Looks at the remote and pushes what it lacks. Dropping the future cancels the attempt.
-    fn attempt(&self, preserve: bool) -> impl Future<Output = Attempted>;
-
-    /// Looks at a diverged remote without pushing the branch; with `preserve` it puts the local tip there under
-    /// another name if it is still diverged. Dropping the future cancels it.
-    fn probe(&self, preserve: bool) -> impl Future<Output = Probed>;
-
-    /// Resolves when the remote was seen, between attempts, not to be where the last one left it. Cancel-safe.
-    fn doubted(&self) -> impl Future<Output = ()> {
-        std::future::pending()
-    }
-
-    /// Ends everything that attempts left behind: at `deadline` by force.
-    fn close(&self, deadline: Instant) -> impl Future<Output = ()>;
-}
-
-/// What an attempt found and did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempted {
-    /// How it ended.
-    pub outcome: Outcome,
-    /// The remote's tip, as far as it was seen.
-    pub remote: RemoteTip,
-    /// The branch after it; `None` where it could not be read.
-    pub survey: Option<Survey>,
-}
-
-/// What a probe found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Probed {
-    /// Whether an attempt would now succeed; `None` where the remote could not be read.
-    pub reconciled: Option<bool>,
-    /// What became of preserving this local tip; `None` where it did not come to that.
-    pub preserved: Option<(Oid, Result<String, Failure>)>,
-    /// As in [`Attempted`].
-    pub remote: RemoteTip,
-    /// As in [`Attempted`].
-    pub survey: Option<Survey>,
-}
-
-/// Who is told.
-pub trait Observer: 'static {
-    /// Takes what happened, in order. Must not block.
-    fn deliver(&self, delivery: Delivery);
-}
-
-/// Something for the observer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delivery {
-    /// An event for the listeners.
-    Event(Event),
-    /// The answer to a request.
-    Reply {
-        /// Whose.
-        id: RequestId,
-        /// What it came to.
-        result: Result<Receipt, Refusal>,
-    },
-    /// Whether work is under way that should keep the process alive.
-    Busy(bool),
-}
-
-/// What a caller may ask of a running daemon.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Request {
-    /// The branch may have changed.
-    Wake,
-    /// Look at the branch, and answer once it is known whether there is work.
-    Check {
-        /// Whom to answer.
-        id: RequestId,
-    },
-    /// Attempt now, and answer when the remote has the tip of this moment.
-    Flush {
-        /// Whom to answer.
-        id: RequestId,
-    },
-    /// Answer when the remote has this commit.
-    WaitForPush {
-        /// Whom to answer.
-        id: RequestId,
-        /// The commit.
-        commit: Oid,
-    },
-    /// Nobody waits for this answer any more.
-    Abandon {
-        /// Whose.
-        id: RequestId,
-    },
-    /// Drain, then end.
-    Stop {
-        /// How long the drain may take.
-        timeout: Duration,
-    },
-    /// End now and silently: the JavaScript environment is going away.
-    Abort,
-}
-
-/// The status, as readers on other threads see it.
-#[derive(Debug, Clone)]
-pub struct SharedStatus(Arc<Mutex<Status>>);
-
-impl SharedStatus {
-    /// Starts with this status.
-    #[must_use]
-    pub fn new(status: Status) -> Self {
-        Self(Arc::new(Mutex::new(status)))
-    }
-
-    /// A copy of the current one; never waits for I/O.
-    #[must_use]
-    pub fn get(&self) -> Status {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Marks the daemon as ended, which it did not get to doing itself, and gives the commits that were pending.
-    #[must_use]
-    pub fn stop(&self) -> u64 {
-        let status = self.get();
-        let pending_commits = status.pending_commits;
-        self.set(Status {
-            running: false,
-            state: StateName::Stopped,
-            ..status
-        });
-        pending_commits
-    }
-
-    fn set(&self, status: Status) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = status;
-    }
-}
+pub use ports::{Branch, Delivery, Ended, Observer, Pusher, Receipt, Refusal, Request, RequestId};
+pub use shared_status::SharedStatus;
 
 /// How much longer than the drain's deadline cleaning up may take before it is done by force.
 const CLEAN_UP: Duration = Duration::from_millis(100);
 
 type Task<T> = Option<Pin<Box<dyn Future<Output = T>>>>;
 
-enum InFlight {
-    Attempt(Attempted),
-    Probe(Probed),
+/// A request that is answered once the remote has its commit.
+#[derive(Debug, Clone, Copy)]
+struct Waiter {
+    id: RequestId,
+    commit: Oid,
+    /// Whether one failed attempt is an answer.
+    gives_up_on_failure: bool,
 }
 
 /// The actor.
@@ -199,29 +47,19 @@ pub struct Daemon<P, B, O> {
     requests: mpsc::UnboundedReceiver<Request>,
     status: SharedStatus,
     state: State,
-    in_flight: Task<InFlight>,
-    /// A look at the branch; the attempt in flight goes on meanwhile.
+    /// The attempt or probe that runs, which ends with this input.
+    in_flight: Task<Input>,
+    /// Reads the branch; the attempt in flight goes on meanwhile.
     surveying: Task<Result<Survey, Failure>>,
-    /// Requests that will be served when that look has ended.
+    /// Requests to serve when the branch has been read.
     awaiting_survey: Vec<Request>,
-    /// Requests that came after it began: they need a look of their own.
+    /// Requests that came after the reading began, and need another.
     unsurveyed: Vec<Request>,
-    waiters: Waiters,
+    waiters: Vec<Waiter>,
     is_busy: bool,
     stop_by: Option<Instant>,
     is_finished: bool,
     is_aborted: bool,
-}
-
-/// What the end of a daemon leaves to be told, once its thread has nothing left to clean up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ended {
-    /// Whether the remote has everything.
-    pub drained: bool,
-    /// The commits that it does not have.
-    pub pending_commits: u64,
-    /// Whether it was [`Request::Abort`] that ended it, so that nobody is there to be told.
-    pub aborted: bool,
 }
 
 /// Reads both clocks: `state` reads none.
@@ -284,7 +122,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             surveying: None,
             awaiting_survey: Vec::new(),
             unsurveyed: Vec::new(),
-            waiters: Waiters::default(),
+            waiters: Vec::new(),
             is_busy: true,
             stop_by: None,
             is_finished: false,
@@ -301,11 +139,11 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
     async fn turn(&mut self) {
         enum Wake {
             Request(Option<Request>),
-            InFlight(InFlight),
+            InFlight(Input),
             Surveyed(Result<Survey, Failure>),
             Timer,
             Changed,
-            Doubted,
+            RemoteMoved,
         }
         if self.surveying.is_none() && !self.unsurveyed.is_empty() {
             self.begin_survey();
@@ -317,57 +155,31 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             surveyed = run_task(&mut self.surveying) => Wake::Surveyed(surveyed),
             () = sleep_until_some(deadline) => Wake::Timer,
             () = self.branch.changed() => Wake::Changed,
-            () = self.pusher.doubted(), if self.in_flight.is_none() => Wake::Doubted,
+            () = self.pusher.remote_moved(), if self.in_flight.is_none() => Wake::RemoteMoved,
         };
         match wake {
             Wake::Request(Some(request)) => self.take_request(request),
-            // The handle is gone without a word: the environment went away.
+            // The handle is gone: the environment went away.
             Wake::Request(None) => self.take_request(Request::Abort),
-            Wake::InFlight(InFlight::Attempt(Attempted {
-                outcome,
-                remote,
-                survey,
-            })) => {
+            Wake::InFlight(ended) => {
                 self.forget_survey();
-                self.step(Input::AttemptEnded {
-                    outcome,
-                    remote,
-                    survey,
-                })
-                .await;
-            }
-            Wake::InFlight(InFlight::Probe(Probed {
-                reconciled,
-                preserved,
-                remote,
-                survey,
-            })) => {
-                self.forget_survey();
-                self.step(Input::ProbeEnded {
-                    reconciled,
-                    preserved,
-                    remote,
-                    survey,
-                })
-                .await;
+                self.step(ended).await;
             }
             Wake::Surveyed(surveyed) => self.end_survey(surveyed).await,
             Wake::Timer if self.stop_by.is_some_and(|stop_by| stop_by <= Instant::now()) => {
-                // Even if the look at the branch that `stop` waits for never ends.
-                self.step(Input::Stop {
-                    timeout: Duration::ZERO,
-                })
-                .await;
+                // Even if the reading of the branch that `stop` waits for never ends.
+                let timeout = Duration::ZERO;
+                self.step(Input::Stop { timeout }).await;
             }
             Wake::Timer => self.step(Input::TimerFired).await,
             Wake::Changed => self.unsurveyed.push(Request::Wake),
-            Wake::Doubted => self.step(Input::Doubted).await,
+            Wake::RemoteMoved => self.step(Input::RemoteMoved).await,
         }
     }
 
     fn take_request(&mut self, request: Request) {
         match request {
-            Request::Abandon { id } => self.waiters.remove(id),
+            Request::Abandon(id) => self.waiters.retain(|waiter| waiter.id != id),
             Request::Abort => {
                 self.is_aborted = true;
                 self.is_finished = true;
@@ -381,7 +193,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
         }
     }
 
-    /// Reads the branch once for all that asked for it until now.
+    /// Reads the branch once for all requests so far.
     fn begin_survey(&mut self) {
         self.awaiting_survey.append(&mut self.unsurveyed);
         let branch = Rc::clone(&self.branch);
@@ -389,7 +201,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
         self.surveying = Some(Box::pin(async move { branch.survey(remote).await }));
     }
 
-    /// Drops a look that began before an attempt ended: the attempt's own is newer.
+    /// Drops a reading that began before an attempt ended: the attempt's own is newer.
     fn forget_survey(&mut self) {
         self.surveying = None;
         self.unsurveyed.append(&mut self.awaiting_survey);
@@ -412,47 +224,37 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
 
     async fn serve(&mut self, request: Request) {
         match request {
-            Request::Check { id } => {
-                let commit = self.state.tip();
-                self.deliver(Delivery::Busy(self.is_busy));
-                self.deliver(Delivery::Reply {
-                    id,
-                    result: Ok(self.receipt(commit)),
-                });
+            Request::Check(id) => {
+                self.observer.deliver(Delivery::Busy(self.is_busy));
+                self.reply(id, Ok(self.state.tip()));
             }
-            Request::Flush { id } => match self.state.tip() {
+            Request::Flush(id) => match self.state.tip() {
                 Some(commit) if !self.state.is_in_sync() => {
-                    self.waiters.add(Waiter {
+                    self.waiters.push(Waiter {
                         id,
                         commit,
                         gives_up_on_failure: true,
                     });
                     self.step(Input::Nudge).await;
                 }
-                commit => self.deliver(Delivery::Reply {
-                    id,
-                    result: Ok(self.receipt(commit)),
-                }),
+                commit => self.reply(id, Ok(commit)),
             },
-            Request::WaitForPush { id, commit } => {
-                let waiter = Waiter {
-                    id,
-                    commit,
-                    gives_up_on_failure: false,
-                };
-                let settled = self
-                    .state
-                    .tip()
-                    .filter(|_| self.state.is_in_sync())
-                    .or(self.state.remote());
+            Request::WaitForPush(id, commit) => {
+                let in_sync = self.state.tip().filter(|_| self.state.is_in_sync());
+                let settled = in_sync.or(self.state.remote());
                 let refused = self.state.refusal().map(|(tip, failure)| (tip, failure.clone()));
-                let result = match (settled, refused) {
-                    (Some(settled), _) if self.has(commit, settled).await => Ok(self.receipt(Some(commit))),
-                    // Nothing that follows by itself would bring it there.
-                    (_, Some((tip, failure))) if self.has(commit, tip).await => Err(Refusal::Failed(failure)),
-                    _ => return self.waiters.add(waiter),
-                };
-                self.deliver(Delivery::Reply { id, result });
+                match (settled, refused) {
+                    (Some(settled), _) if self.has(commit, settled).await => self.reply(id, Ok(Some(commit))),
+                    // No attempt that follows by itself would bring it there.
+                    (_, Some((tip, failure))) if self.has(commit, tip).await => {
+                        self.reply(id, Err(Refusal::Failed(failure)));
+                    }
+                    _ => self.waiters.push(Waiter {
+                        id,
+                        commit,
+                        gives_up_on_failure: false,
+                    }),
+                }
             }
             Request::Stop { .. } => {
                 let timeout = self
@@ -460,7 +262,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
                     .map_or(Duration::ZERO, |by| by.saturating_duration_since(Instant::now()));
                 self.step(Input::Stop { timeout }).await;
             }
-            Request::Wake | Request::Abandon { .. } | Request::Abort => {}
+            Request::Wake | Request::Abandon(_) | Request::Abort => {}
         }
     }
 
@@ -468,13 +270,17 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
         commit == settled || self.branch.contains(commit, settled).await
     }
 
-    fn receipt(&self, commit: Option<Oid>) -> Receipt {
-        let status = self.state.status();
-        Receipt {
-            commit,
-            remote_commit: status.remote_commit,
-            pushed_at: status.last_push_at,
-        }
+    /// Answers a request: the remote has this commit, or why not.
+    fn reply(&self, id: RequestId, result: Result<Option<Oid>, Refusal>) {
+        let result = result.map(|commit| {
+            let status = self.state.status();
+            Receipt {
+                commit,
+                remote_commit: status.remote_commit,
+                pushed_at: status.last_push_at,
+            }
+        });
+        self.observer.deliver(Delivery::Reply { id, result });
     }
 
     async fn step(&mut self, input: Input) {
@@ -483,26 +289,26 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
     }
 
     async fn carry_out(&mut self, actions: Vec<Action>) {
-        // What listeners are told is true in the status they can read by then.
+        // Published first, so that the status agrees with the events that follow.
         self.status.set(self.state.status());
         for action in actions {
             match action {
                 Action::Attempt { preserve } => {
                     let pusher = Rc::clone(&self.pusher);
                     self.in_flight = Some(Box::pin(async move {
-                        InFlight::Attempt(pusher.attempt(preserve).await)
+                        Input::AttemptEnded(pusher.attempt(preserve).await)
                     }));
                 }
                 Action::Probe { preserve } => {
                     let pusher = Rc::clone(&self.pusher);
-                    self.in_flight = Some(Box::pin(
-                        async move { InFlight::Probe(pusher.probe(preserve).await) },
-                    ));
+                    self.in_flight = Some(Box::pin(async move {
+                        Input::ProbeEnded(pusher.probe(preserve).await)
+                    }));
                 }
                 Action::Cancel => self.in_flight = None,
                 Action::Emit(event) => {
                     log(&event);
-                    self.deliver(Delivery::Event(event));
+                    self.observer.deliver(Delivery::Event(event));
                 }
                 Action::Confirmed { commit } => self.confirm(commit).await,
                 Action::Refused {
@@ -518,47 +324,35 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
         let is_busy = self.state.is_busy();
         if is_busy != self.is_busy {
             self.is_busy = is_busy;
-            self.deliver(Delivery::Busy(is_busy));
+            self.observer.deliver(Delivery::Busy(is_busy));
         }
     }
 
-    /// Answers everybody whose commit the remote now has.
+    /// Answers the waiters whose commit the remote now has.
     async fn confirm(&mut self, settled: Oid) {
-        for waiter in self.waiters.take_all() {
+        for waiter in std::mem::take(&mut self.waiters) {
             if self.has(waiter.commit, settled).await {
-                let result = Ok(self.receipt(Some(waiter.commit)));
-                self.deliver(Delivery::Reply {
-                    id: waiter.id,
-                    result,
-                });
+                self.reply(waiter.id, Ok(Some(waiter.commit)));
             } else {
-                self.waiters.add(waiter);
+                self.waiters.push(waiter);
             }
         }
     }
 
-    /// Answers those for whom this failure is the end of waiting: who asked for one attempt, and, when no
-    /// other attempt follows, everybody whose commit was in this one.
+    /// Answers the waiters for whom this failure is final: those that asked for one attempt and, when no other
+    /// attempt follows, all whose commit was in this one.
     async fn refuse(&mut self, commit: Option<Oid>, failure: &Failure, terminal: bool) {
-        for waiter in self.waiters.take_all() {
+        for waiter in std::mem::take(&mut self.waiters) {
             let was_in_it = match commit {
                 Some(tip) => self.has(waiter.commit, tip).await,
                 None => true,
             };
             if was_in_it && (terminal || waiter.gives_up_on_failure) {
-                let refusal = Refusal::Failed(failure.clone());
-                self.deliver(Delivery::Reply {
-                    id: waiter.id,
-                    result: Err(refusal),
-                });
+                self.reply(waiter.id, Err(Refusal::Failed(failure.clone())));
             } else {
-                self.waiters.add(waiter);
+                self.waiters.push(waiter);
             }
         }
-    }
-
-    fn deliver(&self, delivery: Delivery) {
-        self.observer.deliver(delivery);
     }
 
     async fn close(mut self) -> Ended {
@@ -575,11 +369,8 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
         self.branch.close().await;
         let pending_commits = self.status.stop();
         if !self.is_aborted {
-            for waiter in self.waiters.take_all() {
-                self.deliver(Delivery::Reply {
-                    id: waiter.id,
-                    result: Err(Refusal::Stopped),
-                });
+            for waiter in &self.waiters {
+                self.reply(waiter.id, Err(Refusal::Stopped));
             }
         }
         Ended {
@@ -590,17 +381,20 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
     }
 }
 
-/// The daemon's own record of what it tells the listeners.
+/// Logs an event.
 fn log(event: &Event) {
     match event {
         Event::Push {
-            commit,
-            commits,
+            push,
             attempt,
-            bytes,
             duration,
-            ..
         } => {
+            let SentPush {
+                commit,
+                commits,
+                bytes,
+                ..
+            } = push;
             tracing::debug!(%commit, commits, attempt, bytes, duration_ms = duration.as_millis(), "pushed");
         }
         Event::Error {

@@ -1,4 +1,4 @@
-//! What crosses to JavaScript: the events and the status. Plain data, no behaviour.
+//! The events and the status that cross to JavaScript: plain data, no behaviour.
 //!
 //! The shapes are those of `index.d.ts`; `binding` turns them into objects.
 
@@ -9,23 +9,30 @@ use tokio::time::Instant;
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 
-/// Something the listeners are told. It is emitted only after the state changed.
+/// A push whose request has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SentPush {
+    /// The commit that was sent.
+    pub commit: Oid,
+    /// The remote's tip before; `None` where the branch is new there.
+    pub previous: Option<Oid>,
+    /// Commits that the remote did not have before.
+    pub commits: u64,
+    /// Bytes of the pack.
+    pub bytes: u64,
+}
+
+/// An event for the listeners, emitted only after the state changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The remote confirmed the update of the branch.
     Push {
-        /// The commit that was sent, now the remote's tip.
-        commit: Oid,
-        /// How long the attempt took.
-        duration: Duration,
-        /// The remote's tip before; `None` when the branch was created.
-        previous: Option<Oid>,
-        /// How many commits the remote did not have before.
-        commits: u64,
+        /// What was pushed; its commit is now the remote's tip.
+        push: SentPush,
         /// The number of the attempt, from 1.
         attempt: u32,
-        /// Bytes of the pack.
-        bytes: u64,
+        /// How long the attempt took.
+        duration: Duration,
     },
     /// An attempt failed.
     Error {
@@ -91,7 +98,7 @@ pub enum StateName {
 }
 
 impl StateName {
-    /// The word that JavaScript sees.
+    /// The name that JavaScript sees.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -124,7 +131,7 @@ pub struct LastError {
 pub struct Totals {
     /// Confirmed pushes.
     pub pushes: u64,
-    /// Commits that those brought to the remote.
+    /// Commits that confirmed pushes brought to the remote.
     pub commits: u64,
     /// Failed attempts.
     pub failures: u64,
@@ -157,7 +164,7 @@ pub struct Status {
     pub behind_commits: Option<u64>,
     /// The committer time of the oldest pending commit.
     pub oldest_pending_at: Option<SystemTime>,
-    /// Since when, on the monotonic clock, commits have been pending without a success between.
+    /// Since when commits have been pending without a success, on the monotonic clock.
     pub pending_since: Option<Instant>,
     /// Failed attempts since the last success.
     pub consecutive_failures: u32,

@@ -1,4 +1,5 @@
-//! A ref's own file, as git reads it (`parse_loose_ref_contents` in its `refs/files-backend.c`).
+//! The files of refs, as git reads them (`parse_loose_ref_contents` in its `refs/files-backend.c`): where they are, what one
+//! says, and where symbolic refs lead. `packed-refs` is not read here.
 
 use std::fs;
 use std::io;
@@ -6,27 +7,52 @@ use std::path::Path;
 
 use crate::oid::Oid;
 
-/// How many files git reads until it gives a chain of symbolic refs up (`SYMREF_MAXDEPTH`).
+/// The number of files that git reads before it gives up on a chain of symbolic refs (`SYMREF_MAXDEPTH`).
 pub(crate) const MAX_DEPTH: usize = 5;
 
-/// What a ref's file says.
+/// Refs that each worktree has for itself; all others are shared (git-worktree, "REFS").
+const PER_WORKTREE: [&str; 3] = ["refs/bisect/", "refs/worktree/", "refs/rewritten/"];
+
+/// The content of a ref's file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LooseRef {
-    /// It points to an object.
+    /// An object id.
     Points(Oid),
-    /// It stands for the ref of this name, which may be malformed.
+    /// The name of another ref, which may be malformed.
     Symbolic(String),
     /// Neither.
     Broken,
 }
 
-/// Reads the file; `None` where there is none, such as where there is a directory.
+/// The directory that a ref's name is relative to.
+pub(crate) fn base<'a>(common_dir: &'a Path, git_dir: &'a Path, refname: &str) -> &'a Path {
+    let is_shared =
+        refname.starts_with("refs/") && !PER_WORKTREE.iter().any(|prefix| refname.starts_with(prefix));
+    if is_shared { common_dir } else { git_dir }
+}
+
+/// The refs that symbolic refs lead through, from `refname` on, by their files alone. A target outside `refs/` ends it.
+pub(crate) fn chain(common_dir: &Path, git_dir: &Path, refname: &str) -> Vec<String> {
+    let mut names = vec![refname.to_owned()];
+    while names.len() <= MAX_DEPTH {
+        let name = &names[names.len() - 1];
+        match read(&base(common_dir, git_dir, name).join(name)) {
+            Ok(Some(LooseRef::Symbolic(target))) if is_inside(&target) => names.push(target),
+            _ => break,
+        }
+    }
+    names
+}
+
+fn is_inside(target: &str) -> bool {
+    target.starts_with("refs/") && !target.split('/').any(|part| part == "..")
+}
+
+/// Reads the file; `None` where there is none, or a directory.
 pub(crate) fn read(path: &Path) -> io::Result<Option<LooseRef>> {
     // The oldest form of a symbolic ref. Any other symbolic link leads to the file to read.
     if let Ok(target) = fs::read_link(path)
-        && let Some(target) = target.to_str()
-        && target.starts_with("refs/")
-        && !target.split('/').any(|part| part == "..")
+        && let Some(target) = target.to_str().filter(|target| is_inside(target))
     {
         return Ok(Some(LooseRef::Symbolic(target.to_owned())));
     }
@@ -54,7 +80,7 @@ fn parse(content: &[u8]) -> LooseRef {
             _ => LooseRef::Broken,
         };
     }
-    // Like `FETCH_HEAD`, it may say more behind the id.
+    // As in `FETCH_HEAD`, text may follow the id.
     let (id, rest) = content.split_at(content.len().min(Oid::HEX_LENGTH));
     match Oid::from_hex(id) {
         Some(oid) if rest.first().is_none_or(|&byte| is_space(byte)) => LooseRef::Points(oid),
@@ -81,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_counts_only_within_a_name() {
+    fn white_space_around_a_name_is_ignored() {
         for (content, expected) in [
             ("ref: refs/heads/main\n", symbolic("refs/heads/main")),
             ("ref:refs/heads/main", symbolic("refs/heads/main")),
@@ -100,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_ends_where_the_file_or_the_word_does() {
+    fn an_id_ends_at_white_space_or_the_end_of_the_file() {
         let oid = Oid::from_bytes([0xab; 20]);
         for (behind, is_whole) in [
             ("", true),
@@ -122,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_no_ref() {
+    fn a_directory_or_a_missing_file_is_no_ref() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let file = directory.path().join("file");
         fs::write(&file, "ref: refs/heads/main").expect("writes");
@@ -138,7 +164,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_link_to_a_name_of_a_ref_is_symbolic_and_any_other_is_followed() {
+    fn a_link_to_a_refs_name_is_symbolic_and_any_other_link_is_followed() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let link = |name: &str, target: &str| {
             let path = directory.path().join(name);
@@ -149,5 +175,24 @@ mod tests {
         assert_eq!(link("HEAD", "refs/heads/main"), Some(symbolic("refs/heads/main")));
         assert_eq!(link("other", "file"), Some(symbolic("refs/heads/a")));
         assert_eq!(link("outside", "refs/../file2"), None);
+    }
+
+    #[test]
+    fn a_chain_ends_at_a_circle_and_at_a_target_outside_refs() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let root = directory.path();
+        fs::create_dir_all(root.join("refs/heads")).expect("creates");
+        for (main, other, expected) in [
+            ("refs/heads/other", "", 2),
+            ("refs/heads/other", "refs/heads/main", MAX_DEPTH + 1),
+            ("/etc/passwd", "", 1),
+            ("refs/../../etc/passwd", "", 1),
+            ("", "", 1),
+        ] {
+            for (name, target) in [("main", main), ("other", other)] {
+                fs::write(root.join("refs/heads").join(name), format!("ref: {target}")).expect("writes");
+            }
+            assert_eq!(chain(root, root, "refs/heads/main").len(), expected, "{main}");
+        }
     }
 }

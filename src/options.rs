@@ -1,7 +1,7 @@
-//! The caller's options, checked: raw JavaScript values in, a [`Config`] out.
+//! The caller's options, checked: raw JavaScript values in, [`Options`] out.
 //!
-//! It knows nothing of N-API and touches no file. What needs the repository (does the remote exist, what is
-//! the default branch) is checked where the repository is opened.
+//! It knows nothing of N-API and touches no file. Checks that need the repository (does the remote exist, what is the
+//! default branch) happen where the repository is opened.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::backoff::BackoffConfig;
 
-/// A JavaScript value, as far as options need one.
+/// A JavaScript value, as far as options need it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Raw {
     /// `undefined`: the same as an absent option.
@@ -24,7 +24,7 @@ pub enum Raw {
     String(String),
     /// A plain object: its own enumerable properties in order.
     Object(Vec<(String, Raw)>),
-    /// Anything else, by the word JavaScript has for it (`function`, `symbol`, `bigint`, `array`).
+    /// Anything else, by its name in JavaScript (`function`, `symbol`, `bigint`, `array`).
     Other(&'static str),
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for Raw {
     }
 }
 
-/// An option that cannot be used; the message says which, what was given and what was expected.
+/// An unusable option. The message says which option, what was given and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidOption(String);
 
@@ -63,7 +63,7 @@ fn invalid(name: &str, given: &Raw, expected: &str) -> InvalidOption {
     InvalidOption(format!("option '{name}' is {given}; expected {expected}"))
 }
 
-/// What to do besides reporting when the remote has diverged.
+/// What to do when the remote has diverged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDivergence {
     /// Report it.
@@ -75,12 +75,12 @@ pub enum OnDivergence {
 /// Which transport carries the pushes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransportChoice {
-    /// The native one where it can do what git would, else the git command.
+    /// The native one where it can do what git would, else the git CLI.
     Auto,
     /// Only the native one.
     Native,
     /// Always `git push`.
-    Git,
+    GitCli,
 }
 
 /// The limits of one attempt; `None` is none.
@@ -98,7 +98,7 @@ pub struct Timeouts {
 
 /// Checked options.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct Options {
     /// A configured remote's name, a URL or a path.
     pub remote: String,
     /// The full name of the branch (`refs/heads/...`); `None` is the branch of HEAD.
@@ -129,7 +129,7 @@ pub struct Config {
 
 const BRANCH_PREFIX: &str = "refs/heads/";
 
-/// The option names, for the message about an unknown one. `logger` is taken by the JavaScript side.
+/// The option names. `logger` is for the JavaScript side.
 const NAMES: [&str; 17] = [
     "remote",
     "branch",
@@ -150,7 +150,7 @@ const NAMES: [&str; 17] = [
     "logger",
 ];
 
-impl Config {
+impl Options {
     /// Checks every option. `default_repo_path` is `$CFP_DATA_REPO_PATH`, `is_valid_branch` git's own rule for
     /// a full ref name.
     ///
@@ -173,7 +173,7 @@ impl Config {
                 NAMES.join(", ")
             )));
         }
-        let options = Options(entries);
+        let options = Fields(entries);
         Ok(Self {
             remote: options
                 .string("remote", "the name of a configured remote, a URL or a path")?
@@ -208,14 +208,7 @@ impl Config {
                 ],
             )?,
             watch: options.boolean("watch", true)?,
-            transport: options.choice(
-                "transport",
-                &[
-                    ("auto", TransportChoice::Auto),
-                    ("native", TransportChoice::Native),
-                    ("git", TransportChoice::Git),
-                ],
-            )?,
+            transport: options.transport()?,
             exit_drain: options.milliseconds("exitDrainMs", 5_000)?,
         })
     }
@@ -245,10 +238,10 @@ fn duration_of(name: &str, given: &Raw) -> Result<Duration, InvalidOption> {
     }
 }
 
-struct Options<'a>(&'a [(String, Raw)]);
+struct Fields<'a>(&'a [(String, Raw)]);
 
-impl Options<'_> {
-    /// An option's value; `undefined` counts as absent, as with a JavaScript default parameter.
+impl Fields<'_> {
+    /// An option's value. `undefined` counts as absent, as for a default parameter in JavaScript.
     fn get(&self, name: &str) -> Option<&Raw> {
         self.0
             .iter()
@@ -280,7 +273,7 @@ impl Options<'_> {
             })
     }
 
-    /// One of a few words; the first is the default.
+    /// One of a few strings; the first is the default.
     fn choice<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Result<T, InvalidOption> {
         let Some(given) = self.get(name) else {
             return Ok(choices[0].1);
@@ -292,6 +285,21 @@ impl Options<'_> {
         }
         let words: Vec<String> = choices.iter().map(|(choice, _)| format!("'{choice}'")).collect();
         Err(invalid(name, given, &words.join(" or ")))
+    }
+
+    fn transport(&self) -> Result<TransportChoice, InvalidOption> {
+        if self.get("transport") == Some(&Raw::String("git".to_owned())) {
+            // The name of 'git-cli' before 0.2.
+            return Ok(TransportChoice::GitCli);
+        }
+        self.choice(
+            "transport",
+            &[
+                ("auto", TransportChoice::Auto),
+                ("native", TransportChoice::Native),
+                ("git-cli", TransportChoice::GitCli),
+            ],
+        )
     }
 
     fn branch(&self, is_valid: impl Fn(&str) -> bool) -> Result<Option<String>, InvalidOption> {
@@ -350,7 +358,7 @@ impl Options<'_> {
                 "unknown option 'backoff.{name}'; expected {EXPECTED}"
             )));
         }
-        let fields = Options(fields);
+        let fields = Fields(fields);
         let required = |name: &str| {
             fields
                 .get(name)
@@ -400,22 +408,22 @@ mod tests {
         Raw::String(value.to_owned())
     }
 
-    fn parse(raw: &Raw) -> Result<Config, InvalidOption> {
-        Config::from_raw(raw, None, |name| {
+    fn parse(raw: &Raw) -> Result<Options, InvalidOption> {
+        Options::from_raw(raw, None, |name| {
             !name.contains(['~', ' ', ':']) && !name.ends_with('/')
         })
     }
 
-    fn with(name: &str, value: Raw) -> Result<Config, InvalidOption> {
+    fn with(name: &str, value: Raw) -> Result<Options, InvalidOption> {
         parse(&object(&[("remote", string("origin")), (name, value)]))
     }
 
     #[test]
     fn a_remote_alone_gives_the_documented_defaults() {
-        let config = parse(&object(&[("remote", string("origin"))])).expect("valid");
+        let options = parse(&object(&[("remote", string("origin"))])).expect("valid");
         assert_eq!(
-            config,
-            Config {
+            options,
+            Options {
                 remote: "origin".into(),
                 branch: None,
                 repo_path: None,
@@ -444,6 +452,14 @@ mod tests {
             with("maxRetries", Raw::Undefined),
             parse(&object(&[("remote", string("origin"))]))
         );
+    }
+
+    #[test]
+    fn the_former_name_of_the_git_cli_is_still_taken() {
+        for given in ["git-cli", "git"] {
+            let options = with("transport", string(given)).expect("valid");
+            assert_eq!(options.transport, TransportChoice::GitCli);
+        }
     }
 
     #[test]
@@ -581,7 +597,7 @@ mod tests {
             (
                 "transport",
                 Raw::Other("function"),
-                "option 'transport' is a function",
+                "option 'transport' is a function; expected 'auto' or 'native' or 'git-cli'",
             ),
             (
                 "force",

@@ -4,7 +4,6 @@
 //! never writes a local branch, an object or the configuration; the one thing it writes is a remote-tracking ref, with its
 //! reflog.
 
-mod chain;
 mod commit;
 mod format;
 mod history;
@@ -12,26 +11,24 @@ pub(crate) mod libgit2;
 mod objects;
 mod open;
 mod owner;
-mod packed_refs;
 mod place;
 mod refs;
 mod shallow;
-mod shared;
 #[cfg(test)]
 mod testing;
 mod tracking;
+mod write;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-pub(crate) use self::commit::CommitHeader;
+pub(crate) use self::commit::{Commit, Commits};
+pub(crate) use self::history::missing_commits;
 pub(crate) use self::objects::Database;
 pub use self::objects::ObjectStore;
 pub use self::open::OpenError;
-use self::packed_refs::PackedRefs;
 use self::place::Found;
-pub(crate) use self::refs::is_shared;
 pub use self::refs::{Head, is_valid_branch_refname};
 pub(crate) use self::shallow::shallow_commits;
 pub use self::tracking::tracking_ref;
@@ -50,7 +47,6 @@ pub struct Repository {
     store: ObjectStore,
     store_state: Vec<(PathBuf, Option<SystemTime>)>,
     odb: Database,
-    packed_refs: PackedRefs,
 }
 
 impl fmt::Debug for Repository {
@@ -109,7 +105,6 @@ impl Repository {
         let store_state = store.state();
         let odb = store.open("").map_err(OpenError::Other)?;
         Ok(Self {
-            packed_refs: PackedRefs::new(&place.common_dir),
             git_dir: place.git_dir,
             common_dir: place.common_dir,
             root,
@@ -176,9 +171,9 @@ pub(crate) fn from_git2(oid: git2::Oid) -> Oid {
     Oid::from_bytes(bytes.expect("only SHA-1 repositories are opened, and their ids have 20 bytes"))
 }
 
-/// A failure of libgit2, with what was being done: `reading refs/heads/main`.
-fn failure(doing: impl fmt::Display, error: &git2::Error) -> Failure {
-    Failure::new(Kind::Local, format!("{doing}: {}", error.message()))
+/// A failure of this repository: the action, such as `reading refs/heads/main`, and the problem.
+fn failure(action: impl fmt::Display, problem: impl fmt::Display) -> Failure {
+    Failure::new(Kind::Local, format!("{action}: {problem}"))
 }
 
 #[cfg(test)]

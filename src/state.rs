@@ -1,8 +1,8 @@
 //! The decisions: a pure state machine, `(state, input, now) -> (state, actions)`.
 //!
 //! It does no I/O and reads no clock, so every path through it is a table test. It is level-triggered: work
-//! is due while the local tip is one that the remote is not known to have, whatever woke the daemon up.
-//! What the remote has is told to it by the attempts; it never guesses.
+//! is due while the remote is not known to have the local tip, whatever woke the daemon up. Only attempts
+//! tell it what the remote has.
 
 mod machine;
 #[cfg(test)]
@@ -12,13 +12,13 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::event::Event;
+use crate::event::{Event, SentPush};
 use crate::failure::Failure;
 use crate::oid::Oid;
 
 pub use machine::{Policy, State};
 
-/// The two clocks at one moment: delays are measured on the monotonic one, people are shown the other.
+/// Both clocks at one moment: delays use the monotonic one, and people see the other.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
     /// The monotonic clock.
@@ -40,67 +40,73 @@ pub struct Survey {
     pub behind: Option<u64>,
 }
 
+/// An attempt that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempted {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The remote's tip, as far as the attempt saw it.
+    pub remote: RemoteTip,
+    /// The branch, read after the end; `None` where it could not be read.
+    pub survey: Option<Survey>,
+}
+
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The remote has `tip` already; nothing was sent. `None`: there is no local branch.
-    UpToDate {
-        /// The local tip that this was decided for.
-        tip: Option<Oid>,
-    },
-    /// The remote confirmed the update to `tip`.
-    Pushed {
-        /// The commit that was sent.
-        tip: Oid,
-        /// The remote's tip before.
-        previous: Option<Oid>,
-        /// Commits the remote did not have before.
-        commits: u64,
-        /// Bytes of the pack.
-        bytes: u64,
-    },
+    /// Nothing was sent: the remote already has this local tip. `None`: there is no local branch.
+    UpToDate(Option<Oid>),
+    /// The remote confirmed the update.
+    Pushed(SentPush),
     /// The remote has commits that the local branch lacks.
-    Diverged {
-        /// The local tip.
-        tip: Oid,
-        /// What to tell, with the remote's tip as evidence.
-        failure: Failure,
-        /// False where not even the last tip known to be on the remote is known, so that nobody can say
-        /// whether the local branch has anything new.
-        comparable: bool,
-        /// What became of `onDivergence: 'preserve'`; `None` where it was not asked for.
-        preserved: Option<Result<String, Failure>>,
-    },
+    Diverged(Divergence),
     /// The attempt failed.
     Failed {
-        /// The local tip it was for, as far as it came to reading one.
+        /// The local tip it was for, if the attempt got to reading one.
         tip: Option<Oid>,
         /// What went wrong.
         failure: Failure,
-        /// Whether it got as far as having commits to push.
+        /// Whether the attempt found commits to push.
         had_work: bool,
-        /// Set when the request left whole but no answer came: the remote may have it all the same.
-        unconfirmed: Option<Unconfirmed>,
+        /// The push that left whole but got no answer: the remote may have it.
+        unconfirmed: Option<SentPush>,
     },
 }
 
-/// A push whose outcome is unknown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unconfirmed {
-    /// The commit that was sent.
-    pub commit: Oid,
-    /// The remote's tip before.
-    pub previous: Option<Oid>,
-    /// Commits the remote did not have before.
-    pub commits: u64,
-    /// Bytes of the pack.
-    pub bytes: u64,
+/// The local tip cannot be pushed, because the remote has commits that it does not contain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Divergence {
+    /// The local tip.
+    pub tip: Oid,
+    /// The failure to report, with the remote's tip as evidence.
+    pub failure: Failure,
+    /// False where not even an earlier tip of the remote is known: the local branch may have nothing new.
+    pub comparable: bool,
+    /// The result of `onDivergence: 'preserve'`; `None` where it was not asked for.
+    pub preserved: Option<Preserved>,
+}
+
+/// The ref that keeps a diverged local tip on the remote, or why there is none.
+pub type Preserved = Result<String, Failure>;
+
+/// A look at a diverged remote that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probed {
+    /// Whether an attempt would now succeed; `None` where the remote could not be read.
+    pub reconciled: Option<bool>,
+    /// The local tip that was to be preserved and the result; `None` where preserving was not tried.
+    pub preserved: Option<(Oid, Preserved)>,
+    /// As in [`Attempted`].
+    pub remote: RemoteTip,
+    /// As in [`Attempted`].
+    pub survey: Option<Survey>,
 }
 
 /// The branch on the remote, as an attempt saw it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum RemoteTip {
     /// The attempt did not get as far as seeing it.
+    #[default]
     Unseen,
     /// The remote has no such branch.
     Absent,
@@ -108,39 +114,23 @@ pub enum RemoteTip {
     At(Oid),
 }
 
-/// What the machine is told.
+/// An input of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// The branch was looked at.
+    /// The branch was read.
     Surveyed(Survey),
-    /// The branch could not be read: it is not known any more that the remote has everything. The attempt
-    /// that follows meets the cause and reports it.
+    /// The branch could not be read, so the remote may no longer have everything. The attempt that follows
+    /// meets the cause and reports it.
     Unreadable,
-    /// The remote was seen not to be at the tip that it had confirmed: it is looked at again.
-    Doubted,
+    /// The remote was seen at another tip than the one it had confirmed: look at it again.
+    RemoteMoved,
     /// [`State::deadline`] has passed.
     TimerFired,
     /// The attempt in flight has ended.
-    AttemptEnded {
-        /// How.
-        outcome: Outcome,
-        /// The remote's tip, if the attempt saw it.
-        remote: RemoteTip,
-        /// The branch, looked at after the end; `None` where it could not be read.
-        survey: Option<Survey>,
-    },
-    /// A look at the diverged remote has ended.
-    ProbeEnded {
-        /// Whether a push or a no-op would now succeed; `None` where the remote could not be read.
-        reconciled: Option<bool>,
-        /// What became of putting a local tip on the remote; `None` where it did not come to that.
-        preserved: Option<(Oid, Result<String, Failure>)>,
-        /// As in [`Input::AttemptEnded`].
-        remote: RemoteTip,
-        /// As in [`Input::AttemptEnded`].
-        survey: Option<Survey>,
-    },
-    /// Someone asked for an attempt now, whatever delay is running.
+    AttemptEnded(Attempted),
+    /// The look at the diverged remote has ended.
+    ProbeEnded(Probed),
+    /// Attempt now, whatever delay is running.
     Nudge,
     /// Drain until the deadline, then end.
     Stop {
@@ -149,7 +139,7 @@ pub enum Input {
     },
 }
 
-/// What the machine wants done, in order.
+/// What the machine wants done. Actions are carried out in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Start an attempt. It replaces a probe in flight; there is never another attempt in flight.
@@ -164,9 +154,9 @@ pub enum Action {
     },
     /// Cancel what is in flight.
     Cancel,
-    /// Tell the listeners.
+    /// Emit an event.
     Emit(Event),
-    /// The remote has `commit`: whoever waits for it, or for an ancestor, can go on.
+    /// The remote has `commit` and its ancestors: answer the requests that wait for one of them.
     Confirmed {
         /// The local tip that the remote has.
         commit: Oid,
@@ -180,6 +170,6 @@ pub enum Action {
         /// Whether no other attempt follows by itself.
         terminal: bool,
     },
-    /// The machine has stopped; whoever waits for that is told once everything is closed.
+    /// The machine has stopped: close everything, then answer the requests that wait for the end.
     Finish,
 }

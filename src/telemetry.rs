@@ -1,7 +1,7 @@
 //! The daemon's own log: JSON lines on standard error, or the caller's logger.
 //!
-//! Each daemon has a subscriber of its own, set as the default of its threads, so that a process may hold
-//! several with different loggers and none of them touches a global one.
+//! Each daemon has its own subscriber, set as the default of its threads: several daemons in a process can have different
+//! loggers, and none touches the global subscriber.
 
 use std::fmt;
 
@@ -20,9 +20,9 @@ pub const LOG_VARIABLE: &str = "GIT_PUSH_DAEMON_LOG";
 pub struct Record {
     /// How serious it is; never below debug.
     pub level: Level,
-    /// What it says.
+    /// The message.
     pub message: String,
-    /// What it says it about.
+    /// The fields.
     pub fields: Vec<(&'static str, Value)>,
 }
 
@@ -33,7 +33,7 @@ pub enum Value {
     String(String),
     /// A number.
     Number(f64),
-    /// A truth value.
+    /// A boolean.
     Bool(bool),
 }
 
@@ -53,7 +53,7 @@ pub fn dispatch(sink: Option<Sink>, filter: Option<&str>) -> Dispatch {
     Dispatch::new(Registry::default().with(lines).with(sink.map(ToLogger)))
 }
 
-/// What cannot be read lets everything from `info` on through: a typing error is no reason to hide a failure.
+/// A malformed filter lets `info` and above through: a typing error must not hide a failure.
 fn targets(filter: &str) -> Targets {
     filter
         .parse()

@@ -1,150 +1,174 @@
-//! Follows one branch ref with file events, and says only "something may have changed".
+//! Tells when one branch ref may have changed: by file events on Linux, and by a poll on every system.
 //!
-//! It never tells the tip: who is woken calls [`RefWatcher::rearm`] and then reads the ref, in this order, so
-//! that a change lies either before the reading or behind a watch. Events can be lost (full queues, limits,
-//! network file systems), so the owner also polls: every [`POLL_INTERVAL`], or every
-//! [`POLL_INTERVAL_WITHOUT_EVENTS`] while [`RefWatcher::is_polling_only`] has a reason.
+//! It never reads the tip. Its owner calls [`RefWatcher::rearm`] and then reads the ref, in this order, so that a change
+//! either precedes the read or wakes the owner. Events can get lost (full queues, limits, network file systems), so the
+//! poll runs even where they work.
 
-#[cfg(any(not(target_os = "linux"), test))]
-mod anywhere;
 #[cfg(target_os = "linux")]
 mod linux;
-mod paths;
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests;
 
 use std::fmt;
-use std::future::{Future, pending};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::future::pending;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use self::paths::RefPaths;
+use tokio::time::{Instant, sleep_until};
 
-#[cfg(not(target_os = "linux"))]
-use self::anywhere::Notify as System;
 #[cfg(target_os = "linux")]
-use self::linux::Inotify as System;
+use self::linux::FileEvents;
 
-/// How often the owner reads the ref where file events work: the time within which a commit is seen even if its
-/// event is lost.
+/// The poll interval where file events work: a commit whose event got lost is seen within this time.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often the owner reads the ref where file events cannot be relied on.
+/// The poll interval where file events are missing or unreliable.
 pub const POLL_INTERVAL_WITHOUT_EVENTS: Duration = Duration::from_millis(200);
 
-/// What to tell where the system watches no more files for this user.
-const LIMIT_REACHED: &str = "the limit of file watches is reached (fs.inotify.max_user_watches)";
-
-/// The file events of a system.
-trait Events: Send + Sync + Sized {
-    /// Begins with no directory.
-    ///
-    /// # Errors
-    ///
-    /// Why there are no events to be had.
-    fn listen() -> Result<Self, String>;
-
-    /// Watches those of the directories that exist now, as they are now, and no others; why not, where one cannot be
-    /// watched. From the top down: each is looked at only once its parent reports its replacement.
-    fn arm(&self, paths: &RefPaths) -> Option<String>;
-
-    /// Resolves when one of the files, or a directory that leads to one, may have changed. Cancel-safe.
-    fn changed(&self) -> impl Future<Output = ()>;
+/// Watches the files that hold the value of one ref. Dropping it ends the watch.
+pub struct RefWatcher {
+    /// `None` where the system has no file events, or refuses them.
+    events: Option<FileEvents>,
+    poll: Mutex<Poll>,
 }
 
-/// Watches the places that can change the value of one ref. Dropping it ends that.
-pub struct RefWatcher(Watcher<System>);
+struct Poll {
+    due: Instant,
+    /// Why file events cannot be relied on, if they cannot.
+    reason: Option<String>,
+}
 
-struct Watcher<E> {
-    common_dir: PathBuf,
-    git_dir: PathBuf,
-    refname: String,
-    /// Absent where the system gives no file events at all.
-    events: Option<E>,
-    /// What will not change while this repository is open: no events at all, or a network file system.
-    unreliable: Option<String>,
-    /// Why not all directories could be armed the last time.
-    unarmed: Mutex<Option<String>>,
+impl Poll {
+    fn postpone(&mut self) {
+        let interval = match self.reason {
+            Some(_) => POLL_INTERVAL_WITHOUT_EVENTS,
+            None => POLL_INTERVAL,
+        };
+        self.due = Instant::now() + interval;
+    }
 }
 
 impl fmt::Debug for RefWatcher {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("RefWatcher")
-            .field("refname", &self.0.refname)
-            .field("is_polling_only", &self.is_polling_only())
+            .field("polling", &self.poll().reason)
             .finish_non_exhaustive()
     }
 }
 
 impl RefWatcher {
-    /// Begins to watch a ref, by its full name, within a runtime of tokio. This never fails: see
-    /// [`RefWatcher::is_polling_only`].
+    /// Starts to watch a ref, by its full name, within a tokio runtime. This never fails: without file events, the watcher
+    /// only polls.
     ///
-    /// Branches live in `common_dir`; `git_dir` holds the per-worktree refs that a symbolic branch may name.
+    /// Branches are in `common_dir`; `git_dir` has the per-worktree refs that a symbolic branch may name.
     #[must_use]
     pub fn start(common_dir: &Path, git_dir: &Path, refname: &str) -> Self {
-        Self(Watcher::start(common_dir, git_dir, refname))
+        Self::with(FileEvents::start(common_dir, git_dir, refname))
     }
 
-    /// Watches the directories that exist now. To be called after each wake and at each poll, *before* the ref is read, on
-    /// a thread that may block.
-    pub fn rearm(&self) {
-        self.0.rearm();
-    }
-
-    /// Why file events cannot be relied on, where they cannot: the owner then polls faster. Asked again after each
-    /// [`RefWatcher::rearm`], which tries again where a limit was reached.
-    #[must_use]
-    pub fn is_polling_only(&self) -> Option<String> {
-        self.0.is_polling_only()
-    }
-
-    /// Resolves when the ref may have changed, often more than once for one change. Cancel-safe.
-    pub async fn changed(&self) {
-        self.0.changed().await;
-    }
-}
-
-impl<E: Events> Watcher<E> {
-    fn start(common_dir: &Path, git_dir: &Path, refname: &str) -> Self {
-        // Some systems report the real path, whatever was asked for.
-        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let (common_dir, git_dir) = (real(common_dir), real(git_dir));
-        let (events, unreliable) = match E::listen() {
-            Ok(events) => (Some(events), paths::why_events_are_unreliable(&common_dir)),
+    fn with(events: Result<FileEvents, String>) -> Self {
+        let (events, reason) = match events {
+            Ok(events) => (Some(events), None),
             Err(reason) => (None, Some(reason)),
         };
-        let watcher = Self {
-            common_dir,
-            git_dir,
-            refname: refname.to_owned(),
+        if let Some(reason) = &reason {
+            note_poll(Some(reason));
+        }
+        let due = Instant::now();
+        Self {
             events,
-            unreliable,
-            unarmed: Mutex::default(),
-        };
-        watcher.rearm();
-        watcher
-    }
-
-    fn rearm(&self) {
-        if let Some(events) = &self.events {
-            let paths = RefPaths::find(&self.common_dir, &self.git_dir, &self.refname);
-            let unarmed = events.arm(&paths);
-            *self.unarmed.lock().unwrap_or_else(PoisonError::into_inner) = unarmed;
+            poll: Mutex::new(Poll { due, reason }),
         }
     }
 
-    fn is_polling_only(&self) -> Option<String> {
-        let unarmed = self.unarmed.lock().unwrap_or_else(PoisonError::into_inner);
-        self.unreliable.as_ref().or(unarmed.as_ref()).cloned()
+    /// Watches the directories that exist now, and postpones the poll. Call it on a thread that may block, after each
+    /// wake and *before* reading the ref.
+    pub fn rearm(&self) {
+        let armed = self.events.as_ref().map(FileEvents::arm);
+        let mut poll = self.poll();
+        if let Some(armed) = armed {
+            let reason = armed.err();
+            if poll.reason != reason {
+                note_poll(reason.as_deref());
+                poll.reason = reason;
+            }
+        }
+        poll.postpone();
     }
 
-    async fn changed(&self) {
+    /// Resolves when the ref may have changed, or the poll is due; often more than once for one change. Cancel-safe.
+    pub async fn changed(&self) {
+        let due = self.poll().due;
+        tokio::select! {
+            () = self.event() => {}
+            () = sleep_until(due) => {
+                // Holds until the next `rearm`: an unreadable repository must not make the owner spin.
+                self.poll().postpone();
+            }
+        }
+    }
+
+    async fn event(&self) {
         match &self.events {
             Some(events) => events.changed().await,
             None => pending().await,
+        }
+    }
+
+    fn poll(&self) -> MutexGuard<'_, Poll> {
+        self.poll.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn note_poll(reason: Option<&str>) {
+    match reason {
+        Some(reason) if cfg!(target_os = "linux") => {
+            tracing::warn!(reason, "file events are unavailable: polling the branch instead");
+        }
+        Some(reason) => tracing::debug!(reason, "polling the branch"),
+        None => tracing::info!("file events work again"),
+    }
+}
+
+/// The systems without file events have no value of this type.
+#[cfg(not(target_os = "linux"))]
+enum FileEvents {}
+
+#[cfg(not(target_os = "linux"))]
+impl FileEvents {
+    fn start(_common_dir: &Path, _git_dir: &Path, _refname: &str) -> Result<Self, String> {
+        Err("file events are used on Linux only".to_owned())
+    }
+
+    fn arm(&self) -> Result<(), String> {
+        match *self {}
+    }
+
+    async fn changed(&self) {
+        match *self {}
+    }
+}
+
+#[cfg(test)]
+mod poll_tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn without_file_events_the_poll_wakes_at_its_interval_however_often_the_wait_is_cut_short() {
+        let watcher = RefWatcher::with(Err("this test wants none".to_owned()));
+        watcher.changed().await;
+        for is_rearmed in [true, false, true] {
+            if is_rearmed {
+                watcher.rearm();
+            }
+            let started = Instant::now();
+            while tokio::time::timeout(POLL_INTERVAL_WITHOUT_EVENTS / 3, watcher.changed())
+                .await
+                .is_err()
+            {}
+            assert_eq!(started.elapsed(), POLL_INTERVAL_WITHOUT_EVENTS);
         }
     }
 }

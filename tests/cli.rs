@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use git_push_daemon::attempt::{RemotePusher, Route, TransportNote};
+use git_push_daemon::attempt::{Destination, RemotePusher, TransportNote};
 use git_push_daemon::branch::{SharedSide, Target};
 use git_push_daemon::config::{Config, Environment};
 use git_push_daemon::daemon::Pusher;
+use git_push_daemon::event::SentPush;
 use git_push_daemon::failure::{Failure, Kind};
 use git_push_daemon::oid::Oid;
 use git_push_daemon::options::{Timeouts, TransportChoice};
 use git_push_daemon::send_pack::{Command as Update, Report};
-use git_push_daemon::state::Outcome;
+use git_push_daemon::state::{Divergence, Outcome};
 use git_push_daemon::transport::{self, Background, Settings, SharedClient, Source, Transport};
 use git_push_daemon::url::Remote;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -141,7 +142,7 @@ impl Sandbox {
             refname: MAIN.to_owned(),
             remote_name: (remote == "origin").then(|| remote.to_owned()),
         });
-        let route = Route {
+        let route = Destination {
             remote: remote.to_owned(),
             root: self.path(root),
             common_dir: git_dir,
@@ -167,7 +168,7 @@ impl Sandbox {
     }
 
     async fn push(&self) -> Outcome {
-        self.attempt("origin", TransportChoice::Git).await
+        self.attempt("origin", TransportChoice::GitCli).await
     }
 
     /// The transport by itself, without the judgement of an attempt before it.
@@ -195,7 +196,7 @@ impl Sandbox {
     /// Pushes the local tip, whatever the remote has.
     async fn push_regardless(&self) -> Report {
         let transport = self
-            .transport("origin", TransportChoice::Git)
+            .transport("origin", TransportChoice::GitCli)
             .expect("git is here");
         let mut session = transport.connect().await.expect("the remote is there");
         let update = Update::new(MAIN, session.advertisement().tip(MAIN), self.tip()).expect("valid");
@@ -212,30 +213,30 @@ fn failure(outcome: Outcome) -> Failure {
 }
 
 fn is_pushed(outcome: &Outcome, expected: Oid) -> bool {
-    matches!(outcome, Outcome::Pushed { tip, .. } if *tip == expected)
+    matches!(outcome, Outcome::Pushed(push) if push.commit == expected)
 }
 
 #[tokio::test]
 async fn a_branch_is_created_then_advanced_then_up_to_date() {
     let sandbox = Sandbox::new();
     let first = sandbox.tip();
-    let created = Outcome::Pushed {
-        tip: first,
+    let created = Outcome::Pushed(SentPush {
+        commit: first,
         previous: None,
         commits: 1,
         bytes: 0,
-    };
+    });
     assert_eq!(sandbox.push().await, created);
     sandbox.commit("second");
     let third = sandbox.commit("third");
-    let advanced = Outcome::Pushed {
-        tip: third,
+    let advanced = Outcome::Pushed(SentPush {
+        commit: third,
         previous: Some(first),
         commits: 2,
         bytes: 0,
-    };
+    });
     assert_eq!(sandbox.push().await, advanced);
-    assert_eq!(sandbox.push().await, Outcome::UpToDate { tip: Some(third) });
+    assert_eq!(sandbox.push().await, Outcome::UpToDate(Some(third)));
     assert_eq!(sandbox.remote_tip("remote.git", MAIN), Some(third));
     sandbox.git_in("remote.git", &["fsck", "--strict"]);
 }
@@ -262,7 +263,7 @@ async fn no_setting_makes_it_force_or_push_anything_else() {
 
     let other = sandbox.diverge();
     match sandbox.push().await {
-        Outcome::Diverged { failure, .. } => assert_eq!(failure.remote_commit(), Some(other)),
+        Outcome::Diverged(Divergence { failure, .. }) => assert_eq!(failure.remote_commit(), Some(other)),
         outcome => panic!("{outcome:?}"),
     }
     let report = sandbox.push_regardless().await;
@@ -324,12 +325,12 @@ async fn a_diverged_tip_is_preserved_under_a_name_of_its_own() {
     let sandbox = Sandbox::new();
     assert!(is_pushed(&sandbox.push().await, sandbox.tip()));
     let other = sandbox.diverge();
-    let pusher = sandbox.pusher("origin", TransportChoice::Git);
+    let pusher = sandbox.pusher("origin", TransportChoice::GitCli);
     match pusher.attempt(true).await.outcome {
-        Outcome::Diverged {
+        Outcome::Diverged(Divergence {
             preserved: Some(Ok(refname)),
             ..
-        } => assert_eq!(sandbox.remote_tip("remote.git", &refname), Some(sandbox.tip())),
+        }) => assert_eq!(sandbox.remote_tip("remote.git", &refname), Some(sandbox.tip())),
         outcome => panic!("{outcome:?}"),
     }
     assert_eq!(sandbox.remote_tip("remote.git", MAIN), Some(other));
@@ -505,7 +506,7 @@ async fn the_push_url_is_read_and_not_the_one_for_fetches() {
     let tip = sandbox.tip();
     assert!(is_pushed(&sandbox.push().await, tip));
     assert_eq!(sandbox.remote_tip("remote.git", MAIN), Some(tip));
-    assert_eq!(sandbox.push().await, Outcome::UpToDate { tip: Some(tip) });
+    assert_eq!(sandbox.push().await, Outcome::UpToDate(Some(tip)));
 }
 
 #[tokio::test]
@@ -530,7 +531,7 @@ async fn a_remote_with_two_urls_is_up_to_date_when_both_are() {
     sandbox.git(&["checkout", "-q", "main"]);
     let ours = sandbox.commit("ours");
     match sandbox.attempt("origin", TransportChoice::Auto).await {
-        Outcome::Diverged { failure, .. } => assert_eq!(failure.remote_commit(), Some(other)),
+        Outcome::Diverged(Divergence { failure, .. }) => assert_eq!(failure.remote_commit(), Some(other)),
         outcome => panic!("{outcome:?}"),
     }
     assert_eq!(sandbox.remote_tip("remote.git", MAIN), Some(ours));
@@ -547,7 +548,7 @@ async fn a_password_in_a_url_is_on_no_command_line_of_ours_and_in_no_message() {
     );
     let sandbox = sandbox.with("PATH", git.parent().expect("a directory"));
     let url = "https://user:hunter2@127.0.0.1:1/r.git";
-    let failure = failure(sandbox.attempt(url, TransportChoice::Git).await);
+    let failure = failure(sandbox.attempt(url, TransportChoice::GitCli).await);
     assert!(!failure.message().contains("hunter2"), "{failure}");
     let arguments = fs::read_to_string(record).expect("git was run");
     assert!(
@@ -577,7 +578,7 @@ async fn a_race_lost_before_git_looked_is_decided_again() {
         .attempt(&sandbox.helper_url(), TransportChoice::Auto)
         .await
     {
-        Outcome::Diverged { failure, .. } => assert_eq!(failure.remote_commit(), Some(other)),
+        Outcome::Diverged(Divergence { failure, .. }) => assert_eq!(failure.remote_commit(), Some(other)),
         outcome => panic!("{outcome:?}"),
     }
     assert_eq!(sandbox.remote_tip("remote.git", MAIN), Some(other));
@@ -596,12 +597,12 @@ async fn a_race_lost_after_git_looked_is_decided_again() {
         "work/.git/hooks/pre-push",
         &format!("cat >/dev/null; mkdir '{}' || exit 0; {script}", once.display()),
     );
-    let pushed = Outcome::Pushed {
-        tip,
+    let pushed = Outcome::Pushed(SentPush {
+        commit: tip,
         previous: Some(between),
         commits: 1,
         bytes: 0,
-    };
+    });
     assert_eq!(sandbox.push().await, pushed);
     assert!(once.exists(), "the hook ran");
 }
@@ -632,7 +633,7 @@ async fn dropping_an_attempt_ends_git_and_its_hanging_hook() {
         .expect("a pipe");
     let mut started = BufReader::new(receiver).lines();
 
-    let pusher = sandbox.pusher("origin", TransportChoice::Git);
+    let pusher = sandbox.pusher("origin", TransportChoice::GitCli);
     tokio::select! {
         attempted = pusher.attempt(false) => panic!("{:?}", attempted.outcome),
         line = timeout(PATIENCE, started.next_line()) => {
@@ -676,7 +677,7 @@ async fn one_attempt_from_a_service_that_ignores_sigchld() {
     };
     let sandbox = Sandbox::empty(tempfile::tempdir_in(&from).expect("made"));
     let transport = match std::env::var(PUSH_BY).as_deref() {
-        Ok("git") => TransportChoice::Git,
+        Ok("git") => TransportChoice::GitCli,
         _ => TransportChoice::Auto,
     };
     let pusher = sandbox.pusher_from("../work", "../work/.git", "origin", transport);

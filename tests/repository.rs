@@ -14,7 +14,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use git_push_daemon::attempt::{RemotePusher, Route, TransportNote};
+use git_push_daemon::attempt::{Destination, RemotePusher, TransportNote};
 use git_push_daemon::branch::{SharedSide, Target};
 use git_push_daemon::config::{Config, Environment};
 use git_push_daemon::options::{Timeouts, TransportChoice};
@@ -177,7 +177,7 @@ async fn push(path: &Path, given: &str, environment: &Environment) -> Result<(),
         refname: MAIN.to_owned(),
         remote_name: remote.name,
     };
-    let route = Route {
+    let route = Destination {
         remote: given.to_owned(),
         root: repository.root().to_owned(),
         common_dir: repository.common_dir().to_owned(),

@@ -108,7 +108,7 @@ async function happen(cell, site) {
       branch: 'main',
       repoPath: site.repo.path,
       backoff: BACKOFF,
-      transport: site.isCli ? 'git' : 'auto',
+      transport: site.isCli ? 'git-cli' : 'auto',
       divergedProbeMs: 100,
       // Each fault meets a connection of its own.
       keepConnectionMs: 0,

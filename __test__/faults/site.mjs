@@ -10,7 +10,7 @@ import { startFaultProxy } from '../support/fault-proxy.mjs';
 import { makeGate } from '../support/gate.mjs';
 import { makeDirectory, makeRepo, Repository } from '../support/git.mjs';
 
-/** The ways of reaching a remote; those with `cli` are `transport: 'git'`. */
+/** The ways of reaching a remote; those with `cli` are `transport: 'git-cli'`. */
 export const TRANSPORTS = ['local', 'git', 'ssh', 'https', 'cli local', 'cli ssh', 'cli https'];
 
 /** A pack that does not fit into a single buffer on its way. */

@@ -36,11 +36,9 @@ export function threads(pid = process.pid) {
     .filter(Boolean);
 }
 
-/** The threads of ours: the daemon's own, and notify's. */
+/** The daemons' own threads. */
 export function daemonThreads(pid = process.pid) {
-  return threads(pid).filter(
-    (name) => name.startsWith(THREAD_NAME) || name.startsWith('notify-rs'),
-  );
+  return threads(pid).filter((name) => name.startsWith(THREAD_NAME));
 }
 
 /** What a process's open descriptors lead to, such as `anon_inode:inotify` or a path. */

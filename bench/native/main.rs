@@ -13,7 +13,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 use git_push_daemon::oid::Oid;
-use git_push_daemon::pack::{PackRequest, RecentTrees, write_pack};
+use git_push_daemon::pack::{PackRequest, write_pack};
 use git_push_daemon::pkt_line::{encode, encode_flush};
 use git2::Repository;
 
@@ -95,8 +95,7 @@ fn record(repository: &str, old: &str, new: &str, file: &str) -> Outcome<()> {
         tip,
         remote_has: vec![before],
     };
-    write_pack(&repository, &wanted, &RecentTrees::default(), &mut out)
-        .map_err(|failure| failure.message().to_owned())?;
+    write_pack(&repository, &wanted, &mut out).map_err(|failure| failure.message().to_owned())?;
     out.flush()?;
     Ok(())
 }

@@ -71,17 +71,13 @@ export class DaemonPeer {
     this.steps.push({
       notice,
       connect: connected,
-      // From the advertisement to the whole pack. What was done while the connection was made takes no time here.
+      // From the advertisement to the whole pack.
       look: done.looked_ms - connected,
       pack: packed - done.looked_ms,
       server: Math.max(0, done.reported_ms - packed),
       settle: done.ended_ms - done.reported_ms,
       tell: Math.max(0, pushedAt - movedAt - notice - done.ended_ms),
-      // All of that work, also what was done while the connection was made.
-      client:
-        done.guessed_ms === undefined
-          ? packed - connected
-          : done.looked_ms - connected + done.packed_ms - done.guessed_ms,
+      client: packed - connected,
     });
   }
 

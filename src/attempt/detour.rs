@@ -1,8 +1,8 @@
-//! The git command in the place of the native TLS, where that cannot connect and git's own may: other versions, ciphers and
-//! kinds of keys, or another judgement of a certificate.
+//! The git CLI in place of the native TLS, where that cannot connect and git's own may: it supports other versions,
+//! ciphers and keys, or judges a certificate differently.
 //!
-//! git is asked in the same attempt, at most once. If it connects, it is taken at once for the next pushes, until the
-//! configuration changes or [`LIMIT`] is over: the server may have been updated by then.
+//! An attempt tries git at most once. If git connects, the next pushes use it at once, until the configuration changes or
+//! [`LIMIT`] has passed: by then the server may have been updated.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -10,41 +10,41 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::route::Way;
+use super::route::Route;
 use crate::failure::{Failure, Kind, TlsFault};
 use crate::options::TransportChoice;
 
-/// How long git is taken at once before the native TLS is tried again.
+/// How long git is used at once before the native TLS is tried again.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
 
-/// The last way that only git could go.
+/// The last route that only git could take.
 #[derive(Debug, Default)]
 pub(super) struct Detour(RefCell<Option<Taken>>);
 
 #[derive(Debug)]
 struct Taken {
-    native: Arc<Way>,
-    by_git: Arc<Way>,
+    native: Arc<Route>,
+    by_git: Arc<Route>,
     until: Instant,
 }
 
 impl Detour {
-    /// The way that git went lately in the place of this one.
-    pub(super) fn instead_of(&self, way: &Way) -> Option<Arc<Way>> {
+    /// The route by git that lately worked in place of this one.
+    pub(super) fn instead_of(&self, route: &Route) -> Option<Arc<Route>> {
         let taken = self.0.borrow();
         let taken = taken
             .as_ref()
-            .filter(|taken| *taken.native == *way && Instant::now() < taken.until)?;
+            .filter(|taken| *taken.native == *route && Instant::now() < taken.until)?;
         Some(Arc::clone(&taken.by_git))
     }
 
-    /// Has the native way be tried first again.
+    /// Lets the native route be tried first again.
     pub(super) fn forget(&self) {
         *self.0.borrow_mut() = None;
     }
 
-    /// Remembers that git connected where the native way did not.
-    pub(super) fn take(&self, native: Arc<Way>, by_git: Arc<Way>) {
+    /// Remembers that git connected where the native route did not.
+    pub(super) fn take(&self, native: Arc<Route>, by_git: Arc<Route>) {
         *self.0.borrow_mut() = Some(Taken {
             native,
             by_git,
@@ -53,38 +53,35 @@ impl Detour {
     }
 }
 
-/// The fault for which git may be tried in the place of `way`; else the failure as it is to be told.
+/// The fault for which git may be tried in place of `route`; else the failure to report.
 pub(super) fn fault_for_git(
     failure: Failure,
-    way: &Way,
+    route: &Route,
     wanted: TransportChoice,
 ) -> Result<(Failure, TlsFault), Failure> {
     match failure.tls_fault() {
-        Some(fault) if fault.is_for_git() && way.transport.why().is_none() => {
-            match wanted {
-                TransportChoice::Native if fault.is_limit_of_ours() => Err(failure
-                    .and("git push may connect all the same: use the option transport: 'auto' or 'git'")),
-                TransportChoice::Auto => Ok((failure, fault)),
-                _ => Err(failure),
+        Some(fault) if fault.is_for_git() && route.transport.why().is_none() => match wanted {
+            TransportChoice::Native if fault.is_limit_of_ours() => {
+                Err(failure.and("git push may still connect: use the option transport: 'auto' or 'git-cli'"))
             }
-        }
+            TransportChoice::Auto => Ok((failure, fault)),
+            _ => Err(failure),
+        },
         _ => Err(failure),
     }
 }
 
-/// The native failure, with the advice to install git where that is likely to help.
+/// The native failure, with the advice to install git if that is likely to help.
 pub(super) fn without_git(native: Failure, fault: TlsFault, missing: &Failure) -> Failure {
     tracing::debug!(failure = %missing, "git cannot be tried");
     if fault.is_limit_of_ours() {
-        native.and(
-            "git push may connect all the same, and there is no git in PATH: install git, or correct PATH",
-        )
+        native.and("git push may still connect, but there is no git in PATH: install git, or correct PATH")
     } else {
         native
     }
 }
 
-/// The failure of both: that of git where it came further or knows better, else the native one.
+/// The failure to report when both fail: git's if it got further or is more precise, else the native one.
 pub(super) fn of_both(native: Failure, fault: TlsFault, by_git: Failure) -> Failure {
     let has_connected = matches!(
         by_git.kind(),
@@ -121,11 +118,11 @@ mod tests {
         }
 
         fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
-            unreachable!("nobody connects here")
+            unreachable!("this test connects to nothing")
         }
     }
 
-    fn way(transport: &'static str, setting: &str) -> Arc<Way> {
+    fn route(transport: &'static str, setting: &str) -> Arc<Route> {
         let nowhere = Path::new("/nonexistent");
         let environment = Environment::default()
             .with("GIT_CONFIG_NOSYSTEM", "1")
@@ -133,7 +130,7 @@ mod tests {
             .with("GIT_CONFIG_KEY_0", "a.b")
             .with("GIT_CONFIG_VALUE_0", setting);
         let config = Config::load(&environment, nowhere, nowhere).expect("well-formed");
-        Arc::new(Way {
+        Arc::new(Route {
             remote: Remote::resolve(&config, "https://h/r.git", nowhere).expect("a URL"),
             transport: Box::new(Named(transport)),
             config,
@@ -143,17 +140,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn git_is_taken_at_once_for_an_hour_on_the_same_way_alone() {
         let detour = Detour::default();
-        assert!(detour.instead_of(&way("https", "1")).is_none());
-        detour.take(way("https", "1"), way("git-cli", "1"));
-        let taken = detour.instead_of(&way("https", "1")).expect("it is known");
+        assert!(detour.instead_of(&route("https", "1")).is_none());
+        detour.take(route("https", "1"), route("git-cli", "1"));
+        let taken = detour.instead_of(&route("https", "1")).expect("it is known");
         assert_eq!(taken.transport.name(), "git-cli");
-        assert!(detour.instead_of(&way("https", "2")).is_none());
-        assert!(detour.instead_of(&way("git-cli", "1")).is_none());
+        assert!(detour.instead_of(&route("https", "2")).is_none());
+        assert!(detour.instead_of(&route("git-cli", "1")).is_none());
         advance(LIMIT).await;
-        assert!(detour.instead_of(&way("https", "1")).is_none());
-        detour.take(way("https", "1"), way("git-cli", "1"));
+        assert!(detour.instead_of(&route("https", "1")).is_none());
+        detour.take(route("https", "1"), route("git-cli", "1"));
         detour.forget();
-        assert!(detour.instead_of(&way("https", "1")).is_none());
+        assert!(detour.instead_of(&route("https", "1")).is_none());
     }
 
     #[test]
@@ -192,7 +189,7 @@ mod tests {
                 false,
             ),
         ] {
-            let tried = fault_for_git(failure, &way(transport, "1"), wanted);
+            let tried = fault_for_git(failure, &route(transport, "1"), wanted);
             assert_eq!(tried.is_ok(), is_tried, "{tried:?}");
         }
     }

@@ -1,4 +1,4 @@
-//! The way to the remote: what the caller has fixed, and what git's configuration makes of it at one moment.
+//! The route to the remote: what the caller has fixed, and what git's configuration makes of it at one moment.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,10 +16,10 @@ use crate::url::Remote;
 
 const HELPER_HINT: &str = "The credential helper (credential.helper) or askpass program did not answer: run `git credential fill` by hand, as the service's user and with its environment. A helper that waits for a person (a browser, a keyring, a terminal) is none for a service; one that is only slow needs a larger connectTimeoutMs.";
 
-/// Where the pushes go and how. Its `Debug` leaves the remote out: as a URL it may hold a secret.
+/// Where the pushes go and how. Its `Debug` omits the remote: a URL may contain a secret.
 #[derive(Clone)]
-pub struct Route {
-    /// The remote, as the caller named it; resolved anew at each attempt.
+pub struct Destination {
+    /// The remote, as the caller named it; each attempt resolves it anew.
     pub remote: String,
     /// Where git would run.
     pub root: PathBuf,
@@ -31,20 +31,20 @@ pub struct Route {
     pub transport: TransportChoice,
     /// The limits of one attempt.
     pub timeouts: Timeouts,
-    /// How long what was connected stays ready for the next push; zero is not at all.
+    /// How long a connection is kept for the next push; zero is not at all.
     pub keep_connection: Duration,
 }
 
-/// The transport of the last attempt, for the status.
+/// The transport of the last attempt, shared with the status.
 #[derive(Debug, Clone, Default)]
 pub struct TransportNote(Arc<Mutex<Option<ChosenTransport>>>);
 
-/// Which transport was chosen, and why if it is not the obvious one.
+/// Which transport was chosen, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChosenTransport {
     /// Its name.
     pub transport: &'static str,
-    /// Why it had to be this one.
+    /// The reason, if it is not the obvious choice.
     pub reason: Option<String>,
 }
 
@@ -55,15 +55,19 @@ impl TransportNote {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn set(&self, chosen: ChosenTransport) {
+    pub(super) fn set(&self, route: &Route) {
+        let chosen = ChosenTransport {
+            transport: route.transport.name(),
+            reason: route.transport.why().map(str::to_owned),
+        };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(chosen);
     }
 }
 
-impl fmt::Debug for Route {
+impl fmt::Debug for Destination {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Route")
+            .debug_struct("Destination")
             .field("root", &self.root)
             .field("common_dir", &self.common_dir)
             .field("transport", &self.transport)
@@ -73,15 +77,15 @@ impl fmt::Debug for Route {
     }
 }
 
-/// A route as the configuration of one moment has it. Two are equal where git would do the same in both: then what was
-/// connected along the one can be used by the other.
-pub(super) struct Way {
+/// How the remote is reached, by the configuration of one moment. Two routes are equal where git would do the same for
+/// both: then a connection along the one can be used for the other.
+pub(super) struct Route {
     pub(super) remote: Remote,
     pub(super) transport: Box<dyn Transport>,
     pub(super) config: Config,
 }
 
-impl PartialEq for Way {
+impl PartialEq for Route {
     fn eq(&self, other: &Self) -> bool {
         // The transport's name tells whether a hook or a file makes it git's own client by now.
         self.remote == other.remote
@@ -90,16 +94,16 @@ impl PartialEq for Way {
     }
 }
 
-impl fmt::Debug for Way {
+impl fmt::Debug for Route {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Way")
+            .debug_struct("Route")
             .field("transport", &self.transport.name())
             .finish_non_exhaustive()
     }
 }
 
-impl Way {
+impl Route {
     pub(super) async fn connect(&self, limit: Option<Duration>) -> Result<Box<dyn Session>, Failure> {
         let mut connecting = self.transport.connect();
         let Some(limit) = limit else {
@@ -117,34 +121,34 @@ impl Way {
     }
 }
 
-impl Route {
-    /// The way of this moment.
-    pub(super) fn find(&self, target: &Target, settings: Settings) -> Result<Arc<Way>, Failure> {
+impl Destination {
+    /// The route of this moment.
+    pub(super) fn route(&self, target: &Target, settings: Settings) -> Result<Arc<Route>, Failure> {
         let config = Config::load(&self.environment, &self.common_dir, &target.git_dir)?;
         let remote = Remote::resolve(&config, &self.remote, &self.root)?;
         let source = self.source(target, &config);
         let transport = transport::for_remote(&remote, &source, self.transport, settings)?;
-        Ok(Arc::new(Way {
+        Ok(Arc::new(Route {
             remote,
             transport,
             config,
         }))
     }
 
-    /// The same way by the git command, for this reason.
+    /// The same route by the git CLI, for this reason.
     pub(super) fn by_git(
         &self,
-        way: &Way,
+        route: &Route,
         target: &Target,
         reason: String,
         settings: Settings,
-    ) -> Result<Arc<Way>, Failure> {
-        let source = self.source(target, &way.config);
-        let transport = CliTransport::new(&way.remote, &source, reason, settings)?;
-        Ok(Arc::new(Way {
-            remote: way.remote.clone(),
+    ) -> Result<Arc<Route>, Failure> {
+        let source = self.source(target, &route.config);
+        let transport = CliTransport::new(&route.remote, &source, reason, settings)?;
+        Ok(Arc::new(Route {
+            remote: route.remote.clone(),
             transport: Box::new(transport),
-            config: way.config.clone(),
+            config: route.config.clone(),
         }))
     }
 
@@ -191,12 +195,12 @@ mod tests {
         let environment = Environment::default().with("GIT_CONFIG_NOSYSTEM", "1");
         for (waits_for_helper, who) in [(true, "credential helper"), (false, "the remote")] {
             let config = Config::load(&environment, here, here).expect("nothing to read");
-            let way = Way {
+            let route = Route {
                 remote: Remote::resolve(&config, "https://h.example/r.git", here).expect("a URL"),
                 transport: Box::new(Hanging { waits_for_helper }),
                 config,
             };
-            let connected = way.connect(Some(Duration::from_secs(15))).await;
+            let connected = route.connect(Some(Duration::from_secs(15))).await;
             let failure = connected.err().expect("it never connects");
             assert_eq!(failure.kind(), Kind::Timeout, "{failure}");
             assert!(failure.message().contains(who), "{failure}");

@@ -1,4 +1,4 @@
-//! When each step of an attempt was done, for the daemon's own log: what the benchmark divides a push into.
+//! The times of an attempt's steps, for the daemon's own log. The benchmark divides a push by them.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,10 +11,8 @@ pub(super) struct Steps {
     start: Instant,
     /// The same on the clock that other programs can read.
     started: Option<Duration>,
-    /// The advertisement was read; none over a connection that was kept ready.
+    /// The advertisement was read; none over a kept connection.
     pub(super) connected: Option<Duration>,
-    /// The pack was begun before that, as the guess that turned out right.
-    pub(super) guessed: Option<Duration>,
     /// The local tip and what the remote has were compared.
     pub(super) looked: Option<Duration>,
     packed: Arc<OnceLock<Duration>>,
@@ -28,7 +26,6 @@ impl Default for Steps {
             start: Instant::now(),
             started: monotonic(),
             connected: None,
-            guessed: None,
             looked: None,
             packed: Arc::default(),
             reported: None,
@@ -45,12 +42,12 @@ impl Steps {
     pub(super) fn on_packed(&self) -> impl FnOnce() + Send + use<> {
         let (start, packed) = (self.start, Arc::clone(&self.packed));
         move || {
-            // The pack of a second try within the attempt is not told of.
+            // The pack of a second try within the attempt is not logged.
             let _ = packed.set(start.elapsed());
         }
     }
 
-    /// Tells of an attempt that got as far as a report.
+    /// Logs the steps of an attempt that got a report.
     pub(super) fn log(&self) {
         if self.reported.is_none() {
             return;
@@ -59,7 +56,6 @@ impl Steps {
         tracing::debug!(
             started_ms = ms(self.started),
             connected_ms = ms(self.connected),
-            guessed_ms = ms(self.guessed),
             looked_ms = ms(self.looked),
             packed_ms = ms(self.packed.get().copied()),
             reported_ms = ms(self.reported),
@@ -69,7 +65,7 @@ impl Steps {
     }
 }
 
-/// The clock of `process.hrtime()`; without it nobody could tell how long a change of the ref went unnoticed.
+/// The clock of `process.hrtime()`: with it, the benchmark measures how long a change of the ref went unnoticed.
 #[cfg(target_os = "linux")]
 fn monotonic() -> Option<Duration> {
     use rustix::time::{ClockId, clock_gettime};

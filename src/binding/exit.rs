@@ -1,10 +1,9 @@
 //! The end of a process or worker that did not call `stop()`: a bounded, blocking drain.
 //!
-//! `process.exit()`, an uncaught exception or `worker.terminate()` leaves no time for JavaScript to wait, so the thread that
-//! ends blocks here while the daemons' own threads push what is pending. Node runs an environment's clean-up hooks at the end of
-//! a worker and at the natural end of the main thread, but not at `process.exit()`: there it is C's `exit` that calls
-//! [`at_exit`], after every listener of JavaScript. Nothing can be emitted any more: what was not pushed is told on standard
-//! error.
+//! `process.exit()`, an uncaught exception or `worker.terminate()` leaves JavaScript no time to wait, so the ending thread
+//! blocks here while the daemons' own threads push what is pending. Node runs an environment's clean-up hooks at the end
+//! of a worker and at the natural end of the main thread, but not at `process.exit()`: there C's `exit` calls [`at_exit`],
+//! after all JavaScript listeners. Events can no longer be emitted, so what was not pushed is written to standard error.
 
 use std::io::Write;
 use std::sync::mpsc::{self, Receiver};
@@ -14,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::host::Facts;
+use super::shapes::Facts;
 use crate::daemon::{Ended, Request, SharedStatus};
 use crate::event::Status;
 use crate::failure::Kind;
@@ -22,34 +21,34 @@ use crate::failure::Kind;
 /// How much longer than the drain the exit waits for children to be ended and the daemon's thread to go.
 const EXIT_GRACE: Duration = Duration::from_millis(500);
 
-/// How long a standard error that takes nothing is waited for.
+/// How long to wait for a standard error that accepts nothing.
 const TELL_LIMIT: Duration = Duration::from_millis(200);
 
-/// The daemons of this process. Those that end together begin together, so that they drain at the same time.
+/// The daemons of this process. Daemons that end together begin together, so that they drain at the same time.
 static DAEMONS: Mutex<Vec<Exit>> = Mutex::new(Vec::new());
 
-/// What ends one daemon, once, however often it is asked to.
+/// Ends one daemon, once, however often it is called.
 #[derive(Debug, Clone)]
 pub(super) struct Exit(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     requests: UnboundedSender<Request>,
-    /// Gets how the daemon ended, when its thread has nothing left to do.
+    /// Receives the daemon's end, when its thread has nothing left to do.
     ended: Mutex<Receiver<Ended>>,
-    /// How long what is pending may take; zero is not to push it at all.
+    /// How long pushing what is pending may take; zero is not at all.
     drain: Duration,
     status: SharedStatus,
     remote: String,
     branch: String,
-    /// The JavaScript thread with which it ends.
+    /// The JavaScript thread with which the daemon ends.
     thread: ThreadId,
     begun: OnceLock<Instant>,
     finished: OnceLock<()>,
 }
 
 impl Exit {
-    /// Must be called on the JavaScript thread with which the daemon ends.
+    /// Registers a daemon; to be called on the JavaScript thread with which it ends.
     pub(super) fn new(
         requests: UnboundedSender<Request>,
         ended: Receiver<Ended>,
@@ -104,14 +103,14 @@ impl Exit {
                 .unwrap_or_else(PoisonError::into_inner)
                 .recv_timeout(limit);
             if !drain.is_zero() && !ended.is_ok_and(|ended| ended.drained) {
-                self.tell();
+                self.report();
             }
         });
     }
 
-    fn tell(&self) {
+    fn report(&self) {
         let line = left_behind(&self.0.remote, &self.0.branch, &self.0.status.get());
-        // Standard error may be a pipe that is full and that nobody reads: the process ends all the same.
+        // Standard error may be a full pipe without a reader; the process must end even so.
         let (told, done) = mpsc::channel();
         let telling = thread::Builder::new().spawn(move || {
             let _ = std::io::stderr().write_all(line.as_bytes());
@@ -136,8 +135,8 @@ pub(super) fn begin_all_of_thread() {
     });
 }
 
-/// Has the end of the process wait for the daemons, where C's `exit` can: on Windows the threads of a library are gone
-/// by the time that it is told.
+/// Whether the end of the process waits for the daemons. On Windows the threads of a library are gone before its exit
+/// handlers run.
 pub(super) const ENDS_WITH_PROCESS: bool = cfg!(unix);
 
 #[cfg(unix)]
@@ -159,7 +158,7 @@ fn call_at_exit() {
 #[cfg(not(unix))]
 fn call_at_exit() {}
 
-/// The process that called [`call_at_exit`]. A fork of it has the handler, but no thread of any daemon.
+/// The process that called [`call_at_exit`]. A fork has the handler, but none of the daemons' threads.
 #[cfg(unix)]
 static PROCESS: OnceLock<u32> = OnceLock::new();
 
@@ -173,7 +172,7 @@ extern "C" fn at_exit() {
     ending.iter().for_each(Exit::finish);
 }
 
-/// One line about what is not on the remote, why, and what becomes of it.
+/// One line: what is not on the remote, why, and what happens next.
 fn left_behind(remote: &str, branch: &str, status: &Status) -> String {
     let (remote, branch) = (remote.escape_debug(), branch.escape_debug());
     let what = match status.pending_commits {
@@ -185,8 +184,8 @@ fn left_behind(remote: &str, branch: &str, status: &Status) -> String {
     let why = failure.map_or_else(
         || "it did not confirm them before the process ended".to_owned(),
         |failure| {
-            let words: Vec<&str> = failure.message().split_whitespace().collect();
-            format!("{}: {}", failure.kind(), words.join(" "))
+            let message: Vec<&str> = failure.message().split_whitespace().collect();
+            format!("{}: {}", failure.kind(), message.join(" "))
         },
     );
     let next = if failure.is_some_and(|failure| failure.kind() == Kind::NonFastForward) {

@@ -1,9 +1,9 @@
-//! The thread that a daemon lives on, and what has to be right before it starts.
+//! The thread of a daemon, and the checks before it starts.
 
 use std::collections::HashSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -15,14 +15,14 @@ use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::misuse::{Misuse, from_napi};
-use super::shapes::NativeMessage;
-use crate::attempt::{RemotePusher, Route, TransportNote};
+use super::shapes::{Facts, NativeMessage};
+use crate::attempt::{Destination, RemotePusher, TransportNote};
 use crate::branch::{SharedSide, Target, WatchedBranch};
-use crate::config::{Config as GitConfig, Environment};
+use crate::config::{Config, Environment};
 use crate::daemon::{Daemon, Delivery, Ended, Observer, Request, SharedStatus, now};
 use crate::event::Event;
 use crate::failure::{Failure, Kind, redact_url};
-use crate::options::{Config, OnDivergence, Raw, short_branch_name};
+use crate::options::{OnDivergence, Options, Raw, short_branch_name};
 use crate::repository::{Head, OpenError, Repository, is_valid_branch_refname};
 use crate::state::{Policy, State};
 use crate::telemetry::{self, LOG_VARIABLE};
@@ -36,8 +36,8 @@ const THREAD_NAME: &str = "git-push-daemon";
 
 type Callback = ThreadsafeFunction<NativeMessage, (), NativeMessage, napi::Status, false, true>;
 
-/// Calls JavaScript from the daemon's threads. Weak: it does not keep the process alive, `index.js` does
-/// that while there is reason to.
+/// Calls JavaScript from the daemon's threads. It is weak: it does not keep the process alive. `index.js` does
+/// that when needed.
 #[derive(Clone)]
 pub(super) struct Deliver(Arc<Callback>);
 
@@ -53,7 +53,7 @@ impl Deliver {
     }
 
     fn send(&self, message: impl Into<NativeMessage>) {
-        // It fails only when the environment is going away, with everybody who could be told.
+        // It fails only when the environment, and so the receiver, is going away.
         self.0
             .call(message.into(), ThreadsafeFunctionCallMode::NonBlocking);
     }
@@ -63,15 +63,6 @@ impl Observer for Deliver {
     fn deliver(&self, delivery: Delivery) {
         self.send(delivery);
     }
-}
-
-/// What the status shows besides the state.
-#[derive(Debug, Clone)]
-pub(super) struct Facts {
-    pub(super) remote: String,
-    pub(super) url: String,
-    pub(super) branch: String,
-    pub(super) route: TransportNote,
 }
 
 /// One daemon for one repository, remote URL and branch in this process; workers share it.
@@ -88,7 +79,7 @@ impl Registration {
         running
             .get_or_insert_default()
             .insert(identity.clone())
-            // Not before it is known to be new: dropping one takes the lock, and the first one's entry.
+            // Only made if it is new: dropping one would take the lock, and remove the entry of the first.
             .then(|| Self(identity))
     }
 }
@@ -104,11 +95,11 @@ impl Drop for Registration {
 
 /// Everything a daemon needs, checked.
 pub(super) struct Host {
-    config: Config,
+    pub(super) options: Options,
+    pub(super) status: SharedStatus,
+    pub(super) facts: Facts,
     target: Target,
-    route: Route,
-    status: SharedStatus,
-    note: TransportNote,
+    destination: Destination,
     registration: Registration,
     deliver: Deliver,
     has_logger: bool,
@@ -121,30 +112,27 @@ impl Host {
         environment: Environment,
         has_logger: bool,
         deliver: Deliver,
-    ) -> Result<(Self, Facts), Error<Misuse>> {
+    ) -> Result<Self, Error<Misuse>> {
         let default_path = environment
             .get_os("CFP_DATA_REPO_PATH")
             .filter(|path| !path.is_empty())
             .map(PathBuf::from);
-        let config = Config::from_raw(options, default_path, is_valid_branch_refname)
+        let options = Options::from_raw(options, default_path, is_valid_branch_refname)
             .map_err(|error| Misuse::InvalidOption.error(error.to_string()))?;
-        let repository =
-            Repository::open(config.repo_path.as_deref(), &environment).map_err(|error| misuse_of(&error))?;
+        let repository = Repository::open(options.repo_path.as_deref(), &environment)
+            .map_err(|error| misuse_of(&error))?;
         repository.check_owner().map_err(|error| misuse_of(&error))?;
-        let refname = match &config.branch {
+        let refname = match &options.branch {
             Some(refname) => refname.clone(),
             None => branch_of_head(&repository)?,
         };
-        let git_config = GitConfig::load(&environment, repository.common_dir(), repository.git_dir())
+        let config = Config::load(&environment, repository.common_dir(), repository.git_dir())
             .map_err(|failure| system(&failure))?;
-        let remote = Remote::resolve(&git_config, &config.remote, repository.root())
+        let remote = Remote::resolve(&config, &options.remote, repository.root())
             .map_err(|error| Misuse::RemoteNotFound.error(error.message()))?;
-        let absolute = |path: &std::path::Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let identity = (
-            absolute(repository.common_dir()),
-            remote.url.clone(),
-            refname.clone(),
-        );
+        let absolute = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let common_dir = absolute(repository.common_dir());
+        let identity = (common_dir.clone(), remote.url.clone(), refname.clone());
         let registration = Registration::new(identity).ok_or_else(|| {
             Misuse::AlreadyRunning.error(format!(
                 "a push daemon for {refname} of {} to {} already runs in this process; stop it first, or use its handle",
@@ -152,53 +140,37 @@ impl Host {
                 remote.parsed,
             ))
         })?;
-        let facts = Facts {
-            remote: redact_url(&config.remote).into_owned(),
-            url: remote.parsed.to_string(),
-            branch: short_branch_name(&refname).to_owned(),
-            route: TransportNote::default(),
-        };
-        let target = Target {
-            git_dir: absolute(repository.git_dir()),
-            refname,
-            remote_name: remote.name,
-        };
-        let route = Route {
-            remote: config.remote.clone(),
-            root: absolute(repository.root()),
-            common_dir: absolute(repository.common_dir()),
-            environment: repository.environment().clone(),
-            transport: config.transport,
-            timeouts: config.timeouts,
-            keep_connection: config.keep_connection,
-        };
-        let first = State::start(policy(&config), None, None, now()).0.status();
-        let note = facts.route.clone();
-        let status = SharedStatus::new(first);
-        Ok((
-            Self {
-                config,
-                target,
-                route,
-                status,
-                note,
-                registration,
-                deliver,
-                has_logger,
+        let first = State::start(policy(&options), None, None, now()).0.status();
+        Ok(Self {
+            status: SharedStatus::new(first),
+            facts: Facts {
+                remote: redact_url(&options.remote).into_owned(),
+                url: remote.parsed.to_string(),
+                branch: short_branch_name(&refname).to_owned(),
+                transport: TransportNote::default(),
             },
-            facts,
-        ))
+            target: Target {
+                git_dir: absolute(repository.git_dir()),
+                refname,
+                remote_name: remote.name,
+            },
+            destination: Destination {
+                remote: options.remote.clone(),
+                root: absolute(repository.root()),
+                common_dir,
+                environment: repository.environment().clone(),
+                transport: options.transport,
+                timeouts: options.timeouts,
+                keep_connection: options.keep_connection,
+            },
+            options,
+            registration,
+            deliver,
+            has_logger,
+        })
     }
 
-    pub(super) fn status(&self) -> SharedStatus {
-        self.status.clone()
-    }
-
-    pub(super) fn exit_drain(&self) -> Duration {
-        self.config.exit_drain
-    }
-
-    /// Starts the thread. `end` is told when nothing of the daemon is left but the thread's last instructions.
+    /// Starts the thread. It sends to `end` when nothing of the daemon is left but its last instructions.
     pub(super) fn spawn(
         self,
         requests: UnboundedReceiver<Request>,
@@ -208,7 +180,7 @@ impl Host {
             .name(THREAD_NAME.to_owned())
             .spawn(move || {
                 let ended = self.run(requests);
-                // Nobody waits unless the process or the worker is ending.
+                // There is a receiver only while the process or the worker is ending.
                 let _ = end.send(ended);
             })
             .map_err(|error| {
@@ -218,11 +190,11 @@ impl Host {
 
     fn run(self, requests: UnboundedReceiver<Request>) -> Ended {
         let Self {
-            config,
-            target,
-            route,
+            options,
             status,
-            note,
+            facts,
+            target,
+            destination,
             registration,
             deliver,
             has_logger,
@@ -231,26 +203,19 @@ impl Host {
             let deliver = deliver.clone();
             Box::new(move |record: telemetry::Record| deliver.send(record)) as telemetry::Sink
         });
-        let dispatch = telemetry::dispatch(sink, route.environment.get(LOG_VARIABLE));
+        let dispatch = telemetry::dispatch(sink, destination.environment.get(LOG_VARIABLE));
         let serve = || -> io::Result<Ended> {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .thread_name(THREAD_NAME)
                 .build()?;
             let ended = runtime.block_on(async {
-                tracing::info!(remote = %redact_url(&route.remote), branch = target.refname, "started");
-                let side = SharedSide::in_environment(target, route.environment.clone());
-                let branch = WatchedBranch::start(side.clone(), &route.common_dir, config.watch);
-                let pusher = RemotePusher::new(side, route, note);
-                Daemon::run(
-                    policy(&config),
-                    pusher,
-                    branch,
-                    deliver.clone(),
-                    requests,
-                    status.clone(),
-                )
-                .await
+                tracing::info!(remote = facts.remote, branch = target.refname, "started");
+                let side = SharedSide::in_environment(target, destination.environment.clone());
+                let branch = WatchedBranch::start(side.clone(), &destination.common_dir, options.watch);
+                let pusher = RemotePusher::new(side, destination, facts.transport);
+                let (policy, observer) = (policy(&options), deliver.clone());
+                Daemon::run(policy, pusher, branch, observer, requests, status.clone()).await
             });
             runtime.shutdown_timeout(RUNTIME_GRACE);
             Ok(ended)
@@ -259,23 +224,16 @@ impl Host {
             tracing::dispatcher::with_default(&dispatch, serve)
         }));
         drop(registration);
+        let broken = |message: String| broken(&deliver, &status, &message);
         let ended = match served {
             Ok(Ok(ended)) => ended,
-            Ok(Err(error)) => broken(
-                &deliver,
-                &status,
-                &format!("no runtime could be started: {error}"),
-            ),
+            Ok(Err(error)) => broken(format!("no runtime could be started: {error}")),
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().map(String::as_str);
                 let text = text
                     .or_else(|| panic.downcast_ref::<&str>().copied())
                     .unwrap_or("no message");
-                broken(
-                    &deliver,
-                    &status,
-                    &format!("a bug in git-push-daemon, please report it: {text}"),
-                )
+                broken(format!("a bug in git-push-daemon, please report it: {text}"))
             }
         };
         if !ended.aborted {
@@ -285,7 +243,7 @@ impl Host {
     }
 }
 
-/// Tells of an end that nobody asked for.
+/// Reports an end that was not requested.
 fn broken(deliver: &Deliver, status: &SharedStatus, message: &str) -> Ended {
     let pending_commits = status.stop();
     let failure = Failure::new(Kind::Local, message);
@@ -302,14 +260,14 @@ fn broken(deliver: &Deliver, status: &SharedStatus, message: &str) -> Ended {
     }
 }
 
-fn policy(config: &Config) -> Policy {
+fn policy(options: &Options) -> Policy {
     Policy {
-        backoff: config.backoff,
+        backoff: options.backoff,
         seed: fastrand::u64(..),
-        max_retries: config.max_retries,
-        debounce: config.debounce,
-        diverged_probe: config.diverged_probe,
-        preserve: config.on_divergence == OnDivergence::Preserve,
+        max_retries: options.max_retries,
+        debounce: options.debounce,
+        diverged_probe: options.diverged_probe,
+        preserve: options.on_divergence == OnDivergence::Preserve,
     }
 }
 
@@ -327,7 +285,7 @@ fn branch_of_head(repository: &Repository) -> Result<String, Error<Misuse>> {
     }
 }
 
-/// What is there cannot be used, which is nobody's misuse but has to be told at the start all the same.
+/// The error for something that is there but cannot be used. It is no misuse, but the start must report it too.
 fn system(failure: &Failure) -> Error<Misuse> {
     Misuse::System.error(format!("{}. {}", failure.message(), failure.hint()))
 }

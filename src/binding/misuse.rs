@@ -11,7 +11,7 @@ pub enum Misuse {
     InvalidOption,
     /// There is no repository.
     RepositoryNotFound,
-    /// SHA-256, reftable, or an extension that is not known.
+    /// SHA-256, reftable, or an unknown extension.
     UnsupportedRepository,
     /// git's `safe.directory` does not list it.
     RepositoryNotOwned,
@@ -19,9 +19,9 @@ pub enum Misuse {
     RemoteNotFound,
     /// HEAD names no branch with a commit.
     NoBranch,
-    /// One daemon for a repository, remote and branch is enough.
+    /// A daemon for this repository, remote and branch is already running.
     AlreadyRunning,
-    /// The system did not give what a daemon needs: a readable repository, a thread, a function to call back.
+    /// The system does not provide what a daemon needs: a readable repository, a thread, a callback.
     System,
 }
 
@@ -41,7 +41,7 @@ impl AsRef<str> for Misuse {
 }
 
 impl Misuse {
-    /// Secrets are removed from the message: what was given may hold one, whatever it was given as.
+    /// Makes the error. Secrets are removed from the message: any given value may contain one.
     pub(super) fn error(self, message: impl AsRef<str>) -> Error<Self> {
         Error::new(self, redact(message.as_ref()).into_owned())
     }

@@ -39,7 +39,7 @@ fn entries(object: &Object<'_>, depth: u32) -> napi::Result<Vec<(String, Raw)>> 
     let mut entries = Vec::new();
     for index in 0..names.get_array_length()? {
         let name: Unknown<'_> = names.get_element(index)?;
-        // A symbol is nobody's option.
+        // No option is named by a symbol.
         if name.get_type()? != ValueType::String {
             continue;
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use napi::bindgen_prelude::Either3;
 use napi_derive::napi;
 
-use super::host::Facts;
+use crate::attempt::TransportNote;
 use crate::daemon::{Delivery, Ended, Receipt, Refusal, RequestId};
 use crate::event::{Event, Status};
 use crate::failure::Failure;
@@ -14,13 +14,13 @@ use crate::oid::Oid;
 use crate::state::Now;
 use crate::telemetry::{Record, Value};
 
-/// One thing to tell; exactly one field is set.
+/// A message; exactly one field is set.
 #[napi(object, object_from_js = false)]
 #[derive(Debug, Default)]
 pub struct NativeMessage {
     /// For the listeners.
     pub event: Option<NativeEvent>,
-    /// For who asked.
+    /// The reply to a request.
     pub reply: Option<NativeReply>,
     /// Whether work is under way.
     pub busy: Option<bool>,
@@ -68,13 +68,13 @@ pub struct NativeEvent {
 #[napi(object, object_from_js = false)]
 #[derive(Debug)]
 pub struct NativeFailure {
-    /// What was said.
+    /// The message.
     pub message: String,
-    /// One of the ten.
+    /// The kind.
     pub kind: &'static str,
-    /// One of the two.
+    /// `non-fast-forward` or `unknown`.
     pub reason: &'static str,
-    /// What to do.
+    /// The advice.
     pub hint: &'static str,
     /// Whether waiting can help.
     pub retryable: bool,
@@ -86,7 +86,7 @@ pub struct NativeFailure {
 #[napi(object, object_from_js = false)]
 #[derive(Debug, Default)]
 pub struct NativeReply {
-    /// Whose.
+    /// The request.
     pub id: u32,
     /// What was asked for.
     pub commit: Option<String>,
@@ -94,19 +94,19 @@ pub struct NativeReply {
     pub remote_commit: Option<String>,
     /// Milliseconds since the epoch.
     pub pushed_at: Option<f64>,
-    /// Why not.
+    /// The failure.
     pub failure: Option<NativeFailure>,
     /// The daemon stopped first.
     pub stopped: Option<bool>,
 }
 
-/// The end.
+/// The end of the daemon.
 #[napi(object, object_from_js = false)]
 #[derive(Debug)]
 pub struct NativeEnded {
     /// Whether the remote has everything.
     pub drained: bool,
-    /// What it does not have.
+    /// The commits that it does not have.
     pub pending_commits: f64,
 }
 
@@ -116,9 +116,9 @@ pub struct NativeEnded {
 pub struct NativeLog {
     /// `debug`, `info`, `warn` or `error`.
     pub level: String,
-    /// What it says.
+    /// The message.
     pub message: String,
-    /// What about.
+    /// The fields.
     pub fields: HashMap<String, Either3<String, f64, bool>>,
 }
 
@@ -132,6 +132,15 @@ pub struct NativeLastError {
     pub at: f64,
     /// From 1; 0 for the first look.
     pub attempt: u32,
+}
+
+/// What the status shows besides the state.
+#[derive(Debug, Clone)]
+pub(super) struct Facts {
+    pub(super) remote: String,
+    pub(super) url: String,
+    pub(super) branch: String,
+    pub(super) transport: TransportNote,
 }
 
 /// The status; points in time are milliseconds since the epoch.
@@ -166,14 +175,14 @@ pub struct NativeStatus {
 
 impl NativeStatus {
     pub(super) fn new(status: &Status, facts: &Facts, now: Now) -> Self {
-        let route = facts.route.get();
+        let chosen = facts.transport.get();
         Self {
             running: status.running,
             state: status.state.as_str(),
             remote: facts.remote.clone(),
             url: facts.url.clone(),
-            transport: route.as_ref().map(|route| route.transport.to_owned()),
-            transport_reason: route.and_then(|route| route.reason),
+            transport: chosen.as_ref().map(|chosen| chosen.transport.to_owned()),
+            transport_reason: chosen.and_then(|chosen| chosen.reason),
             branch: facts.branch.clone(),
             local_commit: hex(status.local_commit),
             remote_commit: hex(status.remote_commit),
@@ -270,20 +279,17 @@ impl From<Event> for NativeEvent {
     fn from(event: Event) -> Self {
         match event {
             Event::Push {
-                commit,
-                duration,
-                previous,
-                commits,
+                push,
                 attempt,
-                bytes,
+                duration,
             } => Self {
                 name: "push".to_owned(),
-                commit: Some(commit.to_string()),
+                commit: Some(push.commit.to_string()),
                 duration_ms: Some(ms(duration)),
-                previous: hex(previous),
-                commits: Some(number(commits)),
+                previous: hex(push.previous),
+                commits: Some(number(push.commits)),
                 attempt: Some(attempt),
-                bytes: Some(number(bytes)),
+                bytes: Some(number(push.bytes)),
                 ..Self::default()
             },
             Event::Error {

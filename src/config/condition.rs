@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::expansion::Expansion;
 use super::wildmatch::{Case, wildmatch};
-use crate::loose_ref::{self, LooseRef};
+use crate::loose_ref;
 
 /// Where the repository is.
 #[derive(Debug, Clone, Copy)]
@@ -73,17 +73,7 @@ impl Directories<'_> {
 
     /// The branch of HEAD, which may have no commit yet.
     fn checked_out_branch(self) -> Option<String> {
-        let target_of = |path: PathBuf| match loose_ref::read(&path) {
-            Ok(Some(LooseRef::Symbolic(target))) => Some(target),
-            _ => None,
-        };
-        let mut target = target_of(self.git_dir.join("HEAD"))?;
-        for _ in 1..loose_ref::MAX_DEPTH {
-            match target_of(self.common_dir.join(&target)) {
-                Some(next) => target = next,
-                None => break,
-            }
-        }
+        let target = loose_ref::chain(self.common_dir, self.git_dir, "HEAD").pop()?;
         target.strip_prefix("refs/heads/").map(str::to_owned)
     }
 }

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use super::*;
 use crate::backoff::BackoffConfig;
 use crate::failure::Kind;
+use crate::state::{Attempted, Outcome, Probed, RemoteTip};
 use tokio::sync::{Notify, oneshot};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -26,7 +27,7 @@ struct World {
     stuck_push: Cell<bool>,
     stuck_survey: Cell<bool>,
     unstick: Notify,
-    doubted: Notify,
+    remote_moved: Notify,
     attempts: Cell<u32>,
     cancelled: Cell<u32>,
 }
@@ -115,14 +116,14 @@ impl Pusher for FakePusher {
         }
         let previous = world.remote.replace(tip);
         let outcome = if previous == tip {
-            Outcome::UpToDate { tip: Some(oid(tip)) }
+            Outcome::UpToDate(Some(oid(tip)))
         } else {
-            Outcome::Pushed {
-                tip: oid(tip),
+            Outcome::Pushed(SentPush {
+                commit: oid(tip),
                 previous: Some(oid(previous)),
                 commits: u64::from(tip - previous),
                 bytes: 1,
-            }
+            })
         };
         Attempted {
             outcome,
@@ -140,8 +141,8 @@ impl Pusher for FakePusher {
         }
     }
 
-    async fn doubted(&self) {
-        self.0.doubted.notified().await;
+    async fn remote_moved(&self) {
+        self.0.remote_moved.notified().await;
     }
 
     async fn close(&self, _deadline: Instant) {}
@@ -273,7 +274,9 @@ fn a_change_of_the_branch_is_pushed() {
         let mut rig = Rig::start(world(1, 1));
         assert!(!rig.busy().await, "the first look has ended");
         rig.world.commit();
-        assert!(matches!(rig.event().await, Event::Push { commit, attempt: 1, .. } if commit == oid(2)));
+        assert!(
+            matches!(rig.event().await, Event::Push { push: SentPush { commit, .. }, attempt: 1, .. } if commit == oid(2))
+        );
         assert_eq!(
             rig.status.get().remote_commit,
             Some(oid(2)),
@@ -289,8 +292,10 @@ fn a_remote_that_lost_a_commit_between_attempts_gets_it_again() {
         let mut rig = Rig::start(world(2, 2));
         assert!(!rig.busy().await, "the first look has ended");
         rig.world.remote.set(1);
-        rig.world.doubted.notify_one();
-        assert!(matches!(rig.event().await, Event::Push { commit, .. } if commit == oid(2)));
+        rig.world.remote_moved.notify_one();
+        assert!(
+            matches!(rig.event().await, Event::Push { push: SentPush { commit, .. }, .. } if commit == oid(2))
+        );
         assert!(rig.stop(MS(1000)).await.drained);
     });
 }
@@ -325,7 +330,7 @@ fn flush_ends_a_backoff() {
         assert!(matches!(rig.event().await, Event::Error { .. }));
         assert!(matches!(rig.event().await, Event::Retry { .. }));
         let before = Instant::now();
-        rig.request(Request::Flush { id: 7 });
+        rig.request(Request::Flush(7));
         let (id, result) = rig.reply().await;
         assert_eq!((id, result.expect("pushed").commit), (7, Some(oid(2))));
         assert_eq!(Instant::now(), before, "no delay was waited out");
@@ -344,12 +349,9 @@ fn flush_is_told_of_a_failure_and_a_wait_goes_on() {
             .push_back(Failure::new(Kind::Auth, "no"));
         rig.world.stuck_push.set(true);
         rig.world.tip.set(2);
-        rig.request(Request::WaitForPush {
-            id: 1,
-            commit: oid(2),
-        });
-        rig.request(Request::Flush { id: 2 });
-        rig.request(Request::Check { id: 3 });
+        rig.request(Request::WaitForPush(1, oid(2)));
+        rig.request(Request::Flush(2));
+        rig.request(Request::Check(3));
         assert_eq!(rig.reply().await.0, 3, "both are in line");
         rig.world.stuck_push.set(false);
         rig.world.unstick.notify_one();
@@ -372,7 +374,7 @@ fn waiting_for_what_the_remote_has_is_answered_at_once() {
         rig.busy().await;
         let attempts = rig.world.attempts.get();
         for commit in [oid(5), oid(3)] {
-            rig.request(Request::WaitForPush { id: 1, commit });
+            rig.request(Request::WaitForPush(1, commit));
             assert_eq!(rig.reply().await.1.expect("there").commit, Some(commit));
         }
         assert_eq!(rig.world.attempts.get(), attempts);
@@ -388,10 +390,10 @@ fn many_waiters_share_one_push() {
         let attempts = rig.world.attempts.get();
         rig.world.tip.set(101);
         for id in 0..100 {
-            rig.request(Request::WaitForPush {
+            rig.request(Request::WaitForPush(
                 id,
-                commit: oid(2 + u8::try_from(id).expect("small")),
-            });
+                oid(2 + u8::try_from(id).expect("small")),
+            ));
         }
         for _ in 0..100 {
             rig.reply().await.1.expect("pushed");
@@ -406,17 +408,11 @@ fn an_abandoned_wait_is_not_answered() {
     paused(async {
         let mut rig = Rig::start(world(1, 1));
         rig.busy().await;
-        rig.request(Request::WaitForPush {
-            id: 1,
-            commit: oid(9),
-        });
-        rig.request(Request::Check { id: 2 });
+        rig.request(Request::WaitForPush(1, oid(9)));
+        rig.request(Request::Check(2));
         assert_eq!(rig.reply().await.0, 2);
-        rig.request(Request::Abandon { id: 1 });
-        rig.request(Request::WaitForPush {
-            id: 3,
-            commit: oid(9),
-        });
+        rig.request(Request::Abandon(1));
+        rig.request(Request::WaitForPush(3, oid(9)));
         rig.request(Request::Stop { timeout: MS(1000) });
         assert_eq!(rig.reply().await, (3, Err(Refusal::Stopped)));
     });
@@ -495,10 +491,7 @@ fn abort_ends_at_once_and_silently() {
         let world = world(2, 1);
         world.stuck_push.set(true);
         let mut rig = Rig::start(world);
-        rig.request(Request::WaitForPush {
-            id: 1,
-            commit: oid(2),
-        });
+        rig.request(Request::WaitForPush(1, oid(2)));
         rig.request(Request::Abort);
         assert!(rig.ended.await.expect("ends").aborted);
         while let Some(delivery) = rig.deliveries.recv().await {
@@ -526,10 +519,7 @@ fn waiting_for_a_commit_that_was_given_up_is_refused_at_once() {
             .push_back(Failure::new(Kind::Auth, "no"));
         let mut rig = Rig::start_with(world, Some(0));
         assert!(matches!(rig.event().await, Event::Error { .. }));
-        rig.request(Request::WaitForPush {
-            id: 1,
-            commit: oid(2),
-        });
+        rig.request(Request::WaitForPush(1, oid(2)));
         let (id, result) = rig.reply().await;
         assert_eq!(id, 1);
         assert!(matches!(result, Err(Refusal::Failed(failure)) if failure.kind() == Kind::Auth));

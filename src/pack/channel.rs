@@ -6,11 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::objects::Objects;
-use super::{PackRequest, PackStats, RecentTrees, history, write_commits, write_pack};
 use crate::failure::{Failure, Kind};
-use crate::oid::Oid;
-use crate::repository::ObjectStore;
 
 /// How much is gathered before it is sent on.
 const PIECE: usize = 64 * 1024;
@@ -107,59 +103,6 @@ impl Drop for ChannelWriter {
             let _: Result<(), _> = self.sender.blocking_send(failure);
         }
     }
-}
-
-/// Makes a pack and sends it through a channel; a failure is sent too. To be used on a thread that may block.
-///
-/// # Errors
-///
-/// As [`write_pack`]. A dropped receiver cancels.
-pub fn stream_pack(
-    store: impl Into<ObjectStore>,
-    request: &PackRequest,
-    recent: &RecentTrees,
-    sender: Sender<Result<Bytes, Failure>>,
-) -> Result<PackStats, Failure> {
-    send_through(sender, |out| write_pack(store, request, recent, out))
-}
-
-/// Makes the pack of the few commits in a row that lead from `base` to `tip`, if that is how they stand to each other. For a
-/// remote that is at `base` and has none of these commits it is the one that [`stream_pack`] makes. Names them, the tip
-/// last, before it reads more of them; goes on if `is_wanted` says so.
-///
-/// # Errors
-///
-/// As [`stream_pack`]. Where they were not named, nothing is sent.
-pub fn stream_chain(
-    store: impl Into<ObjectStore>,
-    (base, tip): (Oid, Oid),
-    recent: &RecentTrees,
-    sender: Sender<Result<Bytes, Failure>>,
-    is_wanted: impl FnOnce(Vec<Oid>) -> bool,
-) -> Result<Option<PackStats>, Failure> {
-    let mut objects = Objects::new(store.into(), recent)?;
-    let Some(chain) = history::short_chain(&mut objects, tip, |oid| oid == base)? else {
-        return Ok(None);
-    };
-    if !is_wanted(chain.iter().map(|commit| commit.oid).collect()) {
-        return Ok(None);
-    }
-    send_through(sender, |out| write_commits(&mut objects, &chain, out)).map(Some)
-}
-
-fn send_through(
-    sender: Sender<Result<Bytes, Failure>>,
-    write: impl FnOnce(&mut dyn Write) -> Result<PackStats, Failure>,
-) -> Result<PackStats, Failure> {
-    let mut writer = ChannelWriter::new(sender);
-    let made = write(&mut writer);
-    match &made {
-        Ok(_) => writer
-            .finish()
-            .map_err(|error| super::stream::not_written(&error))?,
-        Err(failure) => writer.fail(failure.clone()),
-    }
-    made
 }
 
 #[cfg(test)]

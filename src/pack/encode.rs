@@ -30,28 +30,28 @@ impl Encoder {
     /// Encodes an object, as a delta where that is smaller.
     pub(super) fn encode(
         &mut self,
-        objects: &mut Objects<'_>,
+        objects: &mut Objects,
         listed: Listed,
         out: &mut dyn Write,
     ) -> Result<(), Failure> {
         let object = objects.read(listed.oid)?;
         let written = match delta_of(objects, &object, listed.base) {
             // Far smaller before it is deflated means smaller afterwards.
-            Some(delta) if delta.len() <= object.data().len() / 2 => self.delta(listed.base, &delta, out),
+            Some(delta) if delta.len() <= object.data.len() / 2 => self.delta(listed.base, &delta, out),
             Some(delta) => {
                 let deflated_delta = self.deflate.deflated(&delta);
-                let deflated = self.deflate.deflated(object.data());
+                let deflated = self.deflate.deflated(&object.data);
                 if deflated_delta.len() + Oid::LENGTH < deflated.len() {
                     header(REF_DELTA, delta.len(), out)
                         .and_then(|()| out.write_all(listed.base.as_bytes()))
                         .and_then(|()| out.write_all(&deflated_delta))
                 } else {
-                    header(type_number(object.kind), object.data().len(), out)
+                    header(type_number(object.kind), object.data.len(), out)
                         .and_then(|()| out.write_all(&deflated))
                 }
             }
-            None => header(type_number(object.kind), object.data().len(), out)
-                .and_then(|()| self.deflate.write(object.data(), out)),
+            None => header(type_number(object.kind), object.data.len(), out)
+                .and_then(|()| self.deflate.write(&object.data, out)),
         };
         written.map_err(|error| not_written(&error))
     }
@@ -131,9 +131,9 @@ const fn type_number(kind: git2::ObjectType) -> u8 {
 }
 
 /// The delta against the base, if the base can be one. A base that cannot be read costs only bytes.
-fn delta_of(objects: &mut Objects<'_>, object: &Object, base: Oid) -> Option<Vec<u8>> {
+fn delta_of(objects: &mut Objects, object: &Object, base: Oid) -> Option<Vec<u8>> {
     let is_worth_it = !base.is_zero()
-        && object.data().len() <= delta::MAX_SIZE
+        && object.data.len() <= delta::MAX_SIZE
         && objects.size(base).is_ok_and(|size| size <= delta::MAX_SIZE);
     if !is_worth_it {
         return None;
@@ -142,7 +142,7 @@ fn delta_of(objects: &mut Objects<'_>, object: &Object, base: Oid) -> Option<Vec
     if base.kind != object.kind {
         return None;
     }
-    delta::encode(base.data(), object.data())
+    delta::encode(&base.data, &object.data)
 }
 
 /// One deflater for all objects: its tables are large, and most objects are small.

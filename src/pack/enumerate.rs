@@ -9,11 +9,11 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::commit::Commit;
 use super::objects::{Object, Objects};
 use super::tree::{Entries, Entry, Kind, Malformed};
 use crate::failure::{self, Failure};
 use crate::oid::Oid;
+use crate::repository::Commit;
 
 /// The longest chain of deltas, as in `git pack-objects`.
 const MAX_DEPTH: u8 = 50;
@@ -63,7 +63,7 @@ impl Enumeration {
     /// before what may be a delta of them.
     pub(super) fn list_commit(
         &mut self,
-        objects: &mut Objects<'_>,
+        objects: &mut Objects,
         commit: &Commit,
     ) -> Result<&[Listed], Failure> {
         self.listed.clear();
@@ -71,7 +71,7 @@ impl Enumeration {
         Ok(&self.listed)
     }
 
-    fn add_commit(&mut self, objects: &mut Objects<'_>, commit: &Commit) -> Result<(), Failure> {
+    fn add_commit(&mut self, objects: &mut Objects, commit: &Commit) -> Result<(), Failure> {
         let mut old = Vec::new();
         for &parent in &commit.parents {
             old.push(self.tree_of(objects, parent)?);
@@ -95,10 +95,10 @@ impl Enumeration {
         Ok(())
     }
 
-    fn tree_of(&self, objects: &mut Objects<'_>, commit: Oid) -> Result<Oid, Failure> {
+    fn tree_of(&self, objects: &mut Objects, commit: Oid) -> Result<Oid, Failure> {
         match self.trees.get(&commit) {
             Some(&tree) => Ok(tree),
-            None => Ok(objects.commit(commit)?.tree),
+            None => Ok(objects.tree_of(commit)?),
         }
     }
 
@@ -109,7 +109,7 @@ impl Enumeration {
     /// The new trees and blobs below a root, trees before what they hold.
     fn candidates(
         &mut self,
-        objects: &mut Objects<'_>,
+        objects: &mut Objects,
         root: Oid,
         old: Vec<Oid>,
     ) -> Result<Vec<Candidate>, Failure> {
@@ -136,7 +136,7 @@ impl Enumeration {
 
     fn compare(
         &mut self,
-        objects: &mut Objects<'_>,
+        objects: &mut Objects,
         changed: &Changed,
         candidates: &mut Vec<Candidate>,
         pending: &mut VecDeque<Changed>,
@@ -150,10 +150,10 @@ impl Enumeration {
         for (oid, tree) in &old_trees {
             old_entries.push((
                 *oid,
-                Entries::new(tree.data()).map_err(|Malformed| malformed(*oid))?,
+                Entries::new(&tree.data).map_err(|Malformed| malformed(*oid))?,
             ));
         }
-        let mut new_entries = Entries::new(new_tree.data()).map_err(|Malformed| malformed(changed.oid))?;
+        let mut new_entries = Entries::new(&new_tree.data).map_err(|Malformed| malformed(changed.oid))?;
         loop {
             // What is as it was in the first parent adds nothing, whatever the other parents have there.
             if let Some((_, first)) = old_entries.first_mut() {
@@ -257,7 +257,7 @@ impl Enumeration {
     }
 }
 
-fn read_tree(objects: &mut Objects<'_>, oid: Oid) -> Result<Arc<Object>, Failure> {
+fn read_tree(objects: &mut Objects, oid: Oid) -> Result<Arc<Object>, Failure> {
     let object = objects.read(oid)?;
     if object.kind == git2::ObjectType::Tree {
         Ok(object)

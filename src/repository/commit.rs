@@ -1,68 +1,44 @@
-//! The header of a commit as it is stored: what git needs of it to walk a history and to send it.
+//! Reads commits by their headers alone.
 //!
-//! libgit2 refuses a commit whose author or date it cannot make sense of. git and its servers take such commits, which
-//! old importers have written by the thousand, so they are read here without those lines.
+//! libgit2 refuses a commit whose author or date it does not understand. git and its servers accept such commits, which old
+//! importers have written by the thousand, so those lines are not looked at here.
 
 use std::collections::HashSet;
+use std::path::Path;
 
-use super::{Repository, failure, shallow_commits, to_git2};
+use git2::{ErrorCode, ObjectType, Odb, OdbLookupFlags};
+
+use super::{failure, shallow_commits, to_git2};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 
-/// The commits of a repository, each with the parents that are there to be read: none behind the boundary of a shallow
-/// clone.
-pub(super) struct Commits<'repo> {
-    odb: &'repo git2::Odb<'static>,
-    shallow: HashSet<Oid>,
-}
-
-impl<'repo> Commits<'repo> {
-    /// # Errors
-    ///
-    /// When that boundary cannot be read.
-    pub(super) fn of(repository: &'repo Repository) -> Result<Self, Failure> {
-        let odb = repository.odb();
-        let shallow = shallow_commits(repository.common_dir())?.into_iter().collect();
-        Ok(Self { odb, shallow })
-    }
-
-    /// Reads one; `None` where it is not there.
-    ///
-    /// # Errors
-    ///
-    /// When it is corrupt, or no commit.
-    pub(super) fn read(&self, oid: Oid) -> Result<Option<CommitHeader>, Failure> {
-        let object = match self.odb.read(to_git2(oid)) {
-            Ok(object) => object,
-            Err(error) if error.code() == git2::ErrorCode::NotFound => return Ok(None),
-            Err(error) => return Err(failure(format_args!("reading commit {oid}"), &error)),
-        };
-        let unusable = |what: &str| Failure::new(Kind::Local, format!("reading commit {oid}: {what}"));
-        if object.kind() != git2::ObjectType::Commit {
-            return Err(unusable("it is not a commit"));
-        }
-        let mut header =
-            CommitHeader::parse(object.data()).ok_or_else(|| unusable("its header is malformed"))?;
-        if self.shallow.contains(&oid) {
-            header.parents.clear();
-        }
-        Ok(Some(header))
-    }
-}
-
-/// The lines of a commit's header that matter here.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct CommitHeader {
+/// What the header of a commit says of the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Commit {
+    pub(crate) oid: Oid,
     pub(crate) tree: Oid,
-    pub(crate) parents: Vec<Oid>,
-    /// When it was committed, in seconds. 0 where that cannot be read, as in git.
+    pub(crate) parents: Box<[Oid]>,
+    /// The committer's time in seconds; 0 if it cannot be read, as in git.
     pub(crate) time: i64,
 }
 
-impl CommitHeader {
-    /// Reads a commit's content. Its lines come in a fixed order: tree, parents, author, committer. `None` where an id is
-    /// malformed.
-    pub(crate) fn parse(content: &[u8]) -> Option<Self> {
+impl Commit {
+    /// Parses the content of a commit. Its lines are in a fixed order: tree, parents, author, committer.
+    ///
+    /// # Errors
+    ///
+    /// If the object is not a commit, or names no valid tree and parents.
+    pub(crate) fn parse(oid: Oid, kind: ObjectType, content: &[u8]) -> Result<Self, Failure> {
+        Some(content)
+            .filter(|_| kind == ObjectType::Commit)
+            .and_then(|content| Self::parse_header(oid, content))
+            .ok_or_else(|| {
+                let message = format!("object {oid} of the local repository is not a valid commit");
+                Failure::new(Kind::Local, message)
+            })
+    }
+
+    fn parse_header(oid: Oid, content: &[u8]) -> Option<Self> {
         let mut lines = content
             .split(|&byte| byte == b'\n')
             .take_while(|line| !line.is_empty())
@@ -77,11 +53,16 @@ impl CommitHeader {
             .find_map(|line| line.strip_prefix(b"committer "))
             .and_then(parse_time)
             .unwrap_or(0);
-        Some(Self { tree, parents, time })
+        Some(Self {
+            oid,
+            tree,
+            parents: parents.into(),
+            time,
+        })
     }
 }
 
-/// The seconds in `Name <mail> 1700000000 +0100`.
+/// Parses the seconds in `Name <mail> 1700000000 +0100`.
 fn parse_time(committer: &[u8]) -> Option<i64> {
     let after_mail = committer.rsplit(|&byte| byte == b'>').next()?;
     str::from_utf8(after_mail)
@@ -90,6 +71,62 @@ fn parse_time(committer: &[u8]) -> Option<i64> {
         .next()?
         .parse()
         .ok()
+}
+
+/// The commits of an object database, without the parents that a shallow clone lacks.
+pub(crate) struct Commits<'db> {
+    odb: &'db Odb<'static>,
+    shallow: HashSet<Oid>,
+}
+
+impl<'db> Commits<'db> {
+    /// # Errors
+    ///
+    /// If the boundary of a shallow clone cannot be read.
+    pub(crate) fn new(odb: &'db Odb<'static>, common_dir: &Path) -> Result<Self, Failure> {
+        let shallow = shallow_commits(common_dir)?.into_iter().collect();
+        Ok(Self { odb, shallow })
+    }
+
+    /// Reads a commit; `None` if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// If the object is damaged, or not a commit.
+    pub(super) fn read(&self, oid: Oid) -> Result<Option<Commit>, Failure> {
+        let object = match self.odb.read(to_git2(oid)) {
+            Ok(object) => object,
+            Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
+            Err(error) => return Err(failure(format_args!("reading commit {oid}"), &error)),
+        };
+        let mut commit = Commit::parse(oid, object.kind(), object.data())?;
+        if self.shallow.contains(&oid) {
+            commit.parents = Box::default();
+        }
+        Ok(Some(commit))
+    }
+
+    /// Keeps the ids of objects that exist. libgit2 would look for new packs at each miss; once is enough.
+    pub(super) fn existing<'a>(&self, oids: &'a [Oid]) -> impl Iterator<Item = Oid> + use<'_, 'a> {
+        let exists = |oid: Oid| self.odb.exists_ext(to_git2(oid), OdbLookupFlags::NO_REFRESH);
+        if !oids.iter().all(|&oid| exists(oid)) {
+            // If this fails, libgit2 still has the packs that it knew before.
+            let _: Result<(), git2::Error> = self.odb.refresh();
+        }
+        oids.iter().copied().filter(move |&oid| exists(oid))
+    }
+
+    /// Reads the commit that an object is, or that a tag leads to. `None` if there is no readable one.
+    pub(super) fn peel(&self, mut oid: Oid) -> Option<Commit> {
+        loop {
+            let object = self.odb.read(to_git2(oid)).ok()?;
+            if object.kind() != ObjectType::Tag {
+                return self.read(oid).ok()?;
+            }
+            let target = object.data().strip_prefix(b"object ")?.get(..Oid::HEX_LENGTH)?;
+            oid = Oid::from_hex(target)?;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -102,8 +139,9 @@ mod tests {
         Oid::from_bytes([digit; 20])
     }
 
-    fn parse(rest: &str) -> Option<CommitHeader> {
-        CommitHeader::parse(format!("tree {TREE}\n{rest}").as_bytes())
+    fn parse(rest: &str) -> Option<Commit> {
+        let content = format!("tree {TREE}\n{rest}");
+        Commit::parse(oid(9), ObjectType::Commit, content.as_bytes()).ok()
     }
 
     #[test]
@@ -117,7 +155,7 @@ mod tests {
             "x\n parent x\nauthor",
         ] {
             let header = parse(rest).expect("a header");
-            assert_eq!((header.parents, header.time), (Vec::new(), 0), "{rest:?}");
+            assert_eq!((&header.parents[..], header.time), (&[][..], 0), "{rest:?}");
         }
     }
 
@@ -129,9 +167,9 @@ mod tests {
         ))
         .expect("a header");
         assert_eq!(header.tree.to_string(), TREE);
-        assert_eq!((header.parents, header.time), (vec![one, two], 7));
+        assert_eq!((&header.parents[..], header.time), (&[one, two][..], 7));
         assert_eq!(parse("parent 1\n"), None);
-        assert_eq!(CommitHeader::parse(b"author A <a> 1 +0000\n"), None);
+        assert!(Commit::parse(one, ObjectType::Commit, b"author A <a> 1 +0000\n").is_err());
     }
 
     #[test]

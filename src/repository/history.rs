@@ -1,24 +1,35 @@
-//! How commits are related: which is an ancestor of which, and how many lie between.
+//! How commits are related: which is an ancestor of which, and which of them a remote lacks.
 //!
-//! Commits are read as they were written: replacements and grafts are local notions that no remote knows of, so
-//! they are not consulted. Only the boundary of a shallow clone is, because beyond it nothing can be read.
-//! (libgit2's own walks look for that boundary in the wrong place in a linked worktree, and only once.)
+//! Replacements and grafts are ignored, as they are local and no remote knows of them. Only the boundary of a shallow clone
+//! counts, because nothing can be read beyond it. (libgit2's own walks look for that boundary in the wrong place in a linked
+//! worktree, read it only once, and refuse commits that git accepts.)
 
 use std::collections::hash_map::Entry;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::commit::Commits;
+use super::commit::{Commit, Commits};
 use super::{Ahead, Relation, Repository, to_git2};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 
 /// From which sides a commit was reached.
-type Paint = u8;
-const LOCAL: Paint = 1;
-const REMOTE: Paint = 2;
+type Sides = u8;
+const LOCAL: Sides = 1;
+const REMOTE: Sides = 2;
+
+/// How far [`missing_commits`] looks for a tip of the remote among the first ancestors before it reads the other tips.
+const SHORT_CHAIN: usize = 64;
+
+/// How many more commits of the remote are read once all others were: a commit with a wrong date may still lead to one that
+/// was taken for missing.
+const SLOP: usize = 16;
 
 impl Repository {
+    fn commits(&self) -> Result<Commits<'_>, Failure> {
+        Commits::new(self.odb(), self.common_dir())
+    }
+
     /// Whether this repository has the commit.
     #[must_use]
     pub fn has_commit(&self, oid: Oid) -> bool {
@@ -27,13 +38,12 @@ impl Repository {
             .is_ok_and(|(_, kind)| kind == git2::ObjectType::Commit)
     }
 
-    /// How the tip of the local branch stands to the remote's (`None` where the remote has no such branch).
-    /// `last_known` is the last tip that was known to be on the remote; it is asked only where the remote's
-    /// tip is not in this repository.
+    /// Compares the tip of the local branch with the remote's (`None` if the remote has no such branch). `last_known` returns
+    /// the last tip that was known to be on the remote; it is called only if the remote's tip is not in this repository.
     ///
     /// # Errors
     ///
-    /// Fails where a commit of the two histories is missing or corrupt.
+    /// If a commit of the two histories is missing or corrupt.
     pub fn relation(
         &self,
         local: Oid,
@@ -46,11 +56,20 @@ impl Repository {
         if remote == local {
             return Ok(Relation::Same);
         }
-        if self.chain(local, remote)?.is_some() {
-            return Ok(Relation::Ahead);
-        }
         if self.has_commit(remote) {
-            return Walk::new(self)?.relation(local, remote);
+            let mut walk = Walk::from_both(self.commits()?, local, remote, Missing::Fails)?;
+            loop {
+                if walk.is_reached(remote, LOCAL) {
+                    return Ok(Relation::Ahead);
+                }
+                if walk.is_reached(local, REMOTE) {
+                    return Ok(Relation::Behind);
+                }
+                if !walk.waits(LOCAL) && !walk.waits(REMOTE) {
+                    return Ok(Relation::Diverged);
+                }
+                walk.step()?;
+            }
         }
         match last_known()? {
             Some(known) if known == local => Ok(Relation::BehindUnknown),
@@ -63,61 +82,45 @@ impl Repository {
         }
     }
 
-    /// Whether `descendant` contains `ancestor`. A commit that is not in this repository is nobody's ancestor.
+    /// Whether `descendant` contains `ancestor`. A commit that is not in this repository is contained in none.
     ///
     /// # Errors
     ///
-    /// Fails where `descendant` or a commit in its history is missing or corrupt.
+    /// If `descendant` or a commit in its history is missing or corrupt.
     pub fn is_ancestor_or_same(&self, ancestor: Oid, descendant: Oid) -> Result<bool, Failure> {
-        if self.chain(descendant, ancestor)?.is_some() {
-            return Ok(true);
-        }
         if !self.has_commit(ancestor) {
             return Ok(false);
         }
-        let mut walk = Walk::new(self)?;
-        walk.paint(descendant, LOCAL, Missing::Fails)?;
-        walk.paint(ancestor, REMOTE, Missing::Fails)?;
-        // The way from the descendant to the ancestor leads only through commits that the ancestor does not
-        // reach; when none of those is left, there is no way.
-        while !walk.is_painted(ancestor, LOCAL) && walk.waiting_with(LOCAL) {
-            walk.step(Missing::Ends)?;
+        let mut walk = Walk::from_both(self.commits()?, descendant, ancestor, Missing::Ends)?;
+        // Every path to the ancestor leads through commits that the ancestor does not reach.
+        while !walk.is_reached(ancestor, LOCAL) && walk.waits(LOCAL) {
+            walk.step()?;
         }
-        Ok(walk.is_painted(ancestor, LOCAL))
+        Ok(walk.is_reached(ancestor, LOCAL))
     }
 
-    /// The commits that `local` contains and none of `remote_has` does; ids in `remote_has` that are not in this
-    /// repository are ignored. Like git's own counts it trusts that commits are not older than their parents.
+    /// Counts the commits that `local` contains and none of `remote_has` does. Ids in `remote_has` that are not in this
+    /// repository are ignored.
     ///
     /// # Errors
     ///
-    /// Fails where a commit in the history of `local` is missing or corrupt.
+    /// If a commit in the history of `local` is missing or corrupt.
     pub fn ahead(&self, local: Oid, remote_has: &[Oid]) -> Result<Ahead, Failure> {
-        if remote_has.contains(&local) {
-            return Ok(Ahead {
-                commits: 0,
-                oldest: None,
-            });
-        }
-        let mut walk = Walk::new(self)?;
-        walk.paint(local, LOCAL, Missing::Fails)?;
-        for &oid in remote_has {
-            walk.paint(oid, REMOTE, Missing::Ends)?;
-        }
-        let mut oldest_seen = i64::MAX;
-        while walk.waiting_with(LOCAL) || walk.next_time().is_some_and(|time| time >= oldest_seen) {
-            if let Some(time) = walk.step(Missing::Ends)? {
-                oldest_seen = oldest_seen.min(time);
-            }
-        }
-        let only_local = || walk.commits.values().filter(|commit| commit.paint == LOCAL);
-        Ok(Ahead {
-            commits: only_local().fold(0, |count, _| count + 1),
-            oldest: only_local().map(|commit| commit.time).min().and_then(system_time),
-        })
+        Ok(count(&missing_commits(self.commits()?, local, remote_has)?))
     }
 
-    /// How many commits `remote` contains and `local` does not; `None` where `remote` is not in this repository.
+    /// Counts the commits that `local` contains and `base` does not, and tells whether `local` contains `base`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Repository::ahead`].
+    pub fn ahead_of(&self, local: Oid, base: Oid) -> Result<(Ahead, bool), Failure> {
+        let missing = missing_commits(self.commits()?, local, &[base])?;
+        let contains = base == local || missing.iter().any(|commit| commit.parents.contains(&base));
+        Ok((count(&missing), contains))
+    }
+
+    /// Counts the commits that `remote` contains and `local` does not; `None` if `remote` is not in this repository.
     ///
     /// # Errors
     ///
@@ -130,8 +133,19 @@ impl Repository {
     }
 }
 
-/// Seconds since 1970, as git stores them.
-pub(super) fn system_time(seconds: i64) -> Option<SystemTime> {
+fn count(commits: &[Commit]) -> Ahead {
+    Ahead {
+        commits: commits.len() as u64,
+        oldest: commits
+            .iter()
+            .map(|commit| commit.time)
+            .min()
+            .and_then(system_time),
+    }
+}
+
+/// Converts seconds since 1970, as git stores them.
+fn system_time(seconds: i64) -> Option<SystemTime> {
     let distance = Duration::from_secs(seconds.unsigned_abs());
     if seconds >= 0 {
         UNIX_EPOCH.checked_add(distance)
@@ -140,7 +154,75 @@ pub(super) fn system_time(seconds: i64) -> Option<SystemTime> {
     }
 }
 
-/// What a commit on the remote's side that is not here means.
+/// Lists the commits that are reachable from a tip and from nothing that the remote has, parents before children.
+///
+/// What the remote has and this repository lacks, or cannot read, is ignored. A tag counts as its commit.
+///
+/// # Errors
+///
+/// If a commit in the history of the tip is missing or corrupt.
+pub(crate) fn missing_commits(
+    commits: Commits<'_>,
+    tip: Oid,
+    remote_has: &[Oid],
+) -> Result<Vec<Commit>, Failure> {
+    let has: HashSet<Oid> = remote_has.iter().copied().collect();
+    if let Some(chain) = short_chain(&commits, tip, &has)? {
+        return Ok(chain);
+    }
+    let tips: Vec<Commit> = commits
+        .existing(remote_has)
+        .filter_map(|oid| commits.peel(oid))
+        .collect();
+    let mut walk = Walk::new(commits, Missing::Ends);
+    for commit in tips {
+        walk.reach(commit.oid, REMOTE)?;
+    }
+    walk.reach(tip, LOCAL)?;
+    let (mut oldest, mut slop) = (i64::MAX, SLOP);
+    while let Some((time, sides)) = walk.step()? {
+        if sides == LOCAL {
+            oldest = oldest.min(time);
+            slop = SLOP;
+        } else if !walk.waits(LOCAL) && time < oldest {
+            slop -= 1;
+            if slop == 0 {
+                break;
+            }
+        }
+    }
+    Ok(walk.only_local(tip))
+}
+
+/// The common case: a few commits on top of what the remote has, without reading the remote's other tips.
+fn short_chain(
+    commits: &Commits<'_>,
+    tip: Oid,
+    remote_has: &HashSet<Oid>,
+) -> Result<Option<Vec<Commit>>, Failure> {
+    let mut chain = Vec::new();
+    let mut oid = tip;
+    while !remote_has.contains(&oid) {
+        let commit = commits.read(oid)?.ok_or_else(|| missing(oid))?;
+        let [parent] = *commit.parents else {
+            return Ok(None);
+        };
+        if chain.len() == SHORT_CHAIN {
+            return Ok(None);
+        }
+        chain.push(commit);
+        oid = parent;
+    }
+    chain.reverse();
+    Ok(Some(chain))
+}
+
+fn missing(oid: Oid) -> Failure {
+    let message = format!("commit {oid} is missing from the local repository");
+    Failure::new(Kind::Local, message)
+}
+
+/// What it means that a commit on the remote's side cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Missing {
     /// The question cannot be answered.
@@ -149,123 +231,137 @@ enum Missing {
     Ends,
 }
 
-/// A walk from tips to their ancestors, youngest first, that paints each commit with the sides it is reached from.
-struct Walk<'repo> {
-    stored: Commits<'repo>,
-    commits: HashMap<Oid, Painted>,
-    queue: BinaryHeap<(i64, Oid)>,
-    /// How many commits in the queue have each paint.
+/// A walk from tips to their ancestors, youngest first, that notes from which sides each commit is reached.
+struct Walk<'db> {
+    commits: Commits<'db>,
+    missing: Missing,
+    nodes: HashMap<Oid, Node>,
+    /// Among commits of the same second the local ones come first: they are often a chain on top of the others.
+    queue: BinaryHeap<(i64, bool, Oid)>,
+    /// How many commits in the queue were reached from each combination of sides.
     waiting: [usize; (LOCAL | REMOTE) as usize + 1],
 }
 
-struct Painted {
-    paint: Paint,
+struct Node {
+    commit: Commit,
+    sides: Sides,
     is_queued: bool,
-    time: i64,
-    parents: Vec<Oid>,
 }
 
-impl<'repo> Walk<'repo> {
-    fn new(repository: &'repo Repository) -> Result<Self, Failure> {
-        Ok(Self {
-            stored: Commits::of(repository)?,
-            commits: HashMap::new(),
+impl<'db> Walk<'db> {
+    fn new(commits: Commits<'db>, missing: Missing) -> Self {
+        Self {
+            commits,
+            missing,
+            nodes: HashMap::new(),
             queue: BinaryHeap::new(),
             waiting: [0; _],
-        })
-    }
-
-    /// Independent of commit times: a walk that ends without an answer has seen all commits that could give it.
-    fn relation(mut self, local: Oid, remote: Oid) -> Result<Relation, Failure> {
-        self.paint(local, LOCAL, Missing::Fails)?;
-        self.paint(remote, REMOTE, Missing::Fails)?;
-        loop {
-            if self.is_painted(remote, LOCAL) {
-                return Ok(Relation::Ahead);
-            }
-            if self.is_painted(local, REMOTE) {
-                return Ok(Relation::Behind);
-            }
-            if !self.waiting_with(LOCAL) && !self.waiting_with(REMOTE) {
-                return Ok(Relation::Diverged);
-            }
-            self.step(Missing::Fails)?;
         }
     }
 
-    fn is_painted(&self, oid: Oid, paint: Paint) -> bool {
-        self.commits
-            .get(&oid)
-            .is_some_and(|commit| commit.paint & paint != 0)
+    fn from_both(commits: Commits<'db>, local: Oid, remote: Oid, missing: Missing) -> Result<Self, Failure> {
+        let mut walk = Self::new(commits, missing);
+        walk.reach(local, LOCAL)?;
+        walk.reach(remote, REMOTE)?;
+        Ok(walk)
     }
 
-    fn waiting_with(&self, paint: Paint) -> bool {
-        self.waiting[usize::from(paint)] > 0
+    fn is_reached(&self, oid: Oid, side: Sides) -> bool {
+        self.nodes.get(&oid).is_some_and(|node| node.sides & side != 0)
     }
 
-    fn next_time(&self) -> Option<i64> {
-        self.queue.peek().map(|&(time, _)| time)
+    /// Whether commits that were reached from this side alone are in the queue.
+    fn waits(&self, side: Sides) -> bool {
+        self.waiting[usize::from(side)] > 0
     }
 
-    /// Passes the paint of the youngest waiting commit on to its parents. Returns the commit's time where only the
-    /// local side has reached it so far.
-    fn step(&mut self, missing: Missing) -> Result<Option<i64>, Failure> {
-        let Some((time, oid)) = self.queue.pop() else {
+    /// Goes on from the youngest commit in the queue to its parents. Returns its time, and from where it was reached.
+    fn step(&mut self) -> Result<Option<(i64, Sides)>, Failure> {
+        let Some((time, _, oid)) = self.queue.pop() else {
             return Ok(None);
         };
-        let Some(commit) = self.commits.get_mut(&oid) else {
+        let Some(node) = self.nodes.get_mut(&oid) else {
             return Ok(None);
         };
-        commit.is_queued = false;
-        let paint = commit.paint;
-        let parents = commit.parents.clone();
-        self.waiting[usize::from(paint)] -= 1;
+        node.is_queued = false;
+        let (sides, parents) = (node.sides, node.commit.parents.clone());
+        self.waiting[usize::from(sides)] -= 1;
         for parent in parents {
-            self.paint(parent, paint, missing)?;
+            self.reach(parent, sides)?;
         }
-        Ok((paint == LOCAL).then_some(time))
+        Ok(Some((time, sides)))
     }
 
-    fn paint(&mut self, oid: Oid, paint: Paint, missing: Missing) -> Result<(), Failure> {
-        let commit = match self.commits.entry(oid) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => match self.stored.read(oid)? {
-                Some(header) => entry.insert(Painted {
-                    paint: 0,
-                    is_queued: false,
-                    time: header.time,
-                    parents: header.parents,
-                }),
-                None if is_optional(paint, missing) => return Ok(()),
-                None => {
-                    return Err(Failure::new(
-                        Kind::Local,
-                        format!("commit {oid} is missing from the local repository"),
-                    ));
+    /// Notes that a commit, and all of its ancestors that are known, is reached from these sides.
+    fn reach(&mut self, oid: Oid, sides: Sides) -> Result<(), Failure> {
+        let mut pending = vec![(oid, sides)];
+        while let Some((oid, sides)) = pending.pop() {
+            match self.nodes.entry(oid) {
+                Entry::Occupied(mut entry) => {
+                    let node = entry.get_mut();
+                    let before = node.sides;
+                    node.sides |= sides;
+                    if node.sides == before {
+                        continue;
+                    }
+                    if node.is_queued {
+                        self.waiting[usize::from(before)] -= 1;
+                        self.waiting[usize::from(node.sides)] += 1;
+                    } else {
+                        pending.extend(node.commit.parents.iter().map(|&parent| (parent, node.sides)));
+                    }
                 }
-            },
-        };
-        if commit.paint & paint == paint {
-            return Ok(());
+                Entry::Vacant(entry) => {
+                    let is_optional = sides != LOCAL && (sides != REMOTE || self.missing == Missing::Ends);
+                    let commit = match self.commits.read(oid) {
+                        Ok(Some(commit)) => commit,
+                        _ if is_optional => continue,
+                        Ok(None) => return Err(missing(oid)),
+                        Err(failure) => return Err(failure),
+                    };
+                    self.queue.push((commit.time, sides == LOCAL, oid));
+                    self.waiting[usize::from(sides)] += 1;
+                    entry.insert(Node {
+                        commit,
+                        sides,
+                        is_queued: true,
+                    });
+                }
+            }
         }
-        if commit.is_queued {
-            self.waiting[usize::from(commit.paint)] -= 1;
-        } else {
-            commit.is_queued = true;
-            self.queue.push((commit.time, oid));
-        }
-        commit.paint |= paint;
-        self.waiting[usize::from(commit.paint)] += 1;
         Ok(())
     }
-}
 
-/// What both sides have in common decides nothing, so its far end may be missing.
-fn is_optional(paint: Paint, missing: Missing) -> bool {
-    match paint {
-        LOCAL => false,
-        REMOTE => missing == Missing::Ends,
-        _ => true,
+    /// The commits that were reached from the local tip alone, parents before children.
+    fn only_local(mut self, tip: Oid) -> Vec<Commit> {
+        self.nodes.retain(|_, node| node.sides == LOCAL);
+        let mut listed = Vec::new();
+        let mut visited = HashSet::new();
+        // Each commit with the number of its parents that were visited.
+        let mut path: Vec<(Oid, usize)> = Vec::new();
+        let mut next = Some(tip);
+        loop {
+            if let Some(oid) = next.take()
+                && self.nodes.contains_key(&oid)
+                && visited.insert(oid)
+            {
+                path.push((oid, 0));
+            }
+            let Some((oid, visited_parents)) = path.last_mut() else {
+                break;
+            };
+            if let Some(&parent) = self.nodes[oid].commit.parents.get(*visited_parents) {
+                *visited_parents += 1;
+                next = Some(parent);
+            } else {
+                listed.push(*oid);
+                path.pop();
+            }
+        }
+        listed
+            .iter()
+            .filter_map(|oid| Some(self.nodes.remove(oid)?.commit))
+            .collect()
     }
 }
 
@@ -438,6 +534,35 @@ mod tests {
         assert_eq!(repository.behind(tip, tip).expect("readable"), Some(0));
         assert_eq!(repository.behind(tip, root).expect("readable"), Some(0));
         assert_eq!(repository.behind(root, MISSING).expect("readable"), None);
+    }
+
+    #[test]
+    fn commits_on_top_of_a_base_are_counted_whether_or_not_it_is_contained() {
+        let sandbox = Sandbox::new();
+        let work = sandbox.init("work");
+        let root = sandbox.commit_at(&work, "root", 10);
+        let one = sandbox.commit_at(&work, "one", 30);
+        let two = sandbox.commit_at(&work, "two", 20);
+        sandbox.git(&work, &["checkout", "-q", "-b", "side", &root.to_string()]);
+        let side = sandbox.commit_at(&work, "side", 40);
+        sandbox.git(&work, &["merge", "-q", "--no-edit", "main"]);
+        let merge = sandbox.git(&work, &["rev-parse", "HEAD"]).parse().expect("an id");
+        let repository = sandbox.open(&work);
+        for (tip, base, expected) in [
+            (two, root, (2, true)),
+            (two, one, (1, true)),
+            (two, two, (0, true)),
+            (root, two, (0, false)),
+            (two, side, (2, false)),
+            (merge, two, (2, true)),
+            (merge, side, (3, true)),
+            (two, MISSING, (3, false)),
+        ] {
+            let (ahead, contains) = repository.ahead_of(tip, base).expect("readable");
+            assert_eq!((ahead.commits, contains), expected, "{tip} {base}");
+        }
+        let (ahead, _) = repository.ahead_of(two, root).expect("readable");
+        assert_eq!(ahead.oldest, Some(UNIX_EPOCH + Duration::from_secs(20)));
     }
 
     #[test]

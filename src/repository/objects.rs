@@ -69,7 +69,8 @@ impl ObjectStore {
         &self.common_dir
     }
 
-    pub(crate) fn directories(&self) -> &[PathBuf] {
+    #[cfg(test)]
+    fn directories(&self) -> &[PathBuf] {
         &self.directories
     }
 

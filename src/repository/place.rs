@@ -7,10 +7,9 @@ use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use super::open::OpenError;
-use super::refs::{FILLING_ATTEMPTS, FILLING_WAIT};
+use super::refs::once_filled;
 use crate::config::{Config, Environment};
 use crate::failure::{Failure, Kind};
 use crate::loose_ref::{self, LooseRef};
@@ -247,26 +246,21 @@ fn has_head(git_dir: &Path) -> bool {
     if let Ok(target) = fs::read_link(&head) {
         return target.starts_with("refs");
     }
-    let mut attempt = 1;
-    loop {
-        match loose_ref::read(&head) {
-            Ok(Some(LooseRef::Symbolic(target))) => return target.starts_with("refs/"),
-            Ok(Some(LooseRef::Points(_))) => return true,
-            Ok(Some(LooseRef::Broken)) => {}
-            Ok(None) | Err(_) => return false,
+    // The id may be one of SHA-256: such a repository is refused later, by its format.
+    let starts_with_id = || {
+        let content = fs::read(&head).ok()?;
+        Oid::from_hex(content.get(..Oid::HEX_LENGTH)?)
+    };
+    match loose_ref::read(&head) {
+        Ok(Some(LooseRef::Points(_))) => true,
+        Ok(Some(LooseRef::Symbolic(target))) => target.starts_with("refs/"),
+        Ok(Some(LooseRef::Broken)) if starts_with_id().is_some() => true,
+        // Another program may be about to write it.
+        Ok(Some(LooseRef::Broken)) => {
+            let filled = once_filled(|| loose_ref::read(&head));
+            matches!(filled, Ok(Some(LooseRef::Points(_) | LooseRef::Symbolic(_))))
         }
-        match fs::read(&head) {
-            Ok(content) if content.is_empty() && attempt < FILLING_ATTEMPTS => {
-                attempt += 1;
-                thread::sleep(FILLING_WAIT);
-            }
-            // The id may be one of SHA-256; what is behind it does not matter.
-            Ok(content) => {
-                let id = content.get(..Oid::HEX_LENGTH);
-                return id.is_some_and(|id| Oid::from_hex(id).is_some());
-            }
-            Err(_) => return false,
-        }
+        Ok(None) | Err(_) => false,
     }
 }
 

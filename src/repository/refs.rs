@@ -1,38 +1,30 @@
-//! Branches and `HEAD`, as git reads them: a file for each, or a line of `packed-refs`.
+//! Reads refs and `HEAD` as git does: a ref is a file of its own, or a line of `packed-refs`.
 
-use std::fmt::Display;
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use super::Repository;
-use crate::failure::{Failure, Kind};
+use super::{Repository, failure};
+use crate::failure::Failure;
 use crate::loose_ref::{self, LooseRef};
 use crate::oid::Oid;
 
-/// git replaces a ref in one step; others (isomorphic-git) empty its file first and then fill it, between which
-/// a busy process may take its time. A ref that stays unreadable for longer than all of these waits is corrupt.
-pub(super) const FILLING_ATTEMPTS: u32 = 200;
-pub(super) const FILLING_WAIT: Duration = Duration::from_millis(5);
+/// git replaces a ref in one step; other programs (isomorphic-git) first empty its file and then fill it, which may take
+/// them a while on a busy machine. A ref that stays unreadable for longer than all of these waits is corrupt.
+const FILL_ATTEMPTS: u32 = 200;
+const FILL_WAIT: Duration = Duration::from_millis(5);
 
-/// Refs that each worktree has for itself; all others are shared (git-worktree, "REFS").
-const PER_WORKTREE: [&str; 3] = ["refs/bisect/", "refs/worktree/", "refs/rewritten/"];
-
-/// Whether the worktrees of a repository have this ref in common.
-pub(crate) fn is_shared(refname: &str) -> bool {
-    refname.starts_with("refs/") && !PER_WORKTREE.iter().any(|prefix| refname.starts_with(prefix))
-}
-
-/// A ref, itself.
+/// The value of one ref, not followed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Raw {
+pub(super) enum Ref {
     Points(Oid),
     Symbolic(String),
     Missing,
 }
 
-/// What `HEAD` says.
+/// The state of `HEAD`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Head {
     /// A branch with commits, by its short name.
@@ -49,46 +41,40 @@ pub fn is_valid_branch_refname(refname: &str) -> bool {
     refname.starts_with("refs/heads/") && is_valid_name(refname)
 }
 
-/// Whether git would take this as the name of a ref.
+/// Whether git accepts this as the name of a ref.
 pub(super) fn is_valid_name(refname: &str) -> bool {
-    // git2 cannot pass on a NUL: it panics.
+    // git2 panics at a NUL.
     !refname.contains('\0') && git2::Reference::is_valid_name(refname)
 }
 
 impl Repository {
-    /// What `HEAD` of this worktree says.
+    /// Reads the `HEAD` of this worktree.
     ///
     /// # Errors
     ///
-    /// Fails where `HEAD` cannot be read.
+    /// Fails if `HEAD` cannot be read.
     pub fn head_branch(&self) -> Result<Head, Failure> {
         let target = match self.read_ref("HEAD")? {
-            Raw::Symbolic(target) => target,
-            Raw::Points(_) => return Ok(Head::Detached),
-            Raw::Missing => {
+            Ref::Symbolic(target) => target,
+            Ref::Points(_) => return Ok(Head::Detached),
+            Ref::Missing => {
                 self.ensure_present()?;
-                return Err(self.unreadable("HEAD", "it is not there"));
+                return Err(self.unreadable("HEAD", "it does not exist"));
             }
         };
-        let Some(branch) = target.strip_prefix("refs/heads/") else {
+        let Some(branch) = target.strip_prefix("refs/heads/").map(str::to_owned) else {
             return Ok(Head::Detached);
         };
-        let branch = branch.to_owned();
-        Ok(if self.branch_tip(&target)?.is_some() {
-            Head::Branch(branch)
-        } else {
-            Head::Unborn(branch)
-        })
+        let tip = self.branch_tip(&target)?;
+        Ok(tip.map_or(Head::Unborn(branch.clone()), |_| Head::Branch(branch)))
     }
 
-    /// The commit that a ref points to, by its full name; a symbolic ref is followed. `None` where there is no
-    /// such ref. Costs the reading of one small file, or where the ref is packed a look at whether
-    /// `packed-refs` changed. Whether the commit exists is not looked at.
+    /// Reads the commit that a ref points to, by its full name, through symbolic refs. `None` if there is no such ref.
+    /// It does not check that the commit exists.
     ///
     /// # Errors
     ///
-    /// Fails where the ref is unreadable or corrupt (after waiting for a writer that is not done yet), and where
-    /// the repository is gone.
+    /// Fails if the ref is unreadable or corrupt (after waiting for a writer to finish), or the repository is gone.
     pub fn branch_tip(&self, refname: &str) -> Result<Option<Oid>, Failure> {
         let (_, tip) = self.resolve(refname)?;
         if tip.is_none() {
@@ -97,77 +83,98 @@ impl Repository {
         Ok(tip)
     }
 
-    /// Follows symbolic refs: the name of the last one, and what it points to.
+    /// Follows symbolic refs: the name of the last ref, and the commit it points to.
     pub(super) fn resolve(&self, refname: &str) -> Result<(String, Option<Oid>), Failure> {
         let mut name = refname.to_owned();
         for _ in 0..loose_ref::MAX_DEPTH {
             match self.read_ref(&name)? {
-                Raw::Points(oid) => return Ok((name, Some(oid))),
-                Raw::Missing => return Ok((name, None)),
-                Raw::Symbolic(target) => name = target,
+                Ref::Points(oid) => return Ok((name, Some(oid))),
+                Ref::Missing => return Ok((name, None)),
+                Ref::Symbolic(target) => name = target,
             }
         }
-        Err(self.unreadable(refname, "symbolic refs lead on and on"))
+        Err(self.unreadable(refname, "the chain of symbolic refs is too long"))
     }
 
-    /// Reads one ref, without following it. Its file goes before `packed-refs`, and is read before that: what packs a ref
-    /// writes the one before it removes the other.
-    pub(super) fn read_ref(&self, refname: &str) -> Result<Raw, Failure> {
-        let file = self.ref_file(refname);
-        match once_filled(|| loose_ref::read(&file)) {
-            Ok(Some(LooseRef::Points(oid))) => Ok(Raw::Points(oid)),
-            Ok(Some(LooseRef::Symbolic(target))) => Ok(Raw::Symbolic(target)),
-            Ok(Some(LooseRef::Broken)) => Err(self.unreadable(
+    /// Reads one ref. Its own file wins over `packed-refs`, and is read first: git writes the packed ref before it removes
+    /// the file.
+    pub(super) fn read_ref(&self, refname: &str) -> Result<Ref, Failure> {
+        let file = self.ref_base(refname).join(refname);
+        let read = once_filled(|| loose_ref::read(&file));
+        match read.map_err(|error| self.unreadable(refname, &error.to_string()))? {
+            Some(LooseRef::Points(oid)) => Ok(Ref::Points(oid)),
+            Some(LooseRef::Symbolic(target)) => Ok(Ref::Symbolic(target)),
+            Some(LooseRef::Broken) => Err(self.unreadable(
                 refname,
-                "its file holds neither an object id nor the name of a ref",
+                "its file contains neither an object id nor the name of a ref",
             )),
-            Ok(None) => match self.packed_refs.get(refname) {
-                Ok(packed) => Ok(packed.map_or(Raw::Missing, Raw::Points)),
-                Err(error) => Err(self.unreadable(refname, format_args!("packed-refs: {error}"))),
-            },
-            Err(error) => Err(self.unreadable(refname, error)),
+            None => {
+                let packed = self
+                    .find_packed(|name| name == refname.as_bytes())
+                    .map_err(|error| self.unreadable(refname, &format!("packed-refs: {error}")))?;
+                Ok(packed.and_then(|(_, oid)| oid).map_or(Ref::Missing, Ref::Points))
+            }
         }
     }
 
-    pub(super) fn ref_file(&self, refname: &str) -> PathBuf {
-        let base = if is_shared(refname) {
-            self.common_dir()
-        } else {
-            self.git_dir()
+    /// Finds the first ref of `packed-refs` whose name matches. Its id is `None` if it is malformed.
+    pub(super) fn find_packed(
+        &self,
+        matches: impl Fn(&[u8]) -> bool,
+    ) -> io::Result<Option<(String, Option<Oid>)>> {
+        let content = match fs::read(self.common_dir.join("packed-refs")) {
+            Ok(content) => content,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
         };
-        base.join(refname)
+        // A line that starts with `#` is a header; with `^`, the target of the tag above.
+        let found = content.split(|&byte| byte == b'\n').find_map(|line| {
+            let (id, name) = line.split_at_checked(Oid::HEX_LENGTH)?;
+            let name = name.strip_prefix(b" ")?;
+            let name = name.strip_suffix(b"\r").unwrap_or(name);
+            let is_found = id[0] != b'#' && matches(name);
+            is_found.then(|| (String::from_utf8_lossy(name).into_owned(), Oid::from_hex(id)))
+        });
+        Ok(found)
     }
 
-    fn unreadable(&self, refname: &str, problem: impl Display) -> Failure {
-        let place = self.common_dir().display();
-        Failure::new(Kind::Local, format!("reading {refname} in {place}: {problem}"))
+    pub(super) fn ref_base(&self, refname: &str) -> &Path {
+        loose_ref::base(&self.common_dir, &self.git_dir, refname)
+    }
+
+    fn unreadable(&self, refname: &str, problem: &str) -> Failure {
+        let place = self.common_dir.display();
+        failure(format_args!("reading {refname} in {place}"), problem)
     }
 
     /// Tells a missing ref from a missing repository: an unmounted volume is not a deleted branch.
     fn ensure_present(&self) -> Result<(), Failure> {
-        let head = self.git_dir().join("HEAD");
-        head.symlink_metadata().map(drop).map_err(|error| {
-            Failure::new(
-                Kind::Local,
-                format!("the repository is gone, looking for {}: {error}", head.display()),
+        let head = self.git_dir.join("HEAD");
+        let metadata = head.symlink_metadata();
+        metadata.map(drop).map_err(|error| {
+            failure(
+                format_args!("the repository is gone, looking for {}", head.display()),
+                error,
             )
         })
     }
 }
 
-/// Reads a ref whose file may be empty at this moment because somebody writes it.
-fn once_filled(mut read: impl FnMut() -> io::Result<Option<LooseRef>>) -> io::Result<Option<LooseRef>> {
+/// Reads the file of a ref again while it looks as if another program were about to fill it.
+pub(super) fn once_filled(
+    mut read: impl FnMut() -> io::Result<Option<LooseRef>>,
+) -> io::Result<Option<LooseRef>> {
     let mut attempt = 1;
     loop {
         let content = match read()? {
             Some(LooseRef::Symbolic(target)) if !is_valid_name(&target) => Some(LooseRef::Broken),
             content => content,
         };
-        if content != Some(LooseRef::Broken) || attempt == FILLING_ATTEMPTS {
+        if content != Some(LooseRef::Broken) || attempt == FILL_ATTEMPTS {
             return Ok(content);
         }
         attempt += 1;
-        thread::sleep(FILLING_WAIT);
+        thread::sleep(FILL_WAIT);
     }
 }
 
@@ -177,6 +184,7 @@ mod tests {
 
     use super::super::testing::Sandbox;
     use super::*;
+    use crate::failure::Kind;
 
     #[test]
     fn names_follow_check_ref_format() {
@@ -286,6 +294,29 @@ mod tests {
         assert!(repository.has_commit(two));
         sandbox.git(&work, &["update-ref", "-d", "refs/heads/main"]);
         assert_eq!(tip(), None);
+    }
+
+    #[test]
+    fn a_packed_ref_is_found_by_its_whole_name_and_followed_when_the_file_is_replaced() {
+        let sandbox = Sandbox::new();
+        let work = sandbox.init("work");
+        let repository = sandbox.open(&work);
+        let [one, two] = [1, 2].map(|digit| Oid::from_bytes([digit; 20]));
+        let write = |content: String| fs::write(work.join(".git/packed-refs"), content).expect("writes");
+        let tip = |name: &str| repository.branch_tip(name).expect("readable");
+        write(format!(
+            "# pack-refs with: peeled fully-peeled sorted \n{two} refs/heads/a/b\n{one} refs/heads/main\r\n{two} refs/heads/main2\n{one} refs/tags/v1\n^{two}\n"
+        ));
+        for (name, expected) in [
+            ("refs/heads/main", Some(one)),
+            ("refs/heads/a/b", Some(two)),
+            ("refs/heads/mai", None),
+            ("refs/heads/a", None),
+        ] {
+            assert_eq!(tip(name), expected, "{name}");
+        }
+        write(format!("{two} refs/heads/main\n"));
+        assert_eq!(tip("refs/heads/main"), Some(two));
     }
 
     #[test]

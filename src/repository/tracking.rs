@@ -1,32 +1,24 @@
-//! The remote-tracking ref: what the remote was last known to have. Where it is, and how it is written.
+//! The remote-tracking ref, which remembers the last known tip of the remote: its name, and when and how it moves.
 //!
-//! libgit2 knows nothing of `core.sharedRepository`, and reads the name for the reflog from the environment of the
-//! process; so the ref is written here, with a lock file as git's.
+//! libgit2 does not write it: it ignores `core.sharedRepository`, and takes the name for the reflog from the environment
+//! of the process.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
+use std::io;
 
-use super::Repository;
-use super::refs::{Raw, is_shared, is_valid_name};
-use super::shared::Sharing;
-use crate::config::Config;
-use crate::failure::{Failure, Kind};
+use super::refs::{Ref, is_valid_name};
+use super::write::{RefLock, Sharing, append_to_reflog};
+use super::{Repository, failure};
+use crate::config::{Config, Environment};
+use crate::failure::Failure;
 use crate::oid::Oid;
 
-/// What git writes into the reflog of a remote-tracking ref that a push moved.
+/// git's reflog message for a remote-tracking ref that a push moved.
 const REFLOG_MESSAGE: &str = "update by push";
 
-/// A ref is locked for the time of one small write, so a lock that stays for longer than all of these waits
-/// was left behind.
-const LOCK_ATTEMPTS: u32 = 20;
-const LOCK_WAIT: Duration = Duration::from_millis(10);
-
-/// The ref for a branch of a named remote: where git, by `remote.<name>.fetch`, puts what it has pushed. Where no such line
-/// tells, or it leads to a local branch, which a push must not move, it is `refs/remotes/<name>/<branch>`. `None` where that
-/// is no name for a ref or belongs to another branch, and where a negative refspec keeps git from it.
+/// Names the remote-tracking ref for a branch of a named remote: the ref that git updates after a push, by
+/// `remote.<name>.fetch`. Where no such line applies, or it names a local branch, which a push must not move, it is
+/// `refs/remotes/<name>/<branch>`. `None` if that is no valid ref name or belongs to another branch, or a negative
+/// refspec excludes the branch.
 #[must_use]
 pub fn tracking_ref(config: &Config, remote: &str, refname: &str) -> Option<String> {
     let lines = config.entries_of(&format!("remote.{remote}.fetch"));
@@ -34,40 +26,40 @@ pub fn tracking_ref(config: &Config, remote: &str, refname: &str) -> Option<Stri
     if is_excluded(&refspecs, refname) {
         return None;
     }
-    let is_usable =
-        |name: &str| name.starts_with("refs/") && !name.starts_with("refs/heads/") && is_valid_name(name);
-    if let Some(told) = refspecs.iter().find_map(|refspec| refspec.apply(refname))
-        && is_usable(&told)
-    {
-        return Some(told);
+    let configured = refspecs
+        .iter()
+        .find_map(|refspec| map(refspec.source, refname, refspec.destination?));
+    if let Some(configured) = configured.filter(|name| is_trackable(name)) {
+        return Some(configured);
     }
     let branch = refname.strip_prefix("refs/heads/")?;
     let usual = format!("refs/remotes/{remote}/{branch}");
-    let is_of_another = refspecs
+    let is_taken = refspecs
         .iter()
-        .filter_map(|refspec| refspec.reverse(&usual))
+        .filter_map(|refspec| map(refspec.destination?, &usual, refspec.source))
         .any(|source| source.starts_with("refs/heads/") && source != refname);
-    (is_usable(&usual) && !is_of_another).then_some(usual)
+    (is_trackable(&usual) && !is_taken).then_some(usual)
 }
 
-/// `query_matches_negative_refspec` in git's `remote.c`, which takes the branch for a destination of patterns: a negative
-/// refspec excludes it where another line names the branch itself, or maps branches to where they are.
+fn is_trackable(name: &str) -> bool {
+    name.starts_with("refs/") && !name.starts_with("refs/heads/") && is_valid_name(name)
+}
+
+/// `query_matches_negative_refspec` in git's `remote.c`, which looks patterns up by their destination: a negative refspec
+/// excludes the branch if another line names the branch itself, or maps branches to where they are.
 fn is_excluded(refspecs: &[Refspec<'_>], refname: &str) -> bool {
     let (negative, positive): (Vec<_>, Vec<_>) = refspecs.iter().partition(|refspec| refspec.is_negative);
-    positive
-        .iter()
-        .filter_map(|refspec| {
-            let seen = if refspec.source.contains('*') {
-                refspec.destination.unwrap_or(refspec.source)
-            } else {
-                refspec.source
-            };
-            map(seen, refname, refspec.source)
-        })
-        .any(|source| {
-            let mut negative = negative.iter();
-            negative.any(|refspec| map(refspec.source, &source, refspec.source).is_some())
-        })
+    let sources = positive.iter().filter_map(|refspec| {
+        let looked_up = match refspec.destination {
+            Some(destination) if refspec.source.contains('*') => destination,
+            _ => refspec.source,
+        };
+        map(looked_up, refname, refspec.source)
+    });
+    sources.into_iter().any(|source| {
+        let mut negative = negative.iter();
+        negative.any(|refspec| map(refspec.source, &source, "").is_some())
+    })
 }
 
 /// A line of `remote.<name>.fetch`.
@@ -78,7 +70,7 @@ struct Refspec<'a> {
 }
 
 impl<'a> Refspec<'a> {
-    /// `None` for what git refuses.
+    /// `None` if git refuses the line.
     fn parse(line: &'a str) -> Option<Self> {
         let (is_negative, line) = match line.strip_prefix('^') {
             Some(line) => (true, line),
@@ -89,29 +81,20 @@ impl<'a> Refspec<'a> {
             None => (line, None),
         };
         let is_pattern = source.contains('*');
-        let fits = destination.is_none_or(|destination| destination.contains('*') == is_pattern);
-        let is_whole = if is_negative {
-            destination.is_none() && !source.is_empty()
-        } else {
-            destination.is_some() || !is_pattern
+        let is_valid = match destination {
+            Some(destination) => !is_negative && destination.contains('*') == is_pattern,
+            None if is_negative => !source.is_empty(),
+            None => !is_pattern,
         };
-        (fits && is_whole).then_some(Self {
+        is_valid.then_some(Self {
             source,
             destination,
             is_negative,
         })
     }
-
-    fn apply(&self, name: &str) -> Option<String> {
-        map(self.source, name, self.destination?)
-    }
-
-    fn reverse(&self, name: &str) -> Option<String> {
-        map(self.destination?, name, self.source)
-    }
 }
 
-/// What a name that fits `from` is in `to`.
+/// Maps a name that matches `from` to `to`.
 fn map(from: &str, name: &str, to: &str) -> Option<String> {
     let Some((start, end)) = from.split_once('*') else {
         return (from == name).then(|| to.to_owned());
@@ -121,40 +104,38 @@ fn map(from: &str, name: &str, to: &str) -> Option<String> {
 }
 
 impl Repository {
-    /// Points a remote-tracking ref, by its full name, at what the remote has, with git's own reflog message where reflogs
-    /// are on. Writes nothing where it points there already.
+    /// Points a remote-tracking ref, by its full name, at the remote's tip, and appends git's own message to its reflog.
+    /// Writes nothing if the ref is already there.
     ///
     /// # Errors
     ///
-    /// Fails where this repository lacks the commit, where another process keeps the ref locked, where the ref
-    /// stands for a local branch, and where it cannot be written.
+    /// Fails if this repository lacks the commit, the ref leads to a local branch, another process keeps it locked, or it
+    /// cannot be written.
     pub fn set_tracking_tip(&self, refname: &str, tip: Oid, config: &Config) -> Result<(), Failure> {
         let (name, old) = self.resolve(refname)?;
         if old == Some(tip) {
             return Ok(());
         }
-        let failure = |problem: &str| {
-            let place = self.common_dir().display();
-            Failure::new(Kind::Local, format!("writing {refname} in {place}: {problem}"))
+        let unwritable = |problem: &str| {
+            let place = self.common_dir.display();
+            failure(format_args!("writing {refname} in {place}"), problem)
         };
         if !self.has_commit(tip) {
-            return Err(failure(&format!("this repository has no commit {tip}")));
+            return Err(unwritable(&format!("this repository has no commit {tip}")));
         }
-        if !name.starts_with("refs/") || name.starts_with("refs/heads/") {
-            return Err(failure(&format!(
-                "it stands for {name}, which is not the remote's"
+        if !is_trackable(&name) {
+            return Err(unwritable(&format!(
+                "it is a symbolic ref to {name}, which does not belong to the remote"
             )));
         }
         let sharing = Sharing::of(config)?;
-        let creates_log = self.creates_log(&name, config)?;
+        let creates_reflog = self.creates_reflog(&name, config)?;
         self.write_ref(&name, tip, sharing, |old| {
-            let line = format!(
-                "{old} {tip} {}\t{REFLOG_MESSAGE}\n",
-                committer(config, &self.environment)
-            );
-            self.append_to_log(&name, &line, creates_log, sharing)
+            let committer = committer(config, &self.environment);
+            let line = format!("{old} {tip} {committer}\t{REFLOG_MESSAGE}\n");
+            append_to_reflog(self.ref_base(&name), &name, &line, creates_reflog, sharing)
         })
-        .map_err(|error| failure(&error.to_string()))
+        .map_err(|error| unwritable(&error.to_string()))
     }
 
     fn write_ref(
@@ -164,192 +145,62 @@ impl Repository {
         sharing: Sharing,
         log: impl FnOnce(Oid) -> io::Result<()>,
     ) -> io::Result<()> {
-        let file = self.ref_file(name);
-        let mut lock = Lock::take(self.base_of(name), &file, sharing)?;
-        let old = match self
-            .read_ref(name)
-            .map_err(|failure| io::Error::other(failure.to_string()))?
-        {
-            Raw::Points(old) => old,
-            Raw::Missing => {
+        let mut lock = RefLock::take(self.ref_base(name), name, sharing)?;
+        let old = match self.read_ref(name).map_err(io::Error::other)? {
+            Ref::Points(old) => old,
+            Ref::Missing => {
                 self.ensure_available(name)?;
                 Oid::ZERO
             }
-            Raw::Symbolic(target) => {
-                return Err(io::Error::other(format!("it has just become a name of {target}")));
+            Ref::Symbolic(target) => {
+                return Err(io::Error::other(format!(
+                    "it has just become a symbolic ref to {target}"
+                )));
             }
         };
-        lock.file.write_all(format!("{tip}\n").as_bytes())?;
+        lock.write(tip)?;
         log(old)?;
-        lock.put_in_place(&file)
+        lock.put_in_place()
     }
 
-    /// A ref cannot be where another one is a directory, nor the other way round. What is in files of its own the file
-    /// system tells.
+    /// A ref and a directory of refs cannot have the same name. Among loose refs, the file system ensures that.
     fn ensure_available(&self, name: &str) -> io::Result<()> {
-        let mut taken = self.packed_refs.any_below(name)?;
-        let mut above = name;
-        while taken.is_none()
-            && let Some((directory, _)) = above.rsplit_once('/')
-        {
-            above = directory;
-            taken = self.packed_refs.get(above)?.map(|_| above.to_owned());
-        }
-        match taken {
-            Some(taken) => Err(io::Error::other(format!("there is a ref {taken}"))),
+        let is_below = |name: &[u8], directory: &[u8]| {
+            let rest = name.strip_prefix(directory);
+            rest.is_some_and(|rest| rest.starts_with(b"/"))
+        };
+        let name = name.as_bytes();
+        match self.find_packed(|other| is_below(other, name) || is_below(name, other))? {
+            Some((taken, _)) => Err(io::Error::other(format!("there is a ref {taken}"))),
             None => Ok(()),
         }
     }
 
-    /// Whether git would begin a reflog for a ref.
-    fn creates_log(&self, name: &str, config: &Config) -> Result<bool, Failure> {
+    /// Whether git creates a reflog for a new ref.
+    fn creates_reflog(&self, name: &str, config: &Config) -> Result<bool, Failure> {
         const KEY: &str = "core.logAllRefUpdates";
-        if config
-            .get(KEY)
-            .is_some_and(|value| value.eq_ignore_ascii_case("always"))
-        {
+        let value = config.get(KEY);
+        if value.is_some_and(|value| value.eq_ignore_ascii_case("always")) {
             return Ok(true);
         }
         let is_on = config.bool(KEY)?.unwrap_or(!self.is_bare);
-        let is_usual = ["refs/heads/", "refs/remotes/", "refs/notes/"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix));
-        Ok(is_on && is_usual)
-    }
-
-    fn append_to_log(&self, name: &str, line: &str, creates: bool, sharing: Sharing) -> io::Result<()> {
-        let base = self.base_of(name);
-        let path = base.join("logs").join(name);
-        if creates {
-            if let Some(directory) = path.parent() {
-                sharing
-                    .create_directories(base, directory)
-                    .map_err(|error| at(directory, &error))?;
-            }
-            remove_empty_directories(&path);
-        }
-        let mut log = match OpenOptions::new().append(true).create(creates).open(&path) {
-            Ok(log) => log,
-            Err(error)
-                if !creates
-                    && matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory
-                    ) =>
-            {
-                return Ok(());
-            }
-            Err(error) => return Err(at(&path, &error)),
-        };
-        // Another member of the group may own it, and have done so.
-        let _: io::Result<()> = sharing.adjust(&path);
-        log.write_all(line.as_bytes()).map_err(|error| at(&path, &error))
-    }
-
-    fn base_of(&self, name: &str) -> &Path {
-        if is_shared(name) {
-            self.common_dir()
-        } else {
-            self.git_dir()
-        }
+        let mut prefixes = ["refs/heads/", "refs/remotes/", "refs/notes/"].iter();
+        Ok(is_on && prefixes.any(|prefix| name.starts_with(prefix)))
     }
 }
 
-/// A ref's lock file, removed unless it is put in the place of the ref.
-struct Lock {
-    path: PathBuf,
-    file: File,
-    is_in_place: bool,
-}
-
-impl Lock {
-    fn take(base: &Path, file: &Path, sharing: Sharing) -> io::Result<Self> {
-        let mut path = file.as_os_str().to_owned();
-        path.push(".lock");
-        let path = PathBuf::from(path);
-        let mut attempt = 1;
-        loop {
-            if let Some(directory) = file.parent() {
-                sharing
-                    .create_directories(base, directory)
-                    .map_err(|error| at(directory, &error))?;
-            }
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(file) => {
-                    let lock = Self {
-                        path,
-                        file,
-                        is_in_place: false,
-                    };
-                    sharing
-                        .adjust(&lock.path)
-                        .map_err(|error| at(&lock.path, &error))?;
-                    return Ok(lock);
-                }
-                // git removes a directory that is empty, even one that was just made.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound
-                    ) && attempt < LOCK_ATTEMPTS =>
-                {
-                    attempt += 1;
-                    thread::sleep(LOCK_WAIT);
-                }
-                Err(error) => return Err(at(&path, &error)),
-            }
-        }
-    }
-
-    fn put_in_place(mut self, file: &Path) -> io::Result<()> {
-        remove_empty_directories(file);
-        fs::rename(&self.path, file).map_err(|error| at(file, &error))?;
-        self.is_in_place = true;
-        Ok(())
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        if !self.is_in_place {
-            // Where that fails it is found as one that was left behind.
-            let _: io::Result<()> = fs::remove_file(&self.path);
-        }
-    }
-}
-
-/// Refs that were deleted leave their directories. One with a file in it stays, and so does all that leads to that.
-fn remove_empty_directories(path: &Path) {
-    if path.is_symlink() || !path.is_dir() {
-        return;
-    }
-    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        remove_empty_directories(&entry.path());
-    }
-    let _: io::Result<()> = fs::remove_dir(path);
-}
-
-fn at(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-}
-
-/// Who moves a ref, and when, as a reflog has it.
-fn committer(config: &Config, environment: &crate::config::Environment) -> String {
-    const UNKNOWN: &str = "unknown";
-    let of = |variable: &str, what: &str| {
+/// The committer of a reflog entry, with the current time.
+fn committer(config: &Config, environment: &Environment) -> String {
+    let of = |variable: &str, key: &str| {
         environment
             .get(variable)
-            .or_else(|| config.get(&format!("committer.{what}")))
-            .or_else(|| config.get(&format!("user.{what}")))
+            .or_else(|| config.get(&format!("committer.{key}")))
+            .or_else(|| config.get(&format!("user.{key}")))
     };
     let clean = |text: Option<&str>| {
-        let text: String = text
-            .unwrap_or_default()
-            .chars()
-            .filter(|character| !matches!(character, '<' | '>' | '\n' | '\0'))
-            .collect();
-        let text = text.trim().to_owned();
-        if text.is_empty() { UNKNOWN.to_owned() } else { text }
+        let text = text.unwrap_or_default().replace(['<', '>', '\n', '\0'], "");
+        let text = text.trim();
+        if text.is_empty() { "unknown" } else { text }.to_owned()
     };
     let name = clean(of("GIT_COMMITTER_NAME", "name"));
     let email = clean(of("GIT_COMMITTER_EMAIL", "email").or_else(|| environment.get("EMAIL")));
@@ -366,9 +217,10 @@ fn committer(config: &Config, environment: &crate::config::Environment) -> Strin
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::super::testing::Sandbox;
     use super::*;
-    use crate::config::Environment;
 
     const MAIN: &str = "refs/remotes/origin/main";
 

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::backoff::BackoffConfig;
-use crate::event::{Event, StateName};
+use crate::event::{Event, SentPush, StateName};
 use crate::failure::Kind;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -56,11 +56,7 @@ impl Harness {
                 preserve: policy.preserve
             }]
         );
-        let actions = harness.ended(
-            Outcome::UpToDate { tip: Some(oid(1)) },
-            oid(1),
-            survey(Some(oid(1)), 0),
-        );
+        let actions = harness.ended(Outcome::UpToDate(Some(oid(1))), oid(1), survey(Some(oid(1)), 0));
         assert_eq!(actions, [Action::Confirmed { commit: oid(1) }]);
         harness
     }
@@ -74,20 +70,20 @@ impl Harness {
     }
 
     fn ended(&mut self, outcome: Outcome, remote: Oid, survey: Survey) -> Vec<Action> {
-        self.step(Input::AttemptEnded {
+        self.step(Input::AttemptEnded(Attempted {
             outcome,
             remote: RemoteTip::At(remote),
             survey: Some(survey),
-        })
+        }))
     }
 
     fn pushed(&mut self, tip: Oid) -> Vec<Action> {
-        let outcome = Outcome::Pushed {
-            tip,
+        let outcome = Outcome::Pushed(SentPush {
+            commit: tip,
             previous: self.state.remote(),
             commits: 1,
             bytes: 100,
-        };
+        });
         self.ended(outcome, tip, survey(Some(tip), 0))
     }
 
@@ -98,43 +94,43 @@ impl Harness {
             had_work: false,
             unconfirmed: None,
         };
-        self.step(Input::AttemptEnded {
+        self.step(Input::AttemptEnded(Attempted {
             outcome,
             remote: RemoteTip::Unseen,
             survey: Some(survey(self.state.tip(), 1)),
-        })
+        }))
     }
 
     /// As [`Harness::diverged`], where preserving the tip came to this.
     fn diverged_and_preserved(&mut self, tip: Oid, preserved: Result<String, Failure>) -> Vec<Action> {
-        let outcome = Outcome::Diverged {
+        let outcome = Outcome::Diverged(Divergence {
             tip,
             failure: Failure::non_fast_forward("diverged", oid(9)),
             comparable: true,
             preserved: Some(preserved),
-        };
+        });
         self.ended(outcome, oid(9), survey(Some(tip), 1))
     }
 
     /// The probe in flight found the remote as it was; preserving the tip, if that was tried, came to this.
     fn probed(&mut self, preserved: Option<Result<String, Failure>>) -> Vec<Action> {
         let tip = self.state.tip();
-        self.step(Input::ProbeEnded {
+        self.step(Input::ProbeEnded(Probed {
             reconciled: Some(false),
             preserved: tip.zip(preserved),
             remote: RemoteTip::At(oid(9)),
             survey: Some(survey(tip, 1)),
-        })
+        }))
     }
 
     fn diverged(&mut self, tip: Oid, comparable: bool) -> Vec<Action> {
         let failure = Failure::non_fast_forward("diverged", oid(9));
-        let outcome = Outcome::Diverged {
+        let outcome = Outcome::Diverged(Divergence {
             tip,
             failure,
             comparable,
             preserved: None,
-        };
+        });
         self.ended(outcome, oid(9), survey(Some(tip), 1))
     }
 
@@ -225,16 +221,12 @@ fn durations(actions: &[Action]) -> Vec<Option<Duration>> {
 fn a_remote_that_is_not_where_it_was_is_looked_at_again() {
     let mut harness = Harness::in_sync(policy());
     assert_eq!(
-        harness.step(Input::Doubted),
+        harness.step(Input::RemoteMoved),
         [Action::Attempt { preserve: false }]
     );
     // Once is enough, however often it is said.
-    assert_eq!(harness.step(Input::Doubted), []);
-    let actions = harness.ended(
-        Outcome::UpToDate { tip: Some(oid(1)) },
-        oid(1),
-        survey(Some(oid(1)), 0),
-    );
+    assert_eq!(harness.step(Input::RemoteMoved), []);
+    let actions = harness.ended(Outcome::UpToDate(Some(oid(1))), oid(1), survey(Some(oid(1)), 0));
     assert_eq!(actions, [Action::Confirmed { commit: oid(1) }]);
     assert_eq!(harness.state.status().state, StateName::InSync);
 }
@@ -244,7 +236,7 @@ fn a_doubt_does_not_hurry_a_refused_tip() {
     let mut harness = Harness::in_sync(policy());
     harness.commit(oid(2));
     harness.diverged(oid(2), true);
-    assert_eq!(harness.step(Input::Doubted), []);
+    assert_eq!(harness.step(Input::RemoteMoved), []);
 }
 
 #[test]
@@ -264,12 +256,14 @@ fn a_backlog_at_the_start_is_pushed_as_attempt_1() {
     assert_eq!(
         events(&actions),
         [&Event::Push {
-            commit: oid(2),
-            duration: MS(40),
-            previous: Some(oid(1)),
-            commits: 1,
+            push: SentPush {
+                commit: oid(2),
+                previous: Some(oid(1)),
+                commits: 1,
+                bytes: 100
+            },
             attempt: 1,
-            bytes: 100
+            duration: MS(40)
         }]
     );
     assert_eq!(harness.name(), StateName::InSync);
@@ -312,12 +306,12 @@ fn a_commit_during_a_push_is_pushed_right_after_it() {
     harness.commit(oid(2));
     harness.fire();
     assert_eq!(harness.commit(oid(3)), []);
-    let outcome = Outcome::Pushed {
-        tip: oid(2),
+    let outcome = Outcome::Pushed(SentPush {
+        commit: oid(2),
         previous: Some(oid(1)),
         commits: 1,
         bytes: 1,
-    };
+    });
     let actions = harness.ended(outcome, oid(2), survey(Some(oid(3)), 1));
     assert!(actions.contains(&ATTEMPT), "{actions:?}");
 }
@@ -431,11 +425,11 @@ fn the_server_may_ask_for_a_longer_wait() {
         had_work: true,
         unconfirmed: None,
     };
-    let actions = harness.step(Input::AttemptEnded {
+    let actions = harness.step(Input::AttemptEnded(Attempted {
         outcome,
         remote: RemoteTip::Unseen,
         survey: Some(survey(Some(oid(2)), 1)),
-    });
+    }));
     assert_eq!(retries(&actions), [(1, MS(30_000))]);
 }
 
@@ -501,15 +495,17 @@ fn retries_end_for_a_remote_that_is_never_reached() {
         ..policy()
     });
     harness.commit(oid(2));
-    let unreachable = || Input::AttemptEnded {
-        outcome: Outcome::Failed {
-            tip: None,
-            failure: Failure::new(Kind::Network, "nobody answers"),
-            had_work: false,
-            unconfirmed: None,
-        },
-        remote: RemoteTip::Unseen,
-        survey: Some(survey(Some(oid(2)), 1)),
+    let unreachable = || {
+        Input::AttemptEnded(Attempted {
+            outcome: Outcome::Failed {
+                tip: None,
+                failure: Failure::new(Kind::Network, "nobody answers"),
+                had_work: false,
+                unconfirmed: None,
+            },
+            remote: RemoteTip::Unseen,
+            survey: Some(survey(Some(oid(2)), 1)),
+        })
     };
     let actions = harness.step(unreachable());
     assert_eq!(retries(&actions), [(1, MS(1000))]);
@@ -610,11 +606,13 @@ fn a_probe_that_sees_the_remote_reconciled_resumes() {
     let mut harness = Harness::in_sync(policy());
     harness.commit(oid(2));
     harness.diverged(oid(2), true);
-    let probe_ended = |reconciled| Input::ProbeEnded {
-        reconciled,
-        preserved: None,
-        remote: RemoteTip::At(oid(9)),
-        survey: Some(survey(Some(oid(2)), 1)),
+    let probe_ended = |reconciled| {
+        Input::ProbeEnded(Probed {
+            reconciled,
+            preserved: None,
+            remote: RemoteTip::At(oid(9)),
+            survey: Some(survey(Some(oid(2)), 1)),
+        })
     };
     for unchanged in [Some(false), None] {
         assert_eq!(harness.fire(), [Action::Probe { preserve: false }]);
@@ -693,7 +691,7 @@ fn a_failure_to_preserve_is_told_but_the_divergence_stays_the_last_error() {
 fn a_push_without_an_answer_that_arrived_all_the_same_is_reported() {
     let mut harness = Harness::in_sync(policy());
     harness.commit(oid(2));
-    let sent = Unconfirmed {
+    let sent = SentPush {
         commit: oid(2),
         previous: Some(oid(1)),
         commits: 1,
@@ -705,27 +703,25 @@ fn a_push_without_an_answer_that_arrived_all_the_same_is_reported() {
         had_work: true,
         unconfirmed: Some(sent),
     };
-    harness.step(Input::AttemptEnded {
+    harness.step(Input::AttemptEnded(Attempted {
         outcome,
         remote: RemoteTip::Unseen,
         survey: Some(survey(Some(oid(2)), 1)),
-    });
+    }));
     harness.fire();
-    let actions = harness.ended(
-        Outcome::UpToDate { tip: Some(oid(2)) },
-        oid(2),
-        survey(Some(oid(2)), 0),
-    );
+    let actions = harness.ended(Outcome::UpToDate(Some(oid(2))), oid(2), survey(Some(oid(2)), 0));
     assert_eq!(
         events(&actions),
         [
             &Event::Push {
-                commit: oid(2),
-                duration: MS(1000),
-                previous: Some(oid(1)),
-                commits: 1,
+                push: SentPush {
+                    commit: oid(2),
+                    previous: Some(oid(1)),
+                    commits: 1,
+                    bytes: 50
+                },
                 attempt: 2,
-                bytes: 50
+                duration: MS(1000)
             },
             &Event::Recovered {
                 commit: oid(2),
@@ -740,11 +736,7 @@ fn a_push_without_an_answer_that_arrived_all_the_same_is_reported() {
 fn a_commit_that_somebody_else_pushed_is_no_push_of_ours() {
     let mut harness = Harness::in_sync(policy());
     harness.commit(oid(2));
-    let actions = harness.ended(
-        Outcome::UpToDate { tip: Some(oid(2)) },
-        oid(2),
-        survey(Some(oid(2)), 0),
-    );
+    let actions = harness.ended(Outcome::UpToDate(Some(oid(2))), oid(2), survey(Some(oid(2)), 0));
     assert_eq!(actions, [Action::Confirmed { commit: oid(2) }]);
 }
 
@@ -784,12 +776,12 @@ fn stopping_during_a_push_waits_for_it_and_for_what_came_since() {
     harness.commit(oid(2));
     assert_eq!(harness.step(Input::Stop { timeout: MS(1000) }), []);
     assert_eq!(harness.name(), StateName::Stopping);
-    let outcome = Outcome::Pushed {
-        tip: oid(2),
+    let outcome = Outcome::Pushed(SentPush {
+        commit: oid(2),
         previous: Some(oid(1)),
         commits: 1,
         bytes: 1,
-    };
+    });
     let actions = harness.ended(outcome, oid(2), survey(Some(oid(3)), 1));
     assert_eq!(actions.last(), Some(&ATTEMPT));
     assert_eq!(harness.pushed(oid(3)).last(), Some(&Action::Finish));
@@ -916,19 +908,15 @@ fn a_branch_that_cannot_be_read_leads_to_an_attempt_that_reports_why() {
         had_work: false,
         unconfirmed: None,
     };
-    let actions = harness.step(Input::AttemptEnded {
+    let actions = harness.step(Input::AttemptEnded(Attempted {
         outcome,
         remote: RemoteTip::Unseen,
         survey: None,
-    });
+    }));
     assert_eq!(errors(&actions), [(Some(oid(1)), 1, Kind::Local)]);
     assert_eq!(harness.step(Input::Unreadable), [], "no spin");
     harness.fire();
-    let actions = harness.ended(
-        Outcome::UpToDate { tip: Some(oid(1)) },
-        oid(1),
-        survey(Some(oid(1)), 0),
-    );
+    let actions = harness.ended(Outcome::UpToDate(Some(oid(1))), oid(1), survey(Some(oid(1)), 0));
     assert!(matches!(events(&actions)[..], [Event::Recovered { .. }]));
 }
 
@@ -1103,12 +1091,12 @@ fn commits_are_pending_since_they_were_seen_or_outlasted_a_success() {
     assert_eq!(pending_since(&harness), Some(seen));
     harness.fire();
     harness.advance(MS(100));
-    let outcome = Outcome::Pushed {
-        tip: oid(2),
+    let outcome = Outcome::Pushed(SentPush {
+        commit: oid(2),
         previous: Some(oid(1)),
         commits: 1,
         bytes: 100,
-    };
+    });
     harness.ended(outcome, oid(2), survey(Some(oid(3)), 1));
     assert_eq!(pending_since(&harness), Some(harness.now.instant));
     harness.pushed(oid(3));

@@ -7,7 +7,7 @@
 use std::io;
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -49,11 +49,8 @@ impl Exit {
 /// A running child. Dropping it ends the whole process group.
 #[derive(Debug)]
 pub(super) struct Child {
-    /// Its process id, which is that of its group; another process may have it once the child was reaped.
-    group: Option<u32>,
-    /// Its end tells what went wrong.
-    stderr: Arc<Mutex<Tail>>,
-    stderr_ended: watch::Receiver<bool>,
+    /// The end of its standard error, which tells what went wrong; closed when there is no more.
+    stderr: watch::Receiver<Tail>,
     has_asked: watch::Receiver<bool>,
     exit: watch::Receiver<Exit>,
     /// Says that there is a reason to look whether it has exited.
@@ -69,20 +66,17 @@ impl Child {
         background: &Background,
     ) -> io::Result<(Self, ChildStdin, ChildStdout)> {
         let (mut started, pipes) = Group::spawn(command)?;
-        let group = started.child.id();
         let stdin = ChildStdin::from_std(pipes.stdin)?;
         let stdout = ChildStdout::from_std(pipes.stdout)?;
         let stderr_pipe = ChildStderr::from_std(pipes.stderr)?;
 
-        let stderr = Arc::new(Mutex::new(Tail::default()));
+        let (tail, stderr) = watch::channel(Tail::default());
         let (alive, released) = oneshot::channel();
         let (reaped, exit) = watch::channel(Exit::NotYet);
-        let (stderr_end, stderr_ended) = watch::channel(false);
         let (question, has_asked) = watch::channel(false);
         let look = Arc::new(Notify::new());
         background.spawn({
-            let (stderr, background) = (Arc::clone(&stderr), background.clone());
-            let look = Arc::clone(&look);
+            let (background, look) = (background.clone(), Arc::clone(&look));
             let mut exit = exit.clone();
             async move {
                 // A hook may leave a process behind that keeps the pipe open: the exit of the child ends this too.
@@ -91,11 +85,11 @@ impl Child {
                     sleep(LAST_WORDS).await;
                 };
                 tokio::select! {
-                    () = keep_tail(stderr_pipe, &stderr, &question) => {}
+                    () = keep_tail(stderr_pipe, &tail, &question) => {}
                     () = exited => {}
                     () = background.ended() => {}
                 }
-                stderr_end.send_replace(true);
+                drop(tail);
                 look.notify_one();
             }
         });
@@ -116,9 +110,7 @@ impl Child {
         });
         Ok((
             Self {
-                group,
                 stderr,
-                stderr_ended,
                 has_asked,
                 exit,
                 look,
@@ -129,19 +121,20 @@ impl Child {
         ))
     }
 
-    /// The number of its process group, while it has not been reaped.
-    pub(super) fn group(&self) -> Option<u32> {
-        self.group.filter(|_| !self.exit.borrow().is_reaped())
+    /// The end of its standard error, as it grows.
+    pub(super) fn stderr(&self) -> watch::Receiver<Tail> {
+        self.stderr.clone()
     }
 
     /// What the child said on its standard error, once it has said it all (or a second has passed).
     pub(super) async fn last_words(&mut self) -> String {
-        let _ = timeout(LAST_WORDS, self.stderr_ended.wait_for(|&ended| ended)).await;
+        let ended = async { while self.stderr.changed().await.is_ok() {} };
+        let _ = timeout(LAST_WORDS, ended).await;
         self.said()
     }
 
     fn said(&self) -> String {
-        let tail = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
+        let tail = self.stderr.borrow();
         String::from_utf8_lossy(tail.bytes()).trim().to_owned()
     }
 
@@ -186,12 +179,11 @@ impl Child {
     }
 }
 
-async fn keep_tail(mut pipe: ChildStderr, tail: &Mutex<Tail>, question: &watch::Sender<bool>) {
+async fn keep_tail(mut pipe: ChildStderr, tail: &watch::Sender<Tail>, question: &watch::Sender<bool>) {
     let mut chunk = [0; 4096];
     while let Ok(length @ 1..) = pipe.read(&mut chunk).await {
-        let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-        tail.push(&chunk[..length]);
-        if failure::is_question(&String::from_utf8_lossy(tail.bytes())) {
+        tail.send_modify(|tail| tail.push(&chunk[..length]));
+        if failure::is_question(&String::from_utf8_lossy(tail.borrow().bytes())) {
             question.send_replace(true);
         }
     }

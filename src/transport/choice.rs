@@ -47,20 +47,20 @@ impl Choice {
         source: &Source<'_>,
         environment: &Environment,
     ) -> Result<Self, Failure> {
-        if wanted == TransportChoice::Git {
+        if wanted == TransportChoice::GitCli {
             return Ok(Self {
                 kind: ChoiceKind::Git,
-                reason: "the option transport is 'git'".to_owned(),
+                reason: "the option transport is 'git-cli'".to_owned(),
             });
         }
         match (wanted, need_of_git(remote, source, environment)?) {
             (TransportChoice::Native, Some(need)) => Err(Failure::new(
                 Kind::Local,
                 format!(
-                    "the native transport cannot do what git push would do here: {need}; use the option transport: 'auto' or 'git'"
+                    "the native transport cannot do what git push would do here: {need}; use the option transport: 'auto' or 'git-cli'"
                 ),
             )
-            .with_hint("The native transport cannot push here as git push would: set the option transport to 'auto' or 'git', or take away what the message names.")),
+            .with_hint("The native transport cannot push here as git push would: set the option transport to 'auto' or 'git-cli', or take away what the message names.")),
             (_, Some(reason)) => Ok(Self {
                 kind: ChoiceKind::Git,
                 reason,
@@ -268,10 +268,10 @@ mod tests {
                         .choose(TransportChoice::Native, given)
                         .expect_err("native cannot");
                     assert!(failure.message().contains(words), "{failure}");
-                    assert!(failure.hint().contains("'auto' or 'git'"), "{failure}");
+                    assert!(failure.hint().contains("'auto' or 'git-cli'"), "{failure}");
                 }
             }
-            let forced = self.choose(TransportChoice::Git, given).expect("chosen");
+            let forced = self.choose(TransportChoice::GitCli, given).expect("chosen");
             assert_eq!(forced.kind, ChoiceKind::Git);
         }
     }

@@ -1,22 +1,22 @@
-//! File events on Linux, read by the daemon's own thread. A thread of another library's, between the kernel and this one,
-//! would cost each commit another wake-up; and it would be woken by everybody who only reads the ref, as this daemon does.
+//! File events from inotify, read on the daemon's own thread: a library's thread in between would cost each commit another
+//! wake-up.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::future::pending;
 use std::io;
-use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use inotify::{EventMask, EventOwned, EventStream, WatchDescriptor, WatchMask, Watches};
+use inotify::{EventMask, EventOwned, EventStream, Inotify, WatchDescriptor, WatchMask, Watches};
 
-use super::paths::RefPaths;
-use super::{Events, LIMIT_REACHED};
+use crate::loose_ref;
 
 /// Room for some dozens of events, each with a name.
 const BUFFER: usize = 4096;
 
-/// What can give a file another content, or its name another file.
+/// The events that can give a file another content, or its name another file.
 const CHANGES: WatchMask = WatchMask::CREATE
     .union(WatchMask::MODIFY)
     .union(WatchMask::CLOSE_WRITE)
@@ -26,117 +26,239 @@ const CHANGES: WatchMask = WatchMask::CREATE
     .union(WatchMask::MOVE_SELF)
     .union(WatchMask::ONLYDIR);
 
-/// In each directory that is watched, the names that matter.
+/// For each watched directory, the names in it that matter.
 type Armed = HashMap<WatchDescriptor, HashSet<OsString>>;
 
-pub(super) struct Inotify {
+/// The file events of one ref.
+pub(super) struct FileEvents {
+    common_dir: PathBuf,
+    git_dir: PathBuf,
+    refname: String,
+    /// Set where changes from another machine cause no events.
+    unreliable: Option<String>,
     watches: Watches,
-    /// Held only while the events that are there are read, by the one task that waits for them.
+    /// Held only while the pending events are read, by the one task that waits for them.
     stream: tokio::sync::Mutex<EventStream<Vec<u8>>>,
-    /// Held for no longer than it takes to look something up: whoever waits for events does not wait for a disk.
-    armed: RwLock<Armed>,
-    /// One at a time.
+    /// Held only for look-ups, so that a task that reads events never waits for a disk.
+    armed: Mutex<Armed>,
+    /// Serializes `arm`.
     arming: Mutex<()>,
-    /// Why no more events come.
+    /// Why events have ended for good.
     broken: OnceLock<String>,
 }
 
-impl Events for Inotify {
-    fn listen() -> Result<Self, String> {
+impl FileEvents {
+    /// # Errors
+    ///
+    /// Fails with a reason where the system refuses file events.
+    pub(super) fn start(common_dir: &Path, git_dir: &Path, refname: &str) -> Result<Self, String> {
         let listen = || {
-            let inotify = inotify::Inotify::init()?;
+            let inotify = Inotify::init()?;
             let watches = inotify.watches();
             io::Result::Ok((watches, inotify.into_event_stream(vec![0; BUFFER])?))
         };
         let (watches, stream) = listen().map_err(|error| {
-            format!("the system gives no file events: {error} (fs.inotify.max_user_instances limits them)")
+            format!("the system refuses file events: {error} (see fs.inotify.max_user_instances)")
         })?;
-        Ok(Self {
+        let events = Self {
+            common_dir: common_dir.to_owned(),
+            git_dir: git_dir.to_owned(),
+            refname: refname.to_owned(),
+            unreliable: why_unreliable(common_dir),
             watches,
             stream: tokio::sync::Mutex::new(stream),
-            armed: RwLock::default(),
+            armed: Mutex::default(),
             arming: Mutex::default(),
             broken: OnceLock::new(),
-        })
+        };
+        // A failure shows at the next call, which precedes the first read of the ref.
+        let _: Result<(), String> = events.arm();
+        Ok(events)
     }
 
-    fn arm(&self, paths: &RefPaths) -> Option<String> {
-        let _one_at_a_time = self.arming.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Watches the directories that exist now, and no others. It goes from the top down: each is looked up after the
+    /// watch on its parent would report its replacement.
+    ///
+    /// # Errors
+    ///
+    /// Fails with a reason where the events cannot be relied on. Those that come are still reported.
+    pub(super) fn arm(&self) -> Result<(), String> {
+        let _serialized = self.arming.lock().unwrap_or_else(PoisonError::into_inner);
         let mut watches = self.watches.clone();
         let mut armed = Armed::new();
-        let mut unarmed = self.broken.get().cloned();
-        for directory in paths.directories() {
-            // A directory that is watched already has the same descriptor again.
-            match watches.add(directory, CHANGES) {
+        let mut reason = self.unreliable.clone().or_else(|| self.broken.get().cloned());
+        for (directory, name) in places(&self.common_dir, &self.git_dir, &self.refname) {
+            // A directory that is already watched keeps its descriptor.
+            match watches.add(&directory, CHANGES) {
                 Ok(descriptor) => {
-                    let names = paths.names_in(directory).map(ToOwned::to_owned);
-                    armed.entry(descriptor).or_default().extend(names);
+                    armed.entry(descriptor).or_default().insert(name);
                 }
-                // It comes, or is replaced, with an event of its parent.
+                // Its creation causes an event in its parent.
                 Err(error)
                     if matches!(
                         error.kind(),
                         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
                     ) => {}
                 Err(error) => {
-                    unarmed.get_or_insert_with(|| match error.kind() {
-                        io::ErrorKind::StorageFull => LIMIT_REACHED.to_owned(),
+                    reason.get_or_insert_with(|| match error.kind() {
+                        io::ErrorKind::StorageFull => {
+                            "the limit of file watches is reached (fs.inotify.max_user_watches)".to_owned()
+                        }
                         _ => format!("{} cannot be watched: {error}", directory.display()),
                     });
                 }
             }
         }
-        let ended: Vec<WatchDescriptor> = {
-            let mut current = self.armed.write().unwrap_or_else(PoisonError::into_inner);
-            let previous = std::mem::replace(&mut *current, armed);
+        let mut ended = {
+            let mut current = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut previous = std::mem::replace(&mut *current, armed);
+            previous.retain(|descriptor, _| !current.contains_key(descriptor));
             previous
-                .into_keys()
-                .filter(|descriptor| !current.contains_key(descriptor))
-                .collect()
         };
-        for descriptor in ended {
-            // The kernel has ended the watch by itself where the directory was deleted.
+        for (descriptor, _) in ended.drain() {
+            // This fails where the directory was deleted, which ended the watch.
             let _: io::Result<()> = watches.remove(descriptor);
         }
-        unarmed
+        reason.map_or(Ok(()), Err)
     }
 
-    async fn changed(&self) {
+    /// Resolves when a watched name or directory may have changed. Cancel-safe.
+    pub(super) async fn changed(&self) {
         let mut stream = self.stream.lock().await;
         if self.broken.get().is_some() {
-            // Not again and again: the owner polls, and was woken once to learn that it has to.
+            // The owner was woken once to learn that it has to poll.
             return pending().await;
         }
         loop {
             match stream.next().await {
-                Some(Ok(event)) if !self.is_concerned_by(&event) => {}
+                Some(Ok(event)) if !self.concerns(&event) => {}
                 Some(Ok(_)) => break,
-                other => {
-                    let error = other.and_then(Result::err);
-                    let reason =
+                ended => {
+                    let error = ended.and_then(Result::err);
+                    let problem =
                         error.map_or_else(|| "they have ended".to_owned(), |error| error.to_string());
-                    // It was empty.
-                    let _ = self.broken.set(format!("file events cannot be read: {reason}"));
+                    // Empty until here, so that this always sets it.
+                    let _ = self.broken.set(format!("file events cannot be read: {problem}"));
                     return;
                 }
             }
         }
-        // One look is enough for all that has happened until now.
+        // One look at the ref covers all events so far.
         while let Some(Some(Ok(_))) = stream.next().now_or_never() {}
     }
-}
 
-impl Inotify {
-    fn is_concerned_by(&self, event: &EventOwned) -> bool {
+    fn concerns(&self, event: &EventOwned) -> bool {
         if event.mask.contains(EventMask::Q_OVERFLOW) {
             return true;
         }
-        let armed = self.armed.read().unwrap_or_else(PoisonError::into_inner);
+        let armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
         match (armed.get(&event.wd), &event.name) {
             (Some(names), Some(name)) => names.contains(name),
             (Some(_), None) => true,
-            // Of a watch that was ended, or of one that is about to be armed.
+            // The watch has ended, or is about to be armed.
             (None, _) => !event.mask.contains(EventMask::IGNORED),
         }
+    }
+}
+
+/// The places that can change the value of a ref, each a name in a directory, parents first. Symbolic refs bring the
+/// places of their target.
+fn places(common_dir: &Path, git_dir: &Path, refname: &str) -> Vec<(PathBuf, OsString)> {
+    let mut places = vec![(common_dir.to_owned(), "packed-refs".into())];
+    for name in loose_ref::chain(common_dir, git_dir, refname) {
+        let mut path = loose_ref::base(common_dir, git_dir, &name).to_owned();
+        for component in name.split('/') {
+            places.push((path.clone(), component.into()));
+            path.push(component);
+        }
+    }
+    places
+}
+
+/// File systems on which another machine, or the host of a virtual one, can write without an event here: the `f_type`
+/// values of statfs(2) and of the kernel's `magic.h`.
+const REMOTE_FILE_SYSTEMS: [(u32, &str); 13] = [
+    (0x6969, "NFS"),
+    (0xFF53_4D42, "CIFS"),
+    (0xFE53_4D42, "SMB"),
+    (0x517B, "SMB"),
+    (0x6573_5546, "FUSE"),
+    (0x0102_1997, "9P"),
+    (0x00C3_6400, "Ceph"),
+    (0x5346_414F, "AFS"),
+    (0x0BD0_0BD0, "Lustre"),
+    (0x4750_4653, "GPFS"),
+    (0x0116_1970, "GFS2"),
+    (0x7461_636F, "OCFS2"),
+    (0x786F_4256, "vboxsf"),
+];
+
+fn why_unreliable(directory: &Path) -> Option<String> {
+    let kind = rustix::fs::statfs(directory).ok()?.f_type;
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::unnecessary_cast,
+        reason = "the type of f_type varies with the target; the values have 32 bits"
+    )]
+    let kind = kind as u32;
+    let (_, name) = REMOTE_FILE_SYSTEMS.iter().find(|&&(magic, _)| magic == kind)?;
+    Some(format!(
+        "{} is on {name}, where changes from elsewhere cause no file events",
+        directory.display()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn listed(root: &Path, places: Vec<(PathBuf, OsString)>) -> Vec<String> {
+        let paths = places.into_iter().map(|(directory, name)| directory.join(name));
+        paths
+            .map(|path| path.strip_prefix(root).expect("below").display().to_string())
+            .collect()
+    }
+
+    #[test]
+    fn the_places_lead_from_the_repository_to_the_ref() {
+        let root = Path::new("/r");
+        let places = places(root, &root.join("worktrees/w"), "refs/heads/a/b");
+        assert_eq!(
+            listed(root, places),
+            [
+                "packed-refs",
+                "refs",
+                "refs/heads",
+                "refs/heads/a",
+                "refs/heads/a/b"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_symbolic_ref_brings_the_places_of_its_target() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let root = directory.path();
+        for (file, content) in [
+            ("r/refs/heads/alias", "ref: refs/heads/a/b\n"),
+            ("r/refs/heads/a/b", "ref: refs/worktree/x\n"),
+        ] {
+            let file = root.join(file);
+            fs::create_dir_all(file.parent().expect("has a parent")).expect("creates");
+            fs::write(file, content).expect("writes");
+        }
+        let places = listed(root, places(&root.join("r"), &root.join("w"), "refs/heads/alias"));
+        for expected in ["r/refs/heads/alias", "r/refs/heads/a/b", "w/refs/worktree/x"] {
+            assert!(places.iter().any(|place| place == expected), "{places:?}");
+        }
+    }
+
+    #[test]
+    fn a_local_file_system_is_not_taken_for_a_remote_one() {
+        // proc(5) is the one local file system that every Linux has at a known place.
+        assert_eq!(why_unreliable(Path::new("/proc")), None);
     }
 }

@@ -65,100 +65,78 @@ impl Sandbox {
             .to_owned()
     }
 
-    fn watch<E: Events>(&self, refname: &str) -> Watched<E> {
+    fn watch(&self, refname: &str) -> Watched {
         Watched::start(&self.git_dir(), refname)
     }
 }
 
-struct Watched<E> {
-    watcher: Watcher<E>,
+struct Watched {
+    events: FileEvents,
     runtime: Runtime,
 }
 
-impl<E: Events> Watched<E> {
+impl Watched {
     fn start(git_dir: &Path, refname: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .expect("a runtime");
-        let watcher = {
+        let events = {
             let _within = runtime.enter();
-            Watcher::start(git_dir, git_dir, refname)
+            FileEvents::start(git_dir, git_dir, refname).expect("file events")
         };
-        Self { watcher, runtime }
+        Self { events, runtime }
     }
 
     fn wakes_within(&self, limit: Duration) -> bool {
-        let changed = async { timeout(limit, self.watcher.changed()).await };
+        let changed = async { timeout(limit, self.events.changed()).await };
         self.runtime.block_on(changed).is_ok()
     }
 
-    /// Does what an owner does, until it sees what it waits for.
+    fn rearm(&self) {
+        self.events.arm().expect("all directories are watched");
+    }
+
+    /// Acts as an owner does, until it sees the change.
     fn wait_until(&self, mut is_seen: impl FnMut() -> bool) {
         loop {
-            self.watcher.rearm();
+            self.rearm();
             if is_seen() {
                 return;
             }
-            assert!(self.wakes_within(TIMEOUT), "a change wakes whoever waits for it");
+            assert!(self.wakes_within(TIMEOUT), "a change wakes the owner");
         }
     }
 
-    /// Waits without looking, for a change that was made before.
+    /// Waits, without looking, for a change that was made before.
     fn wait(&self) {
-        assert!(self.wakes_within(TIMEOUT), "the change wakes");
+        assert!(self.wakes_within(TIMEOUT), "the change wakes the owner");
     }
 }
 
-/// Each test, with each kind of events that this system has.
-macro_rules! with_all_events {
-    ($($(#[$meta:meta])* $name:ident)*) => {
-        mod by_notify {
-            $($(#[$meta])* #[test] fn $name() { super::$name::<crate::watch::anywhere::Notify>(); })*
-        }
-        #[cfg(target_os = "linux")]
-        mod by_inotify {
-            $($(#[$meta])* #[test] fn $name() { super::$name::<crate::watch::linux::Inotify>(); })*
-        }
-    };
-}
-
-with_all_events! {
-    a_commit_wakes
-    packing_refs_and_committing_after_it_wake
-    a_value_that_only_packed_refs_has_wakes
-    a_branch_wakes_whose_directories_do_not_exist_yet
-    a_branch_in_the_place_of_a_directory_and_back_wakes
-    a_symbolic_branch_wakes_with_its_target
-    #[cfg(target_os = "linux")]
-    other_branches_objects_and_head_do_not_wake
-    #[cfg(target_os = "linux")]
-    reading_does_not_wake
-    #[cfg(target_os = "linux")]
-    dropping_releases_the_descriptor
-    a_repository_that_is_not_there_is_no_error
-}
-
-fn a_commit_wakes<E: Events>() {
+#[test]
+fn a_commit_wakes() {
     let sandbox = Sandbox::new();
-    let watched = sandbox.watch::<E>("refs/heads/main");
+    let watched = sandbox.watch("refs/heads/main");
     sandbox.git(&["update-ref", "refs/heads/main", "refs/tags/two"]);
     watched.wait();
 }
 
-fn packing_refs_and_committing_after_it_wake<E: Events>() {
+#[test]
+fn packing_refs_and_committing_after_it_wake() {
     let sandbox = Sandbox::new();
-    let watched = sandbox.watch::<E>("refs/heads/main");
+    let watched = sandbox.watch("refs/heads/main");
     sandbox.git(&["pack-refs", "--all"]);
     watched.wait_until(|| !sandbox.git_dir().join("refs/heads/main").exists());
     sandbox.git(&["update-ref", "refs/heads/main", "refs/tags/two"]);
     watched.wait_until(|| sandbox.git_dir().join("refs/heads/main").exists());
 }
 
-fn a_value_that_only_packed_refs_has_wakes<E: Events>() {
+#[test]
+fn a_value_that_only_packed_refs_has_wakes() {
     let sandbox = Sandbox::new();
     sandbox.git(&["pack-refs", "--all"]);
-    let watched = sandbox.watch::<E>("refs/heads/main");
+    let watched = sandbox.watch("refs/heads/main");
     let packed = sandbox.git_dir().join("packed-refs");
     let content = fs::read_to_string(&packed).expect("packed");
     let two = sandbox.git(&["rev-parse", "two"]);
@@ -169,22 +147,24 @@ fn a_value_that_only_packed_refs_has_wakes<E: Events>() {
     watched.wait();
 }
 
-fn a_branch_wakes_whose_directories_do_not_exist_yet<E: Events>() {
+#[test]
+fn a_branch_wakes_whose_directories_do_not_exist_yet() {
     let sandbox = Sandbox::new();
-    let watched = sandbox.watch::<E>("refs/heads/a/b/c");
+    let watched = sandbox.watch("refs/heads/a/b/c");
     sandbox.git(&["update-ref", "refs/heads/a/b/c", "refs/tags/one"]);
     watched.wait_until(|| sandbox.git_dir().join("refs/heads/a/b/c").exists());
-    watched.watcher.rearm();
+    watched.rearm();
     sandbox.git(&["update-ref", "refs/heads/a/b/c", "refs/tags/two"]);
     let two = sandbox.git(&["rev-parse", "two"]);
     let tip = sandbox.git_dir().join("refs/heads/a/b/c");
     watched.wait_until(|| fs::read_to_string(&tip).is_ok_and(|content| content.trim() == two));
 }
 
-fn a_branch_in_the_place_of_a_directory_and_back_wakes<E: Events>() {
+#[test]
+fn a_branch_in_the_place_of_a_directory_and_back_wakes() {
     let sandbox = Sandbox::new();
     sandbox.git(&["update-ref", "refs/heads/a/b", "refs/tags/one"]);
-    let watched = sandbox.watch::<E>("refs/heads/a/b");
+    let watched = sandbox.watch("refs/heads/a/b");
     let heads = sandbox.git_dir().join("refs/heads");
     sandbox.git(&["update-ref", "-d", "refs/heads/a/b"]);
     watched.wait_until(|| !heads.join("a/b").exists());
@@ -197,15 +177,9 @@ fn a_branch_in_the_place_of_a_directory_and_back_wakes<E: Events>() {
 
 #[test]
 fn nothing_is_lost_while_directories_come_and_go() {
-    nothing_is_lost::<anywhere::Notify>();
-    #[cfg(target_os = "linux")]
-    nothing_is_lost::<linux::Inotify>();
-}
-
-fn nothing_is_lost<E: Events>() {
     let sandbox = Sandbox::new();
     let heads = sandbox.git_dir().join("refs/heads");
-    let watched = sandbox.watch::<E>("refs/heads/a/b/c");
+    let watched = sandbox.watch("refs/heads/a/b/c");
     let (next_round, rounds) = mpsc::channel::<u32>();
     let writer = {
         let heads = heads.clone();
@@ -234,20 +208,20 @@ fn nothing_is_lost<E: Events>() {
     writer.join().expect("the writer ends well");
 }
 
-fn a_symbolic_branch_wakes_with_its_target<E: Events>() {
+#[test]
+fn a_symbolic_branch_wakes_with_its_target() {
     let sandbox = Sandbox::new();
     sandbox.git(&["symbolic-ref", "refs/heads/alias", "refs/heads/deep/real"]);
-    let watched = sandbox.watch::<E>("refs/heads/alias");
+    let watched = sandbox.watch("refs/heads/alias");
     sandbox.git(&["update-ref", "refs/heads/alias", "refs/tags/one"]);
     watched.wait_until(|| sandbox.git_dir().join("refs/heads/deep/real").exists());
 }
 
 /// Whether what `act` does wakes. What does not is told from what is late by another change, which does.
-#[cfg(target_os = "linux")]
-fn wakes<E: Events>(sandbox: &Sandbox, act: impl FnOnce(&Path)) -> bool {
+fn wakes(sandbox: &Sandbox, act: impl FnOnce(&Path)) -> bool {
     sandbox.git(&["pack-refs", "--all"]);
     sandbox.git(&["update-ref", "refs/heads/main", "refs/tags/two"]);
-    let watched = sandbox.watch::<E>("refs/heads/main");
+    let watched = sandbox.watch("refs/heads/main");
     act(&sandbox.git_dir());
     let wakes = watched.wakes_within(QUIET);
     fs::remove_file(sandbox.git_dir().join("packed-refs")).expect("removes");
@@ -255,10 +229,10 @@ fn wakes<E: Events>(sandbox: &Sandbox, act: impl FnOnce(&Path)) -> bool {
     wakes
 }
 
-#[cfg(target_os = "linux")]
-fn other_branches_objects_and_head_do_not_wake<E: Events>() {
+#[test]
+fn other_branches_objects_and_head_do_not_wake() {
     let sandbox = Sandbox::new();
-    let wakes = wakes::<E>(&sandbox, |_| {
+    let wakes = wakes(&sandbox, |_| {
         sandbox.git(&["update-ref", "refs/heads/other", "refs/tags/one"]);
         sandbox.git(&["update-ref", "refs/heads/deep/er", "refs/tags/one"]);
         sandbox.git(&["update-ref", "refs/remotes/origin/main", "refs/tags/one"]);
@@ -269,10 +243,10 @@ fn other_branches_objects_and_head_do_not_wake<E: Events>() {
     assert!(!wakes);
 }
 
-#[cfg(target_os = "linux")]
-fn reading_does_not_wake<E: Events>() {
+#[test]
+fn reading_does_not_wake() {
     let sandbox = Sandbox::new();
-    let wakes = wakes::<E>(&sandbox, |git_dir| {
+    let wakes = wakes(&sandbox, |git_dir| {
         sandbox.git(&["rev-parse", "main"]);
         sandbox.git(&["for-each-ref"]);
         fs::read(git_dir.join("refs/heads/main")).expect("readable");
@@ -285,7 +259,6 @@ fn reading_does_not_wake<E: Events>() {
 }
 
 /// The inotify descriptors of this process that watch a directory, told by its inode so that other tests' do not count.
-#[cfg(target_os = "linux")]
 fn descriptors_watching(directory: &Path) -> usize {
     use std::os::unix::fs::MetadataExt as _;
     let inode = directory.metadata().expect("exists").ino();
@@ -301,37 +274,34 @@ fn descriptors_watching(directory: &Path) -> usize {
         .count()
 }
 
-#[cfg(target_os = "linux")]
-fn dropping_releases_the_descriptor<E: Events>() {
+#[test]
+fn dropping_releases_the_descriptor() {
     let sandbox = Sandbox::new();
     let heads = sandbox.git_dir().join("refs/heads");
-    let watched = sandbox.watch::<E>("refs/heads/main");
-    assert_eq!(watched.watcher.is_polling_only(), None);
+    let watched = sandbox.watch("refs/heads/main");
     assert_eq!(descriptors_watching(&heads), 1);
     drop(watched);
     assert_eq!(descriptors_watching(&heads), 0);
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn a_directory_in_the_place_of_another_is_watched_and_the_other_is_not() {
     let sandbox = Sandbox::new();
-    let watched = sandbox.watch::<linux::Inotify>("refs/heads/main");
+    let watched = sandbox.watch("refs/heads/main");
     let heads = sandbox.git_dir().join("refs/heads");
     let away = sandbox.git_dir().join("refs/away");
     fs::rename(&heads, &away).expect("renames");
     fs::create_dir(&heads).expect("creates");
     watched.wait();
-    watched.watcher.rearm();
+    watched.rearm();
     assert_eq!(descriptors_watching(&heads), 1);
     assert_eq!(descriptors_watching(&away), 0);
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn more_events_than_the_kernel_keeps_wake() {
     let sandbox = Sandbox::new();
-    let watched = sandbox.watch::<linux::Inotify>("refs/heads/main");
+    let watched = sandbox.watch("refs/heads/main");
     let heads = sandbox.git_dir().join("refs/heads");
     let kept = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").expect("readable");
     let kept: usize = kept.trim().parse().expect("a number");
@@ -342,8 +312,9 @@ fn more_events_than_the_kernel_keeps_wake() {
     watched.wait();
 }
 
-fn a_repository_that_is_not_there_is_no_error<E: Events>() {
+#[test]
+fn a_repository_that_is_not_there_is_no_error() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let watched = Watched::<E>::start(&directory.path().join("gone"), "refs/heads/main");
-    watched.watcher.rearm();
+    let watched = Watched::start(&directory.path().join("gone"), "refs/heads/main");
+    watched.rearm();
 }

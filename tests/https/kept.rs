@@ -6,7 +6,7 @@ use std::time::Duration;
 use git_push_daemon::attempt::RemotePusher;
 use git_push_daemon::daemon::Pusher;
 use git_push_daemon::failure::Kind;
-use git_push_daemon::state::Outcome;
+use git_push_daemon::state::{Divergence, Outcome};
 
 use crate::credentials::{answer, recorder, verbs};
 use crate::place::{Place, close, failure_of};
@@ -105,7 +105,7 @@ async fn somebody_elses_commit_is_seen_though_nobody_asked() {
     let theirs = commit_elsewhere(&place);
     place.commit("ours");
     match pusher.attempt(false).await.outcome {
-        Outcome::Diverged { failure, .. } => {
+        Outcome::Diverged(Divergence { failure, .. }) => {
             assert_eq!(failure.remote_commit().map(|oid| oid.to_string()), Some(theirs));
         }
         other => panic!("{other:?}"),

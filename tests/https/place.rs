@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use git_push_daemon::attempt::{RemotePusher, Route, TransportNote};
+use git_push_daemon::attempt::{Destination, RemotePusher, TransportNote};
 use git_push_daemon::branch::{SharedSide, Target};
 use git_push_daemon::config::Environment;
 use git_push_daemon::daemon::Pusher;
@@ -187,7 +187,7 @@ impl Place {
             refname: "refs/heads/main".to_owned(),
             remote_name: None,
         });
-        let route = Route {
+        let route = Destination {
             remote: url.to_owned(),
             root: self.local(),
             common_dir: git_dir,

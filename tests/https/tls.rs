@@ -235,7 +235,7 @@ async fn without_git_or_its_transport_the_failure_says_what_would_help() {
         "{failure}"
     );
     assert!(
-        failure.message().contains("transport: 'auto' or 'git'"),
+        failure.message().contains("transport: 'auto' or 'git-cli'"),
         "{failure}"
     );
 

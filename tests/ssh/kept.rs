@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use git_push_daemon::attempt::RemotePusher;
 use git_push_daemon::daemon::Pusher;
+use git_push_daemon::event::SentPush;
 use git_push_daemon::failure::Kind;
-use git_push_daemon::state::Outcome;
+use git_push_daemon::state::{Divergence, Outcome};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::push::{
@@ -211,7 +212,7 @@ fn locks_below(directory: &Path) -> Vec<PathBuf> {
 
 fn previous(outcome: &Outcome) -> Option<String> {
     match outcome {
-        Outcome::Pushed { previous, .. } => previous.map(|oid| oid.to_string()),
+        Outcome::Pushed(SentPush { previous, .. }) => previous.map(|oid| oid.to_string()),
         other => panic!("a push was expected, not {other:?}"),
     }
 }
@@ -383,12 +384,12 @@ async fn a_push_that_arrived_over_one_that_broke_is_told_of_as_it_was() {
     let armed = kill_in_hook(&kept, "reference-transaction", "[ \"$1\" = committed ]", "true");
     let commit = kept.sandbox.commit("unheard");
     match attempt(&pusher).await {
-        Outcome::Pushed {
-            tip,
+        Outcome::Pushed(SentPush {
+            commit: tip,
             previous,
             commits,
             bytes,
-        } => {
+        }) => {
             assert_eq!(tip.to_string(), commit);
             assert_eq!(previous.map(|oid| oid.to_string()), Some(first));
             assert_eq!(commits, 1);
@@ -427,7 +428,7 @@ async fn somebody_elses_commit_is_seen_though_the_connection_is_older() {
     let theirs = kept.elsewhere();
     kept.sandbox.commit("ours");
     match attempt(&pusher).await {
-        Outcome::Diverged { failure, .. } => {
+        Outcome::Diverged(Divergence { failure, .. }) => {
             assert_eq!(failure.remote_commit().map(|oid| oid.to_string()), Some(theirs));
         }
         other => panic!("{other:?}"),
@@ -525,7 +526,7 @@ async fn a_repository_that_was_replaced_under_a_kept_connection_is_noticed_at_on
     assert_eq!(pushed(&attempt(&pusher).await), commit);
     assert_eq!(kept.sandbox.git(&old, &["rev-parse", "main"]), commit);
     // The next connection sees where the URL leads to by now.
-    let doubt = tokio::time::timeout(LIMIT, pusher.doubted());
+    let doubt = tokio::time::timeout(LIMIT, pusher.remote_moved());
     doubt.await.expect("it is noticed");
     let outcome = attempt(&pusher).await;
     assert_eq!((pushed(&outcome), previous(&outcome)), (commit.clone(), None));

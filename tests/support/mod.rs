@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use git_push_daemon::attempt::{RemotePusher, Route, TransportNote};
+use git_push_daemon::attempt::{Destination, RemotePusher, TransportNote};
 use git_push_daemon::branch::{SharedSide, Target};
 use git_push_daemon::config::Environment;
 use git_push_daemon::daemon::Pusher;
+use git_push_daemon::event::SentPush;
 use git_push_daemon::failure::Failure;
 use git_push_daemon::options::{Timeouts, TransportChoice};
 use git_push_daemon::state::Outcome;
@@ -134,7 +135,7 @@ impl Sandbox {
             refname: "refs/heads/main".to_owned(),
             remote_name: None,
         };
-        let route = Route {
+        let route = Destination {
             remote: remote.to_owned(),
             root: self.work(),
             common_dir: git_dir,
@@ -192,7 +193,7 @@ pub(crate) fn failure_of(outcome: Outcome) -> Failure {
 /// The commit that was pushed.
 pub(crate) fn pushed(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Pushed { tip, .. } => tip.to_string(),
+        Outcome::Pushed(SentPush { commit, .. }) => commit.to_string(),
         other => panic!("a push was expected, not {other:?}"),
     }
 }

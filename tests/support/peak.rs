@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use git_push_daemon::attempt::{RemotePusher, Route, TransportNote};
+use git_push_daemon::attempt::{Destination, RemotePusher, TransportNote};
 use git_push_daemon::branch::{SharedSide, Target};
 use git_push_daemon::config::Environment;
 use git_push_daemon::daemon::Pusher;
@@ -190,7 +190,7 @@ pub(crate) async fn push_if_child() -> bool {
         refname: "refs/heads/main".to_owned(),
         remote_name: None,
     });
-    let route = Route {
+    let route = Destination {
         remote: std::env::var(REMOTE).expect("set with the other one"),
         root: work,
         common_dir: git_dir,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 
 use git_push_daemon::oid::Oid;
-use git_push_daemon::pack::{PackRequest, PackStats, RecentTrees, stream_pack};
+use git_push_daemon::pack::{PackRequest, PackStats, stream_pack};
 use git_push_daemon::pkt_line::PacketReader;
 use git_push_daemon::send_pack::{Advertisement, Command, Report, SendError, send};
 use git2::{FileMode, Repository};
@@ -269,7 +269,7 @@ impl Connection {
         self.runtime.block_on(async {
             let making = tokio::task::spawn_blocking(move || {
                 let repository = Repository::open(local).expect("a repository");
-                stream_pack(&repository, &request, &RecentTrees::default(), sender)
+                stream_pack(&repository, &request, sender)
             });
             let report = send(
                 &mut self.reader,

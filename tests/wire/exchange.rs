@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use git_push_daemon::failure::Kind;
-use git_push_daemon::pack::{PackRequest, RecentTrees, stream_pack};
+use git_push_daemon::pack::{PackRequest, stream_pack};
 use git_push_daemon::pkt_line::PacketReader;
 use git_push_daemon::send_pack::{Advertisement, WireError, read_report};
 
@@ -147,8 +147,7 @@ fn a_pack_that_nobody_reads_is_not_made() {
     };
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
     drop(receiver);
-    let failure =
-        stream_pack(&bench.local, &request, &RecentTrees::default(), sender).expect_err("cancelled");
+    let failure = stream_pack(&bench.local, &request, sender).expect_err("cancelled");
     assert_eq!(failure.kind(), Kind::Local);
 }
 

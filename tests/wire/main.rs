@@ -2,7 +2,6 @@
 //! histories, and the exchange with hooks, refusals and nonsense. Besides, all that the fuzz targets ever found.
 
 mod bench;
-mod chain;
 mod corpus;
 mod exchange;
 #[path = "../../fuzz/src/lib.rs"]

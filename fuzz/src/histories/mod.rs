@@ -14,7 +14,7 @@ use std::collections::HashSet;
 
 use arbitrary::Unstructured;
 use git_push_daemon::oid::Oid;
-use git_push_daemon::pack::{PackRequest, RecentTrees, write_pack};
+use git_push_daemon::pack::{PackRequest, write_pack};
 use git2::{ObjectType, Repository};
 use tempfile::TempDir;
 
@@ -71,7 +71,6 @@ fn check_in(place: &Place, input: &mut Unstructured<'_>) {
         _ => Headers::Odd,
     };
     let mut history = History::new(&place.store, headers);
-    let recent = RecentTrees::default();
     let mut advertised = Vec::new();
     for _ in 0..=up_to(input, 2) {
         for _ in 0..=up_to(input, 5) {
@@ -83,7 +82,7 @@ fn check_in(place: &Place, input: &mut Unstructured<'_>) {
         let commits = &history.commits;
         let tip = commits[commits.len() - 1 - up_to(input, commits.len() - 1)].0;
         let lost = (up_to(input, 15) == 15).then(|| commits[up_to(input, commits.len() - 1)].0);
-        push(place, &recent, tip, &advertised, lost);
+        push(place, tip, &advertised, lost);
         advertised.push(tip);
     }
 }
@@ -117,13 +116,7 @@ fn is_chain(store: &Store, tip: git2::Oid, advertised: &[git2::Oid]) -> bool {
 
 /// Makes the pack as a push does, and checks it against what the remote has. A `lost` commit is one that the local
 /// repository lacks: then there is a pack that is whole without it, or an error, and nothing in between.
-fn push(
-    place: &Place,
-    recent: &RecentTrees,
-    tip: git2::Oid,
-    advertised: &[git2::Oid],
-    lost: Option<git2::Oid>,
-) {
+fn push(place: &Place, tip: git2::Oid, advertised: &[git2::Oid], lost: Option<git2::Oid>) {
     let store = &place.store;
     let mut on_remote = HashSet::new();
     for &oid in advertised.iter().filter(|&&oid| store.get(oid).is_some()) {
@@ -135,12 +128,12 @@ fn push(
     };
     let mut pack = Vec::new();
     let made = match lost {
-        None => write_pack(&place.repository, &request, recent, &mut pack),
+        None => write_pack(&place.repository, &request, &mut pack),
         Some(lost) => {
             store.lose(lost);
             // One that has not read the commit before.
             let repository = Repository::open(place.repository.path()).expect("a repository");
-            let made = write_pack(&repository, &request, recent, &mut pack);
+            let made = write_pack(&repository, &request, &mut pack);
             store.restore(lost);
             made
         }

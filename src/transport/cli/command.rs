@@ -137,6 +137,8 @@ impl Git {
             )
             .with("GIT_DIR", source.git_dir)
             .with("GIT_TERMINAL_PROMPT", "0")
+            // Its progress is a sign of life, as that of `git push` is.
+            .with("GIT_LFS_FORCE_PROGRESS", "1")
             // A prompt of ssh's would stop in the background for ever. A program that answers is welcome.
             .with("SSH_ASKPASS_REQUIRE", "force");
         if environment.get_os("SSH_ASKPASS").is_none() {
@@ -164,6 +166,7 @@ impl Git {
         command.args([
             "push",
             "--porcelain",
+            "--progress",
             "--no-force",
             "--no-follow-tags",
             "--recurse-submodules=no",

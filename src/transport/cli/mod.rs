@@ -4,33 +4,29 @@
 //! makes the pack itself and judges once more whether the update is a fast-forward; it is never told to force.
 //! This is the only place where its words are read; `failure` gives those of its errors a kind.
 //!
-//! git prints nothing while it sends, while hooks run or while a remote unpacks. So the idle limit looks at what its
-//! processes do instead (`pulse`). It cannot be told when the last byte was sent: where a proxy may hold back the
-//! remote's keep-alives, a push may be silent for as long as the report may take.
+//! The limits follow what git prints. Its progress tells when it sends: only then does silence for the idle limit end it.
+//! At any other time (in a hook of either side, while a remote unpacks) it may be silent for as long as the report may take.
 
 mod command;
 mod porcelain;
-mod pulse;
-
-use std::path::PathBuf;
-use std::process::ExitStatus;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use std::path::PathBuf;
+use std::process::ExitStatus;
 use tokio::process::ChildStdout;
 use tokio::time::Instant;
 
 use self::command::{Destination, Git};
 use self::porcelain::is_non_fast_forward;
 pub use self::porcelain::{Porcelain, RefList, Verdict};
-use super::activity::Activity;
+use super::activity::{Activity, Overdue, PushLimits};
 use super::child::Child;
 use super::hangup::{ADVERTISING, PUSHING, silence};
 use super::{LocalFuture, PushFailure, Session, Settings, Source, Transport};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::send_pack::{Advertisement, Command, PackReceiver, Report, plain_text};
-use crate::url::{Remote, RemoteUrl};
+use crate::url::Remote;
 
 /// Pushes by the git command.
 pub struct CliTransport {
@@ -47,8 +43,6 @@ struct Inner {
     /// The branch, whose local name is that on the remote.
     refname: String,
     pre_push_hook: Option<PathBuf>,
-    /// Whether the keep-alives of the remote come directly: over HTTP, and maybe by a remote helper, a proxy is in between.
-    hears_keepalives: bool,
     settings: Settings,
 }
 
@@ -79,7 +73,6 @@ impl CliTransport {
                 to_read: Destination::to_read(remote, source.config),
                 refname: source.refname.to_owned(),
                 pre_push_hook: super::choice::pre_push_hook(source)?,
-                hears_keepalives: !matches!(remote.parsed, RemoteUrl::Http(_) | RemoteUrl::Helper { .. }),
                 settings,
             },
             reason,
@@ -157,9 +150,8 @@ impl Inner {
     async fn read_refs_at(&self, destination: &Destination) -> Result<Vec<(Oid, String)>, Failure> {
         let mut list = RefList::default();
         let command = self.git.ls_remote(destination);
-        let limit = self.settings.idle_timeout;
         let ended = self
-            .run(command, limit, ADVERTISING, |bytes| list.read(bytes))
+            .run(command, self.reading(), ADVERTISING, |bytes| list.read(bytes))
             .await?;
         if !ended.is_success() {
             return Err(Failure::from_git("git ls-remote", &ended.said));
@@ -171,30 +163,37 @@ impl Inner {
     async fn local_tip(&self) -> Result<Option<Oid>, Failure> {
         let mut output = Vec::new();
         let command = self.git.rev_parse(&self.refname);
-        let limit = self.settings.idle_timeout;
-        self.run(command, limit, ADVERTISING, |bytes| {
+        self.run(command, self.reading(), ADVERTISING, |bytes| {
             output.extend_from_slice(bytes);
         })
         .await?;
         Ok(Oid::from_hex(output.trim_ascii()))
     }
 
-    /// How long none of the processes of a push may do anything.
-    fn push_limit(&self) -> Option<Duration> {
-        let (idle, report) = (self.settings.idle_timeout, self.settings.report_timeout);
-        if self.hears_keepalives {
-            idle
-        } else {
-            report.map(|report| idle.map_or(report, |idle| idle.max(report)))
+    /// The limits of a command that only reads.
+    fn reading(&self) -> PushLimits {
+        PushLimits {
+            idle: self.settings.idle_timeout,
+            report: self.settings.idle_timeout,
+            hears_keepalives: false,
         }
     }
 
-    /// Runs a command that may be silent for `limit`, and gives its output away as it comes. Dropping the future ends the
-    /// command with all of its group.
+    /// The limits of a push. It is never cut off sooner because it has stopped sending.
+    fn pushing(&self) -> PushLimits {
+        let (idle, report) = (self.settings.idle_timeout, self.settings.report_timeout);
+        PushLimits {
+            idle,
+            report: report.map(|report| idle.map_or(report, |idle| idle.max(report))),
+            hears_keepalives: false,
+        }
+    }
+
+    /// Runs a command, and passes its output on as it comes. Dropping the future ends the command with its whole group.
     async fn run(
         &self,
         command: std::process::Command,
-        limit: Option<Duration>,
+        limits: PushLimits,
         awaited: &str,
         take: impl FnMut(&[u8]),
     ) -> Result<Ended, Failure> {
@@ -202,22 +201,39 @@ impl Inner {
             .map_err(|error| Failure::new(Kind::Local, format!("git could not be started: {error}")))?;
         // There is nothing to read for it, and so nobody to ask.
         drop(stdin);
-        let (activity, group) = (Activity::new(), child.group());
-        let pulse = async {
-            match limit {
-                Some(limit) => pulse::follow(group, limit, activity.clone()).await,
-                None => std::future::pending().await,
+        let activity = Activity::new();
+        activity.sent();
+        let mut stderr = child.stderr();
+        let following = async {
+            while stderr.changed().await.is_ok() {
+                if is_sending(stderr.borrow_and_update().bytes()) {
+                    activity.unsent();
+                } else {
+                    activity.sent();
+                }
             }
+            std::future::pending().await
         };
         let running = async {
             tokio::select! {
                 ended = until_ended(&mut child, stdout, take) => ended,
-                never = pulse => match never {},
+                ended = following => ended,
             }
         };
-        let guarded = activity.guard(limit, running).await;
-        guarded.ok_or_else(|| silence(limit, awaited))
+        let ended = activity.guard_push(limits, running).await;
+        ended.map_err(|overdue| {
+            let (Overdue::Silent(limit) | Overdue::Unreported(limit)) = overdue;
+            silence(Some(limit), awaited)
+        })
     }
+}
+
+/// Whether the last line on git's standard error is the progress of a pack that is not sent yet.
+fn is_sending(stderr: &[u8]) -> bool {
+    let mut lines = stderr.rsplit(|byte| matches!(byte, b'\r' | b'\n'));
+    lines
+        .find(|line| !line.trim_ascii().is_empty())
+        .is_some_and(|line| line.starts_with(b"Writing objects: ") && !line.ends_with(b"done."))
 }
 
 /// Reads what a child prints, until it has exited.
@@ -246,9 +262,25 @@ fn essence(stderr: &str) -> String {
         .filter(|line| !REPEATED.iter().any(|start| line.starts_with(start)))
         // The server's lines; git pads them to wipe out its progress.
         .map(|line| line.strip_prefix("remote: ").unwrap_or(line).trim_end())
-        .filter(|line| !line.is_empty() && *line != "remote:")
+        .filter(|line| !line.is_empty() && *line != "remote:" && !is_progress(line))
         .collect();
     lines.join("\n")
+}
+
+/// Whether a line is progress of git here, of git there, or of git-lfs.
+fn is_progress(line: &str) -> bool {
+    const STEPS: [&str; 9] = [
+        "Enumerating objects: ",
+        "Counting objects: ",
+        "Delta compression using ",
+        "Compressing objects: ",
+        "Writing objects: ",
+        "Unpacking objects: ",
+        "Resolving deltas: ",
+        "Checking connectivity: ",
+        "Uploading LFS objects: ",
+    ];
+    STEPS.iter().any(|step| line.starts_with(step)) || line.starts_with("Total ") && line.contains(" (delta ")
 }
 
 struct CliSession {
@@ -291,7 +323,7 @@ impl CliSession {
         let mut porcelain = Porcelain::new(command.new_oid(), refname);
         let push = inner.git.push(&inner.to_push, command.new_oid(), refname);
         let ended = inner
-            .run(push, inner.push_limit(), PUSHING, |bytes| {
+            .run(push, inner.pushing(), PUSHING, |bytes| {
                 porcelain.read(bytes);
             })
             .await
@@ -373,6 +405,28 @@ impl CliSession {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn progress_tells_when_git_sends_and_is_no_message() {
+        let writing =
+            "Enumerating objects: 5, done.\nWriting objects:  33% (1/3)\rWriting objects:  66% (2/3)\r";
+        let sent = "Writing objects: 100% (3/3), 250 bytes | 250.00 KiB/s, done.\nTotal 3 (delta 0), reused 0 (delta 0)\n";
+        for (stderr, expected) in [
+            ("", false),
+            ("running the tests of the hook\n", false),
+            ("Compressing objects:  50% (1/2)\r", false),
+            (writing, true),
+            (&[writing, sent].concat(), false),
+            (
+                &[writing, sent, "remote: Resolving deltas:  50% (1/2)\r"].concat(),
+                false,
+            ),
+        ] {
+            assert_eq!(is_sending(stderr.as_bytes()), expected, "{stderr}");
+        }
+        let hook = "remote: Unpacking objects: 100% (3/3), done.\nremote: Total is right\n";
+        assert_eq!(essence(&[writing, sent, hook].concat()), "Total is right");
+    }
 
     #[test]
     fn the_essence_of_a_failure_is_what_is_not_said_of_every_failure() {

@@ -1,6 +1,6 @@
 'use strict';
 
-// Durations, times and counts as a person reads them.
+// Formats durations, times and counts for people.
 
 const UNITS = [
   ['d', 86_400_000],

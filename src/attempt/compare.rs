@@ -1,0 +1,112 @@
+//! The local tip of this moment, compared with what the remote advertises.
+
+use super::RemotePusher;
+use super::progress::Progress;
+use super::send::Push;
+use crate::branch::LocalSide;
+use crate::failure::{Failure, Kind};
+use crate::oid::Oid;
+use crate::repository::Relation;
+use crate::state::{Divergence, RemoteTip};
+use crate::transport::Session;
+
+/// What is to be done.
+pub(super) enum Comparison<'a> {
+    /// There is no local branch.
+    NoBranch,
+    /// The remote has this local tip.
+    UpToDate(Oid),
+    /// The local tip is a fast-forward of the remote's.
+    Ahead(Push<'a>),
+    /// The remote has commits that the local tip does not contain.
+    Diverged(Divergence),
+}
+
+/// The local tip, how it stands to the remote's, and the boundary of a shallow clone.
+type Compared = Option<(Oid, Relation, Vec<Oid>)>;
+
+fn compare_with(side: &LocalSide, remote: Option<Oid>) -> Result<Compared, Failure> {
+    let Some(tip) = side.tip()? else { return Ok(None) };
+    let shallow = side.repository().shallow_commits()?;
+    Ok(Some((tip, side.relation(tip, remote)?, shallow)))
+}
+
+impl RemotePusher {
+    /// Compares with what the remote advertises over `session`.
+    pub(super) async fn compare(
+        &self,
+        session: &dyn Session,
+        progress: &mut Progress,
+    ) -> Result<Comparison<'_>, Failure> {
+        progress.steps.connected = Some(progress.steps.now());
+        let refname = &self.side.target().refname;
+        if session.advertisement().is_broken(refname) {
+            let message = format!("the remote's {refname} is corrupt: the remote cannot read it itself");
+            return Err(Failure::new(Kind::RemoteError, message));
+        }
+        let remote = session.advertisement().tip(refname);
+        progress.remote = remote.map_or(RemoteTip::Absent, RemoteTip::At);
+        let compared = self
+            .side
+            .ask(move |side| {
+                let compared = compare_with(side, remote)?;
+                // Kept for the next start, which may find a tip there that is not here.
+                if let (Some((_, Relation::Same | Relation::Ahead | Relation::Behind, _)), Some(remote)) =
+                    (&compared, remote)
+                {
+                    side.remember_remote(remote);
+                }
+                Ok(compared)
+            })
+            .await?;
+        let Some((tip, relation, shallow)) = compared else {
+            return Ok(Comparison::NoBranch);
+        };
+        Ok(match (relation, remote) {
+            (Relation::Same | Relation::Behind | Relation::BehindUnknown, _) => Comparison::UpToDate(tip),
+            (Relation::Diverged | Relation::DivergedUnknown | Relation::Unknowable, Some(remote)) => {
+                Comparison::Diverged(self.divergence(tip, remote, relation))
+            }
+            (_, previous) => Comparison::Ahead(self.push(tip, previous, shallow)),
+        })
+    }
+
+    /// The push of the local tip to a remote that is at `confirmed`, if it is a fast-forward.
+    pub(super) async fn fast_forward_from(&self, confirmed: Oid) -> Option<Push<'_>> {
+        let compared = self
+            .side
+            .ask(move |side| compare_with(side, Some(confirmed)))
+            .await;
+        match compared {
+            Ok(Some((tip, Relation::Ahead, shallow))) => Some(self.push(tip, Some(confirmed), shallow)),
+            _ => None,
+        }
+    }
+
+    fn push(&self, tip: Oid, previous: Option<Oid>, shallow: Vec<Oid>) -> Push<'_> {
+        Push {
+            refname: &self.side.target().refname,
+            tip,
+            previous,
+            shallow,
+        }
+    }
+
+    fn divergence(&self, tip: Oid, remote: Oid, relation: Relation) -> Divergence {
+        let branch = &self.side.target().refname;
+        let comparable = relation != Relation::Unknowable;
+        let message = if comparable {
+            format!("the remote's {branch} is at {remote}, which the local {tip} does not contain")
+        } else {
+            format!(
+                "the remote's {branch} is at {remote}, a commit that is not in this repository, and it is not known which commits the remote had before: {tip} may have nothing new"
+            )
+        };
+        Divergence {
+            tip,
+            failure: Failure::non_fast_forward(message, remote),
+            comparable,
+            preserved: None,
+        }
+    }
+}

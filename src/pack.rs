@@ -1,0 +1,111 @@
+//! Makes the thin pack of what the remote lacks, in time proportional to the change and not to the repository.
+//!
+//! A pack starts with the number of its objects, so all of them are found before the first is sent: a walk along the missing
+//! commits reads their trees. Commits and trees are encoded at once, and wait in memory up to a limit. All other objects are
+//! only listed, and are read and encoded while the pack is sent.
+//!
+//! It does not look for files that were renamed and changed at once, reuse stored deltas, or check the repository: a damaged
+//! object that it does not touch stays unnoticed. It does not know the shallow boundary of a remote; a server that lacks more
+//! than its tips suggest refuses the push.
+
+mod channel;
+mod delta;
+mod encode;
+mod enumerate;
+mod objects;
+mod stream;
+mod tree;
+
+use std::io::Write;
+
+use bytes::Bytes;
+use tokio::sync::mpsc::Sender;
+
+use crate::failure::Failure;
+use crate::oid::Oid;
+use crate::repository::ObjectStore;
+pub use channel::ChannelWriter;
+use objects::Objects;
+
+/// What to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackRequest {
+    /// The commit that the remote is to have, with all of its history.
+    pub tip: Oid,
+    /// What the remote advertised. Ids that this repository lacks are ignored.
+    pub remote_has: Vec<Oid>,
+}
+
+/// What was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackStats {
+    /// Commits in the pack.
+    pub commits: usize,
+    /// Objects in the pack, including the commits.
+    pub objects: usize,
+    /// Size of the pack in bytes.
+    pub bytes: u64,
+}
+
+/// Writes the pack of everything that is reachable from the tip and not from what the remote has. If the remote has the tip,
+/// the pack is valid and empty.
+///
+/// # Errors
+///
+/// If an object is missing or damaged in the repository, or `out` does not accept the pack. `out` is flushed before each
+/// commit is read, so that it can report that the pack was cancelled.
+pub fn write_pack(
+    store: impl Into<ObjectStore>,
+    request: &PackRequest,
+    out: &mut dyn Write,
+) -> Result<PackStats, Failure> {
+    let mut objects = Objects::new(store.into());
+    let commits = objects.missing_commits(request.tip, &request.remote_has)?;
+    let mut enumeration = enumerate::Enumeration::default();
+    let mut encoder = encode::Encoder::default();
+    let mut early = encode::Early::default();
+    let mut late = Vec::new();
+    for commit in &commits {
+        out.flush().map_err(|error| stream::not_written(&error))?;
+        for &listed in enumeration.list_commit(&mut objects, commit)? {
+            if listed.is_blob || early.is_full() {
+                late.push(listed);
+            } else {
+                early.add(|out| encoder.encode(&mut objects, listed, out))?;
+            }
+        }
+    }
+    drop(enumeration);
+    let count = early.count() + late.len();
+    let mut pack = stream::PackStream::start(out, count)?;
+    early
+        .write_to(&mut pack)
+        .map_err(|error| stream::not_written(&error))?;
+    for &listed in &late {
+        encoder.encode(&mut objects, listed, &mut pack)?;
+    }
+    Ok(PackStats {
+        commits: commits.len(),
+        objects: count,
+        bytes: pack.finish()?,
+    })
+}
+
+/// Makes a pack and sends it, or the failure, through a channel. To be called on a thread that may block.
+///
+/// # Errors
+///
+/// As for [`write_pack`]. Dropping the receiver cancels the pack.
+pub fn stream_pack(
+    store: impl Into<ObjectStore>,
+    request: &PackRequest,
+    sender: Sender<Result<Bytes, Failure>>,
+) -> Result<PackStats, Failure> {
+    let mut writer = ChannelWriter::new(sender);
+    let made = write_pack(store, request, &mut writer);
+    match &made {
+        Ok(_) => writer.finish().map_err(|error| stream::not_written(&error))?,
+        Err(failure) => writer.fail(failure.clone()),
+    }
+    made
+}
