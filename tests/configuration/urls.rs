@@ -1,4 +1,4 @@
-//! Where a push goes: against `git remote get-url` and `git fetch-pack --diag-url`.
+//! Where a push goes, compared with `git remote get-url` and `git fetch-pack --diag-url`.
 
 use std::path::PathBuf;
 
@@ -119,11 +119,11 @@ fn a_relative_path_is_below_the_root_and_a_missing_word_is_an_error() {
     assert!(!format!("{origin:?}").contains("hunter2"));
 }
 
-/// What `git fetch-pack --diag-url` says of a URL; `None` where git refuses it.
+/// The output of `git fetch-pack --diag-url`; `None` if git refuses the URL.
 fn gits_diagnosis(sandbox: &Sandbox, url: &str) -> Option<String> {
     let output = sandbox.output(&["fetch-pack", "--diag-url", url]);
     let said = String::from_utf8_lossy(&output.stdout);
-    // Which host of a file URL git passes over is of no interest.
+    // git ignores the host of a file URL.
     let is_file = url.starts_with("file:");
     output.status.success().then(|| {
         said.lines()
@@ -134,7 +134,7 @@ fn gits_diagnosis(sandbox: &Sandbox, url: &str) -> Option<String> {
     })
 }
 
-/// The same in git's words, from our parts; `None` for a refused URL.
+/// The same output from our parts; `None` for a refused URL.
 fn our_diagnosis(url: &str) -> Option<String> {
     Some(match RemoteUrl::parse(url).ok()? {
         RemoteUrl::Ssh {
@@ -163,7 +163,7 @@ fn our_diagnosis(url: &str) -> Option<String> {
     })
 }
 
-/// Every combination of the parts below, and some URLs that are like no other.
+/// Every combination of the parts below, and some special URLs.
 fn urls() -> Vec<String> {
     const HOSTS: [&str; 9] = [
         "host",

@@ -1,4 +1,4 @@
-//! What values mean, and which of them apply to a URL: against `git config --get`.
+//! The meaning of values, and the values for a URL, compared with `git config --get`.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Who the pusher says it is, where it has that from, and that nobody else learns of it.
+//! Where the credentials of a push come from, and who must not see them.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::place::{Place, close, failure_of};
 use crate::server::{BEARER, PASSWORD, USER, set_login, set_password};
 use crate::side_by_side::{forget, push_by_git};
 
-/// A helper that writes down what it is asked and told, and answers with what is in the file `answer`.
+/// A helper that records its input and prints the file `answer`.
 pub(crate) fn recorder(place: &Place) -> String {
     let dir = place.dir().display();
     format!(

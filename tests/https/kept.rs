@@ -1,4 +1,4 @@
-//! What the last push told is enough for the next one, and nobody is told when it was not.
+//! A kept session serves the next push; if it cannot, the push starts anew without an error.
 
 use std::fs;
 use std::time::Duration;
@@ -41,7 +41,7 @@ async fn push(place: &Place, pusher: &RemotePusher, content: &str) {
     place.attempt_well(pusher).await;
 }
 
-/// A commit of somebody else's upon the remote's branch.
+/// Adds a commit to the remote's branch.
 fn commit_elsewhere(place: &Place) -> String {
     let remote = place.remote();
     let commit = place.git(
@@ -157,7 +157,7 @@ async fn a_login_serves_the_next_push_until_it_expires() {
     push(&place, &pusher, "two").await;
     push(&place, &pusher, "three").await;
 
-    // Both sides have the new one: nobody is to forget it because of the old one.
+    // The server and the helper have the new password: the old one must not make the helper forget it.
     set_password(place.dir(), "rotated");
     answer(&place, "rotated");
     push(&place, &pusher, "four").await;

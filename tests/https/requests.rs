@@ -1,4 +1,4 @@
-//! What is sent, and what the server's answers mean.
+//! The requests of a push, and the meaning of the server's answers.
 
 use std::fmt::Write;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Trust and proxies, as configured.
+//! The settings of trust and proxies.
 
 use std::fs;
 use std::io::{Read, Write};

@@ -1,5 +1,5 @@
-//! Certificates, versions and ciphers of real servers: what git's TLS takes and rustls does not goes on by git in the same
-//! attempt, and what git refuses is refused with the fault's name.
+//! Certificates, versions and ciphers of real servers. If git's TLS accepts one that rustls does not, git continues the
+//! attempt; if git refuses it too, the failure names the fault.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -33,7 +33,7 @@ const CN_ONLY: &str =
     "authority $rsa; request $rsa; printf 'basicConstraints=CA:FALSE\\n' >ext; sign -days 2 -extfile ext";
 const OLD: &str = "SSLCipherSuite DEFAULT@SECLEVEL=0\nSSLProtocol TLSv1.1\nH2ModernTLSOnly off";
 
-/// How a certificate is made, what is added to the server's configuration, and the fault that leaves it to git.
+/// How a certificate is made, further lines of the server's configuration, and the fault that leaves it to git.
 const ONLY_FOR_GIT: [(&str, &str, TlsFault); 13] = [
     (
         "printf 'extendedKeyUsage=anyExtendedKeyUsage\\n' >>san; signed",
@@ -82,7 +82,7 @@ const ONLY_FOR_GIT: [(&str, &str, TlsFault); 13] = [
     (GOOD, OLD, TlsFault::NothingInCommon),
 ];
 
-/// Certificates that nobody takes.
+/// Certificates that git refuses too.
 const FOR_NOBODY: [(&str, TlsFault, &str); 4] = [
     (
         "authority $rsa; request $rsa; sign -days -1 -extfile san",
@@ -123,7 +123,7 @@ fn serve(place: &mut Place, certificate: &str, lines: &str) {
     place.transport = TransportChoice::Auto;
 }
 
-/// Puts a git in front of the real one that writes down what it is asked to do.
+/// Puts a git into the PATH that records its commands and runs the real one.
 fn record_git(place: &mut Place) {
     let bin = place.dir().join("bin");
     fs::create_dir(&bin).expect("a directory");
@@ -142,7 +142,7 @@ fn record_git(place: &mut Place) {
     place.var("PATH", format!("{}:{path}", bin.display()));
 }
 
-/// What git was asked to do with the remote since the last time.
+/// The commands for the remote that were recorded since the last call.
 fn taken_git_log(dir: &Path) -> Vec<String> {
     let log = dir.join("git-log");
     let verbs = fs::read_to_string(&log).unwrap_or_default();
