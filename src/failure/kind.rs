@@ -30,7 +30,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Every kind, in the order of the README's table.
+    /// Every kind, in the order of the runbook's table.
     pub const ALL: [Self; 10] = [
         Self::NonFastForward,
         Self::Rejected,
@@ -147,11 +147,11 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_lists_every_kind_and_whether_it_is_retried() {
-        let (_, section) = include_str!("../../README.md")
+    fn the_runbook_lists_every_kind_and_whether_it_is_retried() {
+        let (_, section) = include_str!("../../docs/runbook.md")
             .split_once("## Kinds of failure")
             .expect("the section");
-        let (section, _) = section.split_once("\n## ").expect("another one follows");
+        let (section, _) = section.split_once("\n### ").expect("the steps follow");
         let rows: Vec<Vec<&str>> = section
             .lines()
             .filter(|line| line.starts_with("| `"))

@@ -1,6 +1,7 @@
 //! The exchange itself: the request and the pack go out while the answer is read.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::io;
 use std::pin::pin;
 
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
+use super::pieces::PackPieces;
 use super::report::ReportReader;
 use super::{Advertisement, Command, Report, SendError, WireError, encode_request};
 use crate::failure::{Failure, Kind};
@@ -89,29 +91,24 @@ pub async fn drain<R: AsyncRead + Unpin>(reader: &mut PacketReader<R>) -> Result
     reader.discard().await
 }
 
-/// Sets `sent` just before the last piece of the pack is handed over. To know which one is the last, each
-/// piece is held back until the next has come.
+/// Sets `sent` just before the last piece of the pack is written.
 async fn write_request<W: AsyncWrite + Unpin>(
     mut writer: W,
     request: &[u8],
-    mut pack: PackReceiver,
+    pack: PackReceiver,
     sent: &Cell<bool>,
 ) -> Result<(), WireError> {
     writer.write_all(request).await?;
-    let mut held: Option<Bytes> = None;
-    while let Some(piece) = pack.recv().await {
-        let piece = piece.map_err(WireError::Pack)?;
-        if piece.is_empty() {
-            continue;
-        }
-        if let Some(ready) = held.replace(piece) {
-            writer.write_all(&ready).await?;
-        }
+    let mut pieces = PackPieces::new(VecDeque::new(), pack);
+    while let Some(piece) = pieces.next().await {
+        let (piece, is_last) = piece.map_err(WireError::Pack)?;
+        sent.set(is_last);
+        writer.write_all(&piece).await?;
     }
-    let last =
-        held.ok_or_else(|| WireError::Pack(Failure::new(Kind::Local, "the pack ended before it began")))?;
-    sent.set(true);
-    writer.write_all(&last).await?;
+    if !sent.get() {
+        let failure = Failure::new(Kind::Local, "the pack ended before it began");
+        return Err(WireError::Pack(failure));
+    }
     writer.flush().await?;
     Ok(())
 }

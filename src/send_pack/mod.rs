@@ -10,6 +10,7 @@ mod advertisement;
 mod error;
 mod exchange;
 mod messages;
+mod pieces;
 mod report;
 mod request;
 
@@ -17,5 +18,6 @@ pub use advertisement::Advertisement;
 pub use error::{SendError, WireError};
 pub use exchange::{PackReceiver, drain, send};
 pub(crate) use messages::plain_text;
+pub use pieces::PackPieces;
 pub use report::{Report, read_report};
 pub use request::{Command, encode_request};

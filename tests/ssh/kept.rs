@@ -56,7 +56,7 @@ impl Write for Log {
 }
 
 const READY: &str = "a connection is ready for the next push";
-const USED: &str = "using the connection that was kept ready";
+const USED: &str = "using the kept connection";
 
 impl Kept {
     fn new() -> Option<Self> {

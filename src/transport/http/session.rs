@@ -18,7 +18,7 @@ use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::pkt_line::{PacketReader, encode_flush};
 use crate::send_pack::{
-    self, Advertisement, Command, PackReceiver, Report, WireError, encode_request, read_report,
+    self, Advertisement, Command, PackPieces, PackReceiver, Report, WireError, encode_request, read_report,
 };
 use crate::transport::activity::{Activity, PushLimits, Watched};
 use crate::transport::hangup::{PUSHING, failure_of, overdue};
@@ -27,10 +27,6 @@ use crate::user_agent::agent_capability;
 
 const REQUEST_TYPE: &str = "application/x-git-receive-pack-request";
 const RESULT_TYPE: &str = "application/x-git-receive-pack-result";
-
-/// The largest piece of a body. The client takes a piece into memory before the connection does, without telling when it
-/// has left: small pieces tell more exactly when everything has left.
-const LARGEST_PIECE: usize = 64 * 1024;
 
 /// An answer as packets.
 pub(super) type AnswerReader =
@@ -238,8 +234,7 @@ async fn gather(
     Ok((pieces, true))
 }
 
-/// The body of a request. Each piece is held back until the next has come, which shows the last one: before it is handed
-/// over the server cannot have acted.
+/// The body of a request.
 fn streamed(
     pieces: VecDeque<Bytes>,
     pack: PackReceiver,
@@ -247,60 +242,28 @@ fn streamed(
     activity: &Activity,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     activity.unsent();
-    let body = StreamedBody {
-        pieces,
-        pack,
-        held: None,
-        pack_failure: Arc::clone(pack_failure),
-        activity: activity.clone(),
-    };
-    stream::unfold(body, |mut body| async {
-        let piece = body.next().await?;
-        body.activity.touch();
-        Some((piece, body))
-    })
-}
-
-struct StreamedBody {
-    pieces: VecDeque<Bytes>,
-    pack: PackReceiver,
-    held: Option<Bytes>,
-    pack_failure: PackFailure,
-    activity: Activity,
-}
-
-impl StreamedBody {
-    async fn next(&mut self) -> Option<io::Result<Bytes>> {
-        loop {
-            let next = match self.pieces.pop_front() {
-                Some(piece) => Some(Ok(piece)),
-                None => self.pack.recv().await,
-            };
-            match next {
-                Some(Ok(piece)) if piece.is_empty() => {}
-                Some(Ok(mut piece)) => {
-                    if piece.len() > LARGEST_PIECE {
-                        self.pieces.push_front(piece.split_off(LARGEST_PIECE));
-                    }
-                    if let Some(ready) = self.held.replace(piece) {
-                        return Some(Ok(ready));
-                    }
+    let body = (
+        PackPieces::new(pieces, pack),
+        Arc::clone(pack_failure),
+        activity.clone(),
+    );
+    stream::unfold(body, |(mut pieces, pack_failure, activity)| async {
+        let piece = match pieces.next().await? {
+            Ok((piece, is_last)) => {
+                activity.touch();
+                if is_last {
+                    activity.sent();
                 }
-                Some(Err(failure)) => {
-                    // It must not become the last piece.
-                    self.held = None;
-                    let error = io::Error::other(failure.to_string());
-                    *self.pack_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
-                    return Some(Err(error));
-                }
-                None => {
-                    let last = self.held.take()?;
-                    self.activity.sent();
-                    return Some(Ok(last));
-                }
+                Ok(piece)
             }
-        }
-    }
+            Err(failure) => {
+                let error = io::Error::other(failure.to_string());
+                *pack_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+                Err(error)
+            }
+        };
+        Some((piece, (pieces, pack_failure, activity)))
+    })
 }
 
 impl Session for HttpSession {
@@ -389,20 +352,15 @@ mod tests {
     #[tokio::test]
     async fn a_body_counts_as_sent_once_its_last_bytes_are_handed_over() {
         let activity = Activity::new();
-        let whole = Bytes::from(vec![7; 2 * LARGEST_PIECE + 1]);
-        let body = streamed(
-            VecDeque::from([whole.clone()]),
-            pack(&[]),
-            &PackFailure::default(),
-            &activity,
-        );
+        let pieces = VecDeque::from(["R", "PA", "CK"].map(Bytes::from));
+        let body = streamed(pieces, pack(&[]), &PackFailure::default(), &activity);
         let mut body = std::pin::pin!(body);
         let mut sent = Vec::new();
         while let Some(piece) = body.next().await {
             sent.extend_from_slice(&piece.expect("no failure"));
-            assert_eq!(activity.is_sent(), sent.len() == whole.len());
+            assert_eq!(activity.is_sent(), sent == b"RPACK");
         }
-        assert_eq!(sent, whole);
+        assert_eq!(sent, b"RPACK");
     }
 
     #[tokio::test]
