@@ -27,9 +27,8 @@ use status::content_type;
 pub use client::SharedClient;
 pub use settings::unsupported_settings;
 
-use super::activity::Activity;
-use super::hangup::{ADVERTISING, failure_of, silence};
-use super::{Session, Settings, Source, Transport};
+use super::activity::{ADVERTISING, Activity, Limits};
+use super::{LocalRepository, Session, Settings, Transport};
 use crate::config::{Config, Environment};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
@@ -72,13 +71,13 @@ pub struct HttpTransport {
 impl HttpTransport {
     /// `url` is the remote's. The settings that [`unsupported_settings`] names are ignored.
     #[must_use]
-    pub fn new(url: HttpUrl, remote: Remote, source: &Source<'_>, settings: Settings) -> Self {
+    pub fn new(url: HttpUrl, remote: Remote, repository: &LocalRepository<'_>, settings: Settings) -> Self {
         Self {
-            helpers: Helpers::new(source, &settings),
+            helpers: Helpers::new(repository, &settings),
             url,
             remote,
-            config: source.config.clone(),
-            root: source.root.to_owned(),
+            config: repository.config.clone(),
+            root: repository.root.to_owned(),
             settings,
         }
     }
@@ -191,11 +190,9 @@ impl Transport for HttpTransport {
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
         Box::pin(async move {
             let activity = Activity::new();
-            let limit = self.settings.idle_timeout;
-            match activity.guard(limit, self.open(&activity)).await {
-                None => Err(silence(limit, ADVERTISING)),
-                Some(opened) => Ok(Box::new(opened?) as Box<dyn Session>),
-            }
+            let limits = Limits::of_silence(self.settings.idle_timeout);
+            let opened = activity.guard(limits, ADVERTISING, self.open(&activity));
+            Ok(Box::new(opened.await??) as Box<dyn Session>)
         })
     }
 }
@@ -255,10 +252,7 @@ async fn read_advertisement(
         reader.discard().await?;
         Ok(advertisement)
     };
-    match read.await {
-        Ok(advertisement) => Ok(advertisement),
-        Err(error) => Err(failure_of(error, None, ADVERTISING).await),
-    }
+    read.await.map_err(|error: WireError| error.into())
 }
 
 /// Whether it is the file `info/refs`: lines of an id, a tab and a name.

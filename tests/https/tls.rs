@@ -171,7 +171,10 @@ async fn git_continues_the_attempt_if_only_its_tls_connects() {
         forget(&place, true);
         let (name, reason) = transport(&place);
         assert_eq!(name, "git-cli", "{certificate} {lines}");
-        assert!(reason.contains(fault.words()), "{certificate} {lines}: {reason}");
+        assert!(
+            reason.contains(&fault.problem()),
+            "{certificate} {lines}: {reason}"
+        );
     }
 }
 
@@ -264,7 +267,7 @@ async fn a_client_key_that_only_git_reads_is_left_to_git_and_an_encrypted_one_is
     assert!(
         transport(&place)
             .1
-            .contains(TlsFault::ClientKeyUnsupported.words())
+            .contains(&TlsFault::ClientKeyUnsupported.problem())
     );
 
     for form in ["-topk8 -v2 aes-256-cbc", "-topk8 -v1 PBE-SHA1-3DES"] {

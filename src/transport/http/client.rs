@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use super::settings::ClientSettings;
 use super::status::chain;
 use crate::failure::{Failure, Kind};
-use crate::transport::hangup::{KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_TRIES};
+use crate::transport::activity::{KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_TRIES};
 
 /// The client that all attempts of a daemon share, so that connections and TLS sessions are used again.
 #[derive(Clone, Default)]

@@ -17,7 +17,9 @@ use base64::prelude::BASE64_STANDARD;
 
 use crate::config::{Config, Environment};
 use crate::failure::redact;
-use crate::transport::{self, Background, Said, Settings, command, converse, with_english_messages};
+use crate::transport::{
+    Background, LocalRepository, Output, Settings, command, communicate, with_english_messages,
+};
 
 /// Describes the server and repository that need a credential.
 #[derive(Debug, Clone)]
@@ -204,10 +206,10 @@ impl Drop for Asking<'_> {
 }
 
 impl Helpers {
-    pub(super) fn new(source: &transport::Source<'_>, settings: &Settings) -> Self {
+    pub(super) fn new(repository: &LocalRepository<'_>, settings: &Settings) -> Self {
         // Without a terminal to prompt on, and with the configuration that is read here.
         let mut environment = with_english_messages(settings.environment.clone())
-            .with("GIT_DIR", source.git_dir)
+            .with("GIT_DIR", repository.git_dir)
             .without("GIT_WORK_TREE")
             .without("GIT_COMMON_DIR")
             .with("GIT_TERMINAL_PROMPT", "0")
@@ -218,10 +220,10 @@ impl Helpers {
             environment = environment.without(trace);
         }
         Self {
-            has_helper: has_helper(source.config),
-            has_askpass: has_askpass(source.config, &environment),
+            has_helper: has_helper(repository.config),
+            has_askpass: has_askpass(repository.config, &environment),
             environment,
-            root: source.root.to_owned(),
+            root: repository.root.to_owned(),
             background: settings.background.clone(),
             is_asking: Arc::default(),
         }
@@ -247,7 +249,7 @@ impl Helpers {
             }
             Err(error) => return Err(format!("git credential could not be started: {error}")),
         };
-        Credential::from_output(&said.output).ok_or_else(|| match &*redact(&said.words) {
+        Credential::from_output(&said.stdout).ok_or_else(|| match &*redact(&said.stderr) {
             words if !is_configured && (words.is_empty() || words.contains("terminal prompts disabled")) => {
                 NOTHING.to_owned()
             }
@@ -291,10 +293,10 @@ impl Helpers {
         self.has_helper || (!credential.is_from_url && !self.has_askpass)
     }
 
-    async fn run_git(&self, action: &str, input: Vec<u8>) -> io::Result<Said> {
+    async fn run_git(&self, action: &str, input: Vec<u8>) -> io::Result<Output> {
         let mut command = command(OsStr::new("git"), &self.root, &self.environment)?;
         command.args(["credential", action]);
-        converse(command, input, &self.background).await
+        communicate(command, input, &self.background).await
     }
 }
 
@@ -336,7 +338,7 @@ mod tests {
             .with("GIT_CONFIG_GLOBAL", "/dev/null");
         let nowhere = Path::new("/nonexistent");
         let config = Config::load(&environment, nowhere, nowhere).expect("well-formed");
-        let source = transport::Source {
+        let source = LocalRepository {
             root: &std::env::temp_dir(),
             git_dir: nowhere,
             common_dir: nowhere,

@@ -17,12 +17,9 @@ use super::status::{chain, content_type};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::pkt_line::{PacketReader, encode_flush};
-use crate::send_pack::{
-    self, Advertisement, Command, PackPieces, PackReceiver, Report, WireError, encode_request, read_report,
-};
-use crate::transport::activity::{Activity, PushLimits, Watched};
-use crate::transport::hangup::{PUSHING, failure_of, overdue};
-use crate::transport::{Background, LocalFuture, PushFailure, Session, Settings};
+use crate::send_pack::{Advertisement, Command, PackPieces, Report, WireError, encode_request, read_report};
+use crate::transport::activity::{Activity, Limits, PUSHING, Watched};
+use crate::transport::{Background, LocalFuture, PackReceiver, PushFailure, Session, Settings};
 use crate::user_agent::agent_capability;
 
 const REQUEST_TYPE: &str = "application/x-git-receive-pack-request";
@@ -52,7 +49,7 @@ pub(super) struct HttpSession {
     /// The advertisement is from before an earlier push, and the credential may have been revoked since.
     is_remembered: bool,
     post_buffer: usize,
-    limits: PushLimits,
+    limits: Limits,
     agent: String,
     background: Background,
     /// The rest of the answer behind the report.
@@ -74,7 +71,7 @@ impl HttpSession {
             advertised_at: Instant::now(),
             is_remembered: false,
             post_buffer,
-            limits: PushLimits {
+            limits: Limits {
                 idle: settings.idle_timeout,
                 report: settings.report_timeout,
                 // A proxy may hold the answer back until it is whole.
@@ -92,12 +89,11 @@ impl HttpSession {
         shallow: &[Oid],
         mut pack: PackReceiver,
     ) -> Result<Report, Failure> {
-        let offers = |capability| self.advertisement.supports(capability);
-        if !offers("report-status") && !offers("report-status-v2") {
+        if !self.advertisement.confirms_pushes() {
             let message = "the server offers no report-status, so that a push could not be confirmed";
             return Err(Failure::new(Kind::RemoteError, message));
         }
-        let has_sideband = offers("side-band-64k");
+        let has_sideband = self.advertisement.supports("side-band-64k");
         let request = encode_request(&self.advertisement, command, shallow, &self.agent);
         let url = Url::parse(&format!("{}git-receive-pack", self.base)).map_err(|error| {
             Failure::new(Kind::Local, format!("{} cannot be requested: {error}", self.base))
@@ -150,7 +146,7 @@ impl HttpSession {
                 );
                 Err(Failure::new(Kind::RemoteError, message))
             }
-            Err(error) => Err(failure_of(error, None, PUSHING).await),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -175,8 +171,7 @@ impl HttpSession {
         let background = self.background.clone();
         self.background.spawn(async move {
             tokio::select! {
-                drained = send_pack::drain(&mut rest) => {
-                    let drained: Result<(), WireError> = drained;
+                drained = rest.discard() => {
                     if let Err(error) = drained {
                         tracing::debug!(%error, "the rest of the server's answer could not be read");
                     }
@@ -194,10 +189,11 @@ impl HttpSession {
         let prepare = |client: &Client| post(client, url).body(flush.clone());
         let answered = self.send(url, prepare).await;
         let response = answered.map_err(|refused| refused.failure)?;
-        match reader_of(response, &self.requester.activity).discard().await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(failure_of(error, None, PUSHING).await),
-        }
+        let mut reader = reader_of(response, &self.requester.activity);
+        reader
+            .discard()
+            .await
+            .map_err(|error| WireError::from(error).into())
     }
 }
 
@@ -281,14 +277,13 @@ impl Session for HttpSession {
             let (activity, limits) = (self.requester.activity.clone(), self.limits);
             activity.unsent();
             let exchange = self.exchange(command, shallow, pack);
-            let exchanged = match activity.guard_push(limits, exchange).await {
-                Err(limit) => Err(overdue(limit)),
-                Ok(exchanged) => exchanged,
-            };
-            exchanged.map_err(|failure| PushFailure {
-                failure,
-                sent: activity.is_sent(),
-            })
+            let exchanged = activity.guard(limits, PUSHING, exchange).await;
+            exchanged
+                .and_then(|report| report)
+                .map_err(|failure| PushFailure {
+                    failure,
+                    sent: activity.is_sent(),
+                })
         })
     }
 

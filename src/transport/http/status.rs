@@ -88,10 +88,10 @@ pub(super) fn of_error(context: &str, error: reqwest::Error, proxy: Option<&str>
             }
             _ => "",
         };
-        let words = fault.words();
+        let problem = fault.problem();
         // rustls appends a list of everything that it knows.
         let cause = cause.split(" { ").next().unwrap_or_default();
-        return Failure::from_tls(fault, format!("{context}{through}: {words}{advice} ({cause})"));
+        return Failure::from_tls(fault, format!("{context}{through}: {problem}{advice} ({cause})"));
     }
     let is_timeout = |error: &(dyn Error + 'static)| {
         let error = error.downcast_ref::<io::Error>();

@@ -125,7 +125,7 @@ impl Identity {
         let private = PrivateKeyDer::from_pem_file(key).map_err(|error| {
             if is_encrypted(key) {
                 let fault = TlsFault::ClientKeyEncrypted;
-                return Failure::from_tls(fault, message("http.sslKey", key, &fault.words()));
+                return Failure::from_tls(fault, message("http.sslKey", key, &fault.problem()));
             }
             unusable("http.sslKey", key, &error)
         })?;
