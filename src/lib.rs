@@ -8,7 +8,6 @@ pub mod backoff;
 pub mod binding;
 pub mod branch;
 pub mod config;
-pub mod credential;
 pub mod daemon;
 pub mod event;
 pub mod failure;

@@ -1,17 +1,17 @@
-//! What this package calls itself to servers, by git's rules (git(1), `GIT_USER_AGENT`).
+//! The name that this package sends to servers, by git's rules (git(1), `GIT_USER_AGENT`).
 //!
-//! Front ends of GitHub, Bitbucket and others answer 404 to smart HTTP from anything that does not begin with `git/`. The
-//! settings of HTTP alone (`http.userAgent`, `GIT_HTTP_USER_AGENT`) are the HTTP transport's business.
+//! Front ends of GitHub, Bitbucket and others answer 404 to smart HTTP unless the name begins with `git/`. The HTTP
+//! transport reads the settings for HTTP alone (`http.userAgent`, `GIT_HTTP_USER_AGENT`).
 
 use crate::config::Environment;
 
 /// A version of git that speaks as this package does, and the package itself.
 const DEFAULT: &str = concat!("git/2.47.0 (git-push-daemon/", env!("CARGO_PKG_VERSION"), ")");
 
-/// git limits it only by what fits in a packet.
+/// git's only limit is the size of a packet.
 const MAX_CAPABILITY: usize = 1024;
 
-/// The agent over every transport, as the user has it. It may be empty.
+/// The agent for every transport. It may be empty.
 #[must_use]
 pub fn user_agent(environment: &Environment) -> &[u8] {
     environment
@@ -19,8 +19,7 @@ pub fn user_agent(environment: &Environment) -> &[u8] {
         .map_or(DEFAULT.as_bytes(), |agent| agent.as_encoded_bytes())
 }
 
-/// The same as the value of the capability `agent`, which holds no spaces: git, too, writes a dot for every byte that
-/// is not a visible character of ASCII.
+/// The value of the capability `agent`. As in git, it has a dot for every byte that is not a visible ASCII character.
 #[must_use]
 pub fn agent_capability(environment: &Environment) -> String {
     let agent = user_agent(environment).trim_ascii().iter();

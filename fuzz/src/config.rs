@@ -99,22 +99,9 @@ fn counted(mut env: Environment, pairs: &[(String, String)]) -> Environment {
 
 /// The scopes follow each other as git reads them, and the last word decides.
 fn lies_over_the_files(config: &Config, counted: usize) {
-    let rank = |scope: Scope| match scope {
-        Scope::System => 0,
-        Scope::Global => 1,
-        Scope::Local => 2,
-        Scope::Worktree => 3,
-        Scope::Command => 4,
-    };
     let entries = config.entries();
-    assert!(
-        entries
-            .windows(2)
-            .all(|pair| rank(pair[0].origin().scope()) <= rank(pair[1].origin().scope()))
-    );
-    let commands = entries
-        .iter()
-        .filter(|entry| entry.origin().scope() == Scope::Command);
+    assert!(entries.windows(2).all(|pair| pair[0].scope() <= pair[1].scope()));
+    let commands = entries.iter().filter(|entry| entry.scope() == Scope::Command);
     assert!(commands.count() >= counted);
     for (at, entry) in entries.iter().enumerate() {
         let last = entries[at..].iter().rfind(|other| other.key() == entry.key());
@@ -167,7 +154,7 @@ fn is_passed_on(place: &Path, config: &Config) {
     let entries: Vec<&Entry> = config
         .entries()
         .iter()
-        .filter(|entry| entry.origin().scope() == Scope::Command)
+        .filter(|entry| entry.scope() == Scope::Command)
         .filter(|entry| can_be_written(entry))
         .collect();
     let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''").replace('!', "'\\!'"));

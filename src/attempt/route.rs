@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::config::{Config, Environment};
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::options::{Timeouts, TransportChoice};
 use crate::repository::Target;
 use crate::transport::{self, GitCliTransport, LocalRepository, Session, Settings, Transport};
@@ -125,8 +125,7 @@ impl Destination {
     /// The route of this moment.
     pub(super) fn route(&self, target: &Target, settings: Settings) -> Result<Arc<Route>, Failure> {
         let config = Config::load(&self.environment, &self.common_dir, &target.git_dir)?;
-        let remote = Remote::resolve(&config, &self.remote, &self.root)
-            .map_err(|error| Failure::new(Kind::Local, error.to_string()))?;
+        let remote = Remote::resolve(&config, &self.remote, &self.root)?;
         let source = self.source(target, &config);
         let transport = transport::for_remote(&remote, &source, self.transport, settings)?;
         Ok(Arc::new(Route {
@@ -167,6 +166,7 @@ impl Destination {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Kind;
     use futures_util::future::{BoxFuture, pending};
     use std::path::Path;
 

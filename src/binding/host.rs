@@ -129,7 +129,7 @@ impl Host {
         let config = Config::load(&environment, repository.common_dir(), repository.git_dir())
             .map_err(|failure| system(&failure))?;
         let remote = Remote::resolve(&config, &options.remote, repository.root())
-            .map_err(|error| Misuse::RemoteNotFound.error(error.to_string()))?;
+            .map_err(|error| Misuse::RemoteNotFound.error(error.message()))?;
         let absolute = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let common_dir = absolute(repository.common_dir());
         let identity = (common_dir.clone(), remote.url.clone(), refname.clone());

@@ -1,4 +1,4 @@
-//! The environment variables, taken once: everything that reads one gets it from here, never from the process.
+//! The environment variables, taken once: all code reads them from here, never from the process.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -9,8 +9,8 @@ use crate::failure::{Failure, Kind};
 
 /// A snapshot of environment variables. [`Environment::default`] is empty.
 ///
-/// Reading the process's environment while JavaScript may change it is a race; and tests need no process
-/// environment this way. Its `Debug` names the variables only: values may be secrets.
+/// Reading the process's environment while JavaScript may change it is a race. `Debug` shows the names only, because
+/// values may be secrets.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment {
     variables: BTreeMap<OsString, OsString>,
@@ -22,21 +22,6 @@ impl Environment {
     pub fn with(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.variables.insert(name.into(), value.into());
         self
-    }
-
-    /// An environment that gives git these settings, and none of the system.
-    #[cfg(test)]
-    pub(crate) fn of_settings(settings: &[(&str, &str)]) -> Self {
-        let count = settings.len().to_string();
-        let alone = Self::default()
-            .with("GIT_CONFIG_NOSYSTEM", "1")
-            .with("GIT_CONFIG_COUNT", count);
-        let numbered = settings.iter().enumerate();
-        numbered.fold(alone, |environment, (index, (key, value))| {
-            environment
-                .with(format!("GIT_CONFIG_KEY_{index}"), *key)
-                .with(format!("GIT_CONFIG_VALUE_{index}"), *value)
-        })
     }
 
     /// Removes one variable.
@@ -62,16 +47,18 @@ impl Environment {
     ///
     /// # Errors
     ///
-    /// The value is none of git's words for true and false.
+    /// git does not know the value as true or false.
     pub fn bool(&self, name: &str) -> Result<Option<bool>, Failure> {
         let Some(value) = self.get_os(name).map(OsStr::to_string_lossy) else {
             return Ok(None);
         };
-        let bool = parse_bool(Some(&value)).ok_or_else(|| {
-            let message = format!("{name} in the environment: expected true or false, got '{value}'");
-            Failure::new(Kind::Local, message)
-        })?;
-        Ok(Some(bool))
+        match parse_bool(Some(&value)) {
+            None => {
+                let message = format!("{name} in the environment: expected true or false, got '{value}'");
+                Err(Failure::new(Kind::Local, message))
+            }
+            bool => Ok(bool),
+        }
     }
 
     /// Every variable, for a child process.
@@ -84,19 +71,42 @@ impl Environment {
 
 impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
-        let variables = variables
-            .into_iter()
-            .map(|(name, value)| (name.into(), value.into()));
+        let variables = variables.into_iter();
         Self {
-            variables: variables.collect(),
+            variables: variables
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
         }
     }
 }
 
 impl fmt::Debug for Environment {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .write_str("Environment ")
-            .and_then(|()| formatter.debug_set().entries(self.variables.keys()).finish())
+        formatter.debug_set().entries(self.variables.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod testing {
+    use super::Environment;
+
+    impl Environment {
+        /// Gives git these settings, and none of the system's.
+        pub(crate) fn with_settings(self, settings: &[(&str, &str)]) -> Self {
+            let alone = self
+                .with("GIT_CONFIG_NOSYSTEM", "1")
+                .with("GIT_CONFIG_COUNT", settings.len().to_string());
+            let numbered = settings.iter().enumerate();
+            numbered.fold(alone, |environment, (index, (key, value))| {
+                environment
+                    .with(format!("GIT_CONFIG_KEY_{index}"), *key)
+                    .with(format!("GIT_CONFIG_VALUE_{index}"), *value)
+            })
+        }
+
+        /// Has these settings of git, and nothing else.
+        pub(crate) fn of_settings(settings: &[(&str, &str)]) -> Self {
+            Self::default().with_settings(settings)
+        }
     }
 }

@@ -1,119 +1,118 @@
-//! The configuration in environment variables: `GIT_CONFIG_COUNT` with its numbered pairs, and
-//! `GIT_CONFIG_PARAMETERS`, in which git hands the options `-c` down to the commands it runs.
+//! The configuration in environment variables: `GIT_CONFIG_COUNT` with its numbered pairs, and `GIT_CONFIG_PARAMETERS`,
+//! in which git passes the options `-c` to the commands it runs.
 
-use super::canonical_key;
+use super::entry::{Entry, Scope, canonical_key, split_key};
 use super::environment::Environment;
 use super::syntax::{is_key_byte, is_space};
+use crate::failure::{Failure, Kind};
 
 /// A whole key and its value.
-pub(super) type Pair = (String, Option<String>);
+type Pair = (String, Option<String>);
 
-/// Reads both, in git's order. The error is a sentence for people.
-pub(super) fn read(env: &Environment) -> Result<Vec<Pair>, String> {
+/// Reads both, in git's order.
+pub(super) fn read(env: &Environment) -> Result<Vec<Entry>, Failure> {
+    let pairs = pairs(env).map_err(|problem| Failure::new(Kind::Local, problem))?;
+    let entry = |(key, value)| Entry {
+        key,
+        value,
+        scope: Scope::Command,
+        line: None,
+    };
+    Ok(pairs.into_iter().map(entry).collect())
+}
+
+fn pairs(env: &Environment) -> Result<Vec<Pair>, String> {
     let mut pairs = counted(env)?;
     if let Some(parameters) = env.get("GIT_CONFIG_PARAMETERS") {
         quoted(parameters, &mut pairs)
             .ok_or("GIT_CONFIG_PARAMETERS is not what git writes there: 'section.key'='value' ...")?;
     }
-    pairs
-        .into_iter()
-        .map(|(key, value)| Ok((checked_key(&key)?, value)))
-        .collect()
+    for (key, _) in &mut pairs {
+        if !is_valid(key) {
+            return Err(format!(
+                "'{key}' is no configuration key: expected section.key or section.subsection.key"
+            ));
+        }
+        *key = canonical_key(key).into_owned();
+    }
+    Ok(pairs)
 }
 
 fn counted(env: &Environment) -> Result<Vec<Pair>, String> {
     let Some(count) = env.get("GIT_CONFIG_COUNT").filter(|count| !count.is_empty()) else {
         return Ok(Vec::new());
     };
-    let count: u32 = count
+    let number = count
         .parse()
         .ok()
-        .filter(|&count| i32::try_from(count).is_ok())
-        .ok_or_else(|| format!("GIT_CONFIG_COUNT is '{count}', expected a number of pairs"))?;
-    let variable = |name: String| {
-        env.get(&name)
-            .map(str::to_owned)
-            .ok_or_else(|| format!("GIT_CONFIG_COUNT is {count}, but {name} is not set"))
+        .filter(|&number: &u32| i32::try_from(number).is_ok());
+    let number =
+        number.ok_or_else(|| format!("GIT_CONFIG_COUNT is '{count}', expected a number of pairs"))?;
+    let variable = |name: String| match env.get(&name) {
+        Some(value) => Ok(value.to_owned()),
+        None => Err(format!("GIT_CONFIG_COUNT is {count}, but {name} is not set")),
     };
-    (0..count)
-        .map(|index| {
-            let key = variable(format!("GIT_CONFIG_KEY_{index}"))?;
-            let value = variable(format!("GIT_CONFIG_VALUE_{index}"))?;
-            Ok((key, Some(value)))
-        })
-        .collect()
+    let pair = |index| {
+        let key = variable(format!("GIT_CONFIG_KEY_{index}"))?;
+        let value = variable(format!("GIT_CONFIG_VALUE_{index}"))?;
+        Ok((key, Some(value)))
+    };
+    (0..number).map(pair).collect()
 }
 
-/// Reads `'key'='value'`, `'key'=` (no value), and the older `'key=value'` and `'key'`, parted by white space.
+/// Reads `'key'='value'`, `'key'=` (no value), and the older `'key=value'` and `'key'`, separated by white space.
 fn quoted(parameters: &str, pairs: &mut Vec<Pair>) -> Option<()> {
-    let starts_with_space = |text: &str| text.bytes().next().is_some_and(is_space);
+    let ends = |text: &str| text.bytes().next().is_none_or(is_space);
     let mut rest = parameters;
     while !rest.is_empty() {
         let (first, after) = unquote(rest)?;
-        if after.is_empty() || starts_with_space(after) {
-            let (key, value) = match first.split_once('=') {
-                Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
-                None => (first, None),
+        let (pair, after) = if ends(after) {
+            let pair = match first.split_once('=') {
+                Some((key, value)) => (key.trim().to_owned(), Some(value.to_owned())),
+                None => (first.trim().to_owned(), None),
             };
-            pairs.push((key.trim().to_owned(), value));
-            rest = after;
+            (pair, after)
         } else {
-            let after = after.strip_prefix('=')?;
-            if after.is_empty() || starts_with_space(after) {
-                pairs.push((first, None));
-                rest = after;
-            } else {
-                let (value, after) = unquote(after)?;
-                if !after.is_empty() && !starts_with_space(after) {
-                    return None;
+            match after.strip_prefix('=')? {
+                after if ends(after) => ((first, None), after),
+                after => {
+                    let (value, after) = unquote(after).filter(|(_, after)| ends(after))?;
+                    ((first, Some(value)), after)
                 }
-                pairs.push((first, Some(value)));
-                rest = after;
             }
-        }
-        rest = rest.trim_start_matches([' ', '\t', '\n', '\r']);
+        };
+        pairs.push(pair);
+        rest = after.trim_start_matches([' ', '\t', '\n', '\r']);
     }
     Some(())
 }
 
-/// Takes one word in the shell's single quotes, in which git writes `'` and `!` as `'\''` and `'\!'`.
+/// Takes one text in the shell's single quotes, in which git writes `'` and `!` as `'\''` and `'\!'`.
 fn unquote(text: &str) -> Option<(String, &str)> {
-    let mut word = String::new();
+    let mut unquoted = String::new();
     let mut rest = text.strip_prefix('\'')?;
     loop {
         let (inside, after) = rest.split_once('\'')?;
-        word.push_str(inside);
-        if let Some(after) = after.strip_prefix("\\''") {
-            word.push('\'');
-            rest = after;
-        } else if let Some(after) = after.strip_prefix("\\!'") {
-            word.push('!');
-            rest = after;
-        } else {
-            return Some((word, after));
-        }
+        unquoted.push_str(inside);
+        let Some(escaped) = ["\\''", "\\!'"]
+            .iter()
+            .find_map(|quote| after.strip_prefix(quote))
+        else {
+            return Some((unquoted, after));
+        };
+        unquoted.push_str(&after[1..2]);
+        rest = escaped;
     }
 }
 
-/// Refuses what git refuses as a key, and brings the rest into the form in which keys are stored.
-fn checked_key(key: &str) -> Result<String, String> {
-    let is_valid = match (key.find('.'), key.rfind('.')) {
-        (Some(first), Some(last)) if last > 0 => {
-            let name = &key[last + 1..];
-            key[..first].bytes().all(is_key_byte)
-                && !key[first..last].contains('\n')
-                && name.bytes().all(is_key_byte)
-                && name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic())
-        }
-        _ => false,
-    };
-    if is_valid {
-        Ok(canonical_key(key).into_owned())
-    } else {
-        Err(format!(
-            "'{key}' is no configuration key: expected section.key or section.subsection.key"
-        ))
-    }
+/// Whether git accepts it as a key.
+fn is_valid(key: &str) -> bool {
+    let (section, subsection, name) = split_key(key);
+    key.rfind('.').is_some_and(|last| last > 0)
+        && section.bytes().all(is_key_byte)
+        && !subsection.is_some_and(|subsection| subsection.contains('\n'))
+        && name.bytes().all(is_key_byte)
+        && name.starts_with(|first: char| first.is_ascii_alphabetic())
 }
 
 #[cfg(test)]
@@ -123,7 +122,7 @@ mod tests {
     use super::*;
 
     fn read_parameters(parameters: &str) -> Result<Vec<Pair>, String> {
-        read(&Environment::default().with("GIT_CONFIG_PARAMETERS", parameters))
+        pairs(&Environment::default().with("GIT_CONFIG_PARAMETERS", parameters))
     }
 
     #[test]
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_git_refuses_is_refused() {
+    fn parameters_that_git_refuses_are_refused() {
         for parameters in [
             "a.b=c",
             "'a.b",
@@ -159,7 +158,7 @@ mod tests {
         }
         for count in ["x", "-1", "1", "4294967296"] {
             let env = Environment::default().with("GIT_CONFIG_COUNT", count);
-            assert!(read(&env).is_err(), "{count}");
+            assert!(pairs(&env).is_err(), "{count}");
         }
     }
 

@@ -1,108 +1,89 @@
-//! The syntax of a configuration file, as `git-config(1)` describes it and git's parser takes it.
+//! The syntax of a configuration file, as `git-config(1)` describes it and git's parser accepts it.
 
-/// One assignment of a file: the whole key, normalised, and its value.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Assignment {
-    pub(super) key: String,
-    pub(super) value: Option<String>,
-    pub(super) line: usize,
-}
+use std::path::Path;
+use std::sync::Arc;
 
-/// A line that git refuses.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct BadLine {
-    pub(super) line: usize,
-    pub(super) problem: &'static str,
-}
+use percent_encoding::{AsciiSet, percent_encode};
+
+use super::entry::{Entry, Scope};
+use crate::failure::{Failure, Kind};
 
 /// Reads a whole file. Bytes that are not UTF-8 are replaced; a value ends at a NUL, as a C string does.
-pub(super) fn parse(text: &[u8]) -> Result<Vec<Assignment>, BadLine> {
-    let mut reader = Reader::new(text)?;
-    let mut assignments = Vec::new();
-    let mut section: Option<Vec<u8>> = None;
-    while let Some(byte) = reader.next() {
+pub(super) fn parse(text: &[u8], path: &Path, scope: Scope) -> Result<Vec<Entry>, Failure> {
+    let mut parser = Parser::new(text, path)?;
+    let path: Arc<Path> = path.into();
+    let mut entries = Vec::new();
+    // git reads a variable before the first section too; no key can ask for it.
+    let mut section = Vec::new();
+    while let Some(byte) = parser.next() {
         match byte {
             byte if is_space(byte) => {}
-            b'#' | b';' => reader.skip_line(),
-            b'[' => section = Some(reader.section()?),
+            b'#' | b';' => parser.skip_line(),
+            b'[' => {
+                section = parser.section()?;
+                section.push(b'.');
+            }
             byte if byte.is_ascii_alphabetic() => {
-                let line = reader.line;
-                let name = reader.name(byte);
-                let value = reader.value_after_name()?;
-                let mut key = Vec::new();
-                // git reads a variable before the first section too; no key can ask for it.
-                if let Some(section) = &section {
-                    key.extend(section);
-                    key.push(b'.');
-                }
-                key.extend(name);
-                assignments.push(Assignment {
+                let line = parser.line;
+                let key = [&*section, &parser.name(byte)].concat();
+                let value = parser.value_after_name()?;
+                entries.push(Entry {
                     key: text_of(&key),
-                    value: value.map(|value| text_of(&escaped(value))),
-                    line,
+                    value: value.as_deref().map(text_of),
+                    scope,
+                    line: Some((Arc::clone(&path), line)),
                 });
             }
-            _ => return Err(reader.bad("expected a [section], a variable or a comment")),
+            _ => return Err(parser.bad("expected a [section], a variable or a comment")),
         }
     }
-    Ok(assignments)
+    Ok(entries)
 }
 
-/// A URL for HTTP whose bytes are not UTF-8, with the escapes that git would decode to the same bytes: a user name or
-/// password may be in another encoding.
-fn escaped(value: Vec<u8>) -> Vec<u8> {
-    let is_http = value.starts_with(b"https://") || value.starts_with(b"http://");
-    if !is_http || std::str::from_utf8(&value).is_ok() {
-        return value;
-    }
-    let mut url = Vec::with_capacity(value.len());
-    for byte in value {
-        if byte.is_ascii() {
-            url.push(byte);
-        } else {
-            url.extend_from_slice(format!("%{byte:02X}").as_bytes());
-        }
-    }
-    url
-}
-
+/// A value up to a NUL. The bytes of an HTTP URL that are not UTF-8 are escaped: a user name or password may be in another
+/// encoding, and git decodes the escapes to the same bytes.
 fn text_of(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
+    let bytes = &bytes[..end];
+    let is_http = bytes.starts_with(b"https://") || bytes.starts_with(b"http://");
+    if is_http && std::str::from_utf8(bytes).is_err() {
+        percent_encode(bytes, &AsciiSet::EMPTY).to_string()
+    } else {
+        String::from_utf8_lossy(bytes).into_owned()
+    }
 }
 
-/// git's own idea of white space, which leaves out vertical tab and form feed.
+/// git's white space, without vertical tab and form feed.
 pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-/// Whether a byte may stand in the name of a section or variable.
+/// Whether a byte is allowed in the name of a section or variable.
 pub(super) fn is_key_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-'
 }
 
-struct Reader<'a> {
+struct Parser<'a> {
+    path: &'a Path,
     rest: &'a [u8],
-    /// The line of the byte read last.
+    /// The line of the last byte.
     line: usize,
     after_newline: bool,
 }
 
-impl<'a> Reader<'a> {
-    /// Skips the byte order mark that some editors write; part of one is refused.
-    fn new(text: &'a [u8]) -> Result<Self, BadLine> {
-        let rest = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        if rest.first() == Some(&0xef) && rest.len() == text.len() {
-            return Err(BadLine {
-                line: 1,
-                problem: "an incomplete byte order mark",
-            });
-        }
-        Ok(Self {
-            rest,
+impl<'a> Parser<'a> {
+    /// Skips the byte order mark that some editors write, and refuses part of one.
+    fn new(text: &'a [u8], path: &'a Path) -> Result<Self, Failure> {
+        let parser = Self {
+            path,
+            rest: text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text),
             line: 1,
             after_newline: false,
-        })
+        };
+        if parser.rest.len() == text.len() && text.first() == Some(&0xef) {
+            return Err(parser.bad("an incomplete byte order mark"));
+        }
+        Ok(parser)
     }
 
     /// The next byte, with CR LF as one line feed.
@@ -120,7 +101,7 @@ impl<'a> Reader<'a> {
         Some(byte)
     }
 
-    /// The next byte, where the end of the file is the end of a line.
+    /// The next byte. The end of the file is the end of a line.
     fn next_in_line(&mut self) -> u8 {
         self.next().unwrap_or(b'\n')
     }
@@ -129,15 +110,16 @@ impl<'a> Reader<'a> {
         while self.next_in_line() != b'\n' {}
     }
 
-    fn bad(&self, problem: &'static str) -> BadLine {
-        BadLine {
-            line: self.line,
-            problem,
-        }
+    fn bad(&self, problem: &str) -> Failure {
+        let (line, path) = (self.line, self.path.display());
+        Failure::new(
+            Kind::Local,
+            format!("bad config line {line} in file {path}: {problem}"),
+        )
     }
 
-    /// What follows `[`: `name]`, `name.sub]` in the old style, or `name "sub"]`.
-    fn section(&mut self) -> Result<Vec<u8>, BadLine> {
+    /// Reads the rest of a header: `name]`, `name.sub]` in the old style, or `name "sub"]`.
+    fn section(&mut self) -> Result<Vec<u8>, Failure> {
         let mut name = Vec::new();
         loop {
             match self.next() {
@@ -155,7 +137,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn subsection(&mut self, mut byte: u8, name: &mut Vec<u8>) -> Result<(), BadLine> {
+    fn subsection(&mut self, mut byte: u8, name: &mut Vec<u8>) -> Result<(), Failure> {
         while is_space(byte) {
             if byte == b'\n' {
                 return Err(self.bad("the section header does not end on its line"));
@@ -185,7 +167,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The name of a variable that begins with `first`. Does not take the byte behind it.
+    /// Reads the rest of the name of a variable that begins with `first`.
     fn name(&mut self, first: u8) -> Vec<u8> {
         let length = self.rest.iter().take_while(|&&byte| is_key_byte(byte)).count();
         let (name, rest) = self.rest.split_at(length);
@@ -196,7 +178,7 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
-    fn value_after_name(&mut self) -> Result<Option<Vec<u8>>, BadLine> {
+    fn value_after_name(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let mut byte = self.next_in_line();
         while matches!(byte, b' ' | b'\t') {
             byte = self.next_in_line();
@@ -208,31 +190,25 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn value(&mut self) -> Result<Vec<u8>, BadLine> {
+    fn value(&mut self) -> Result<Vec<u8>, Failure> {
         let mut value = Vec::new();
         let mut is_quoted = false;
-        // Where the white space that may turn out to be trailing begins.
-        let mut trailing_from = None;
+        // The length without white space at the end.
+        let mut kept = 0;
         loop {
-            let byte = self.next_in_line();
-            match byte {
+            match self.next_in_line() {
                 b'\n' if is_quoted => return Err(self.bad("a quoted value does not end on its line")),
                 b'\n' => break,
-                byte if is_space(byte) && !is_quoted => {
-                    if !value.is_empty() {
-                        trailing_from.get_or_insert(value.len());
-                        value.push(byte);
-                    }
-                    continue;
-                }
                 b'#' | b';' if !is_quoted => {
                     self.skip_line();
                     break;
                 }
-                _ => {}
-            }
-            trailing_from = None;
-            match byte {
+                byte if is_space(byte) && !is_quoted => {
+                    if !value.is_empty() {
+                        value.push(byte);
+                    }
+                    continue;
+                }
                 b'\\' => match self.next_in_line() {
                     b'\n' => {}
                     b't' => value.push(b'\t'),
@@ -244,8 +220,9 @@ impl<'a> Reader<'a> {
                 b'"' => is_quoted = !is_quoted,
                 byte => value.push(byte),
             }
+            kept = value.len();
         }
-        value.truncate(trailing_from.unwrap_or(value.len()));
+        value.truncate(kept);
         Ok(value)
     }
 }
@@ -256,17 +233,21 @@ mod tests {
 
     use super::*;
 
+    fn parsed(text: &[u8]) -> Result<Vec<Entry>, Failure> {
+        parse(text, Path::new("/f"), Scope::Local)
+    }
+
     fn pairs(text: &str) -> Vec<(String, Option<String>)> {
-        parse(text.as_bytes())
+        parsed(text.as_bytes())
             .expect("well-formed")
             .into_iter()
-            .map(|assignment| (assignment.key, assignment.value))
+            .map(|entry| (entry.key, entry.value))
             .collect()
     }
 
     #[test]
     fn a_url_in_another_encoding_keeps_its_bytes_as_escapes() {
-        let parsed = parse(b"[a]\nb = https://j\xfcrg:\xc3\xa4@h/\nc = \xfc\n").expect("well-formed");
+        let parsed = parsed(b"[a]\nb = https://j\xfcrg:\xc3\xa4@h/\nc = \xfc\n").expect("well-formed");
         assert_eq!(parsed[0].value.as_deref(), Some("https://j%FCrg:%C3%A4@h/"));
         assert_eq!(parsed[1].value.as_deref(), Some("\u{fffd}"));
     }
@@ -306,23 +287,21 @@ mod tests {
             ("[a \"b\n\"]", 1),
             ("[a \"b\" ]", 1),
         ] {
-            assert_eq!(
-                parse(text.as_bytes()).map_err(|bad| bad.line),
-                Err(line),
-                "{text:?}"
-            );
+            let failure = parsed(text.as_bytes()).expect_err("malformed");
+            let place = format!("bad config line {line} in file /f: ");
+            assert!(failure.message().starts_with(&place), "{failure}");
         }
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(text in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = parse(&text);
+            let _ = parsed(&text);
         }
 
         #[test]
         fn no_near_miss_makes_it_panic(text in r#"(\[|\]|"|\\|=|#|;|\n|\r|a|B|\.| |\x00|-|é){0,60}"#) {
-            let _ = parse(text.as_bytes());
+            let _ = parsed(text.as_bytes());
         }
     }
 }

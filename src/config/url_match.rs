@@ -1,48 +1,68 @@
 //! Which `section.<url>.*` applies to a URL: git's normal form of URLs and its order of matches.
 //!
-//! It compares; it does not say where a URL leads. That is `crate::url`'s.
+//! This module only compares URLs; `crate::url` decides where they lead.
 
 use std::borrow::Cow;
 
-/// How well a pattern matches, in the order of what counts: more of the host, more of the path, a user name.
+use percent_encoding::percent_encode_byte;
+
+use super::entry::Entry;
+
+/// The entries that match a URL, each no worse than the one before.
+pub(super) fn matching<'a>(entries: impl Iterator<Item = &'a Entry>, url: &str) -> Vec<&'a Entry> {
+    let Some(url) = NormalUrl::parse(url) else {
+        return Vec::new();
+    };
+    let mut best = Rank::default();
+    let mut matching = Vec::new();
+    for entry in entries {
+        let rank = match entry.subsection() {
+            None => Some(Rank::default()),
+            Some(pattern) => NormalUrl::parse_pattern(pattern).and_then(|pattern| pattern.rank(&url)),
+        };
+        if let Some(rank) = rank.filter(|rank| *rank >= best) {
+            best = rank;
+            matching.push(entry);
+        }
+    }
+    matching
+}
+
+/// How well a pattern matches, in the order that decides: more of the host, more of the path, a user name.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Rank {
+struct Rank {
     host: usize,
     path: usize,
     has_user: bool,
 }
 
-/// A URL in git's normal form: scheme and host in lower case, escapes only where needed, no default port, no
-/// dot segments.
+/// A URL in git's normal form: scheme and host in lower case, escapes only where needed, a port, no dot
+/// segments.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Url {
+struct NormalUrl {
     scheme: String,
     user: Option<String>,
     host: String,
-    port: String,
+    port: u16,
     /// With query and fragment.
     path: String,
 }
 
-/// Delimiters stay escaped where they were.
-const RESERVED: &[u8] = b":/?#[]@!$&'()*+,;=";
-const UNSAFE: &[u8] = b" <>\"%{}|\\^`";
-
-impl Url {
-    /// Reads a URL; `None` where git finds it invalid, as it does what has no scheme.
-    pub(super) fn parse(url: &str) -> Option<Self> {
-        Self::parse_with(url, "")
+impl NormalUrl {
+    /// Reads a URL; `None` if git finds it invalid.
+    fn parse(url: &str) -> Option<Self> {
+        Self::parse_with(url, ".-_[:]")
     }
 
     /// Reads the URL of a subsection, in whose host `*` stands for one label.
-    pub(super) fn parse_pattern(url: &str) -> Option<Self> {
-        Self::parse_with(url, "*")
+    fn parse_pattern(url: &str) -> Option<Self> {
+        Self::parse_with(url, ".-_[:]*")
     }
 
-    fn parse_with(url: &str, also_in_host: &str) -> Option<Self> {
+    fn parse_with(url: &str, punctuation_in_host: &str) -> Option<Self> {
         let (scheme, rest) = url.split_once("://")?;
-        let is_scheme_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte);
-        if !scheme.as_bytes().first()?.is_ascii_alphabetic() || !scheme.bytes().all(is_scheme_byte) {
+        let is_in_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte);
+        if !scheme.as_bytes().first()?.is_ascii_alphabetic() || !scheme.bytes().all(is_in_scheme) {
             return None;
         }
         let scheme = scheme.to_ascii_lowercase();
@@ -50,18 +70,12 @@ impl Url {
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         let (user, authority) = match authority.split_once('@') {
             Some((userinfo, authority)) => {
-                let user = normalised(userinfo)?;
-                let user = user.split_once(':').map_or(&*user, |(user, _)| user).to_owned();
-                (Some(user), authority)
+                let userinfo = normalised(userinfo)?;
+                (userinfo.split(':').next().map(str::to_owned), authority)
             }
             None => (None, authority),
         };
-
-        let has_host = !authority.is_empty() && !authority.starts_with(':');
-        if !has_host && scheme != "file" {
-            return None;
-        }
-        // A colon inside the brackets of an IPv6 address, or at the very start, is not a port's.
+        // A colon inside the brackets of an IPv6 address, or at the very start, does not begin a port.
         let port_at = authority
             .rfind([':', ']'])
             .filter(|&at| at > 0 && authority.as_bytes()[at] == b':');
@@ -69,14 +83,15 @@ impl Url {
             Some(at) => (&authority[..at], &authority[at + 1..]),
             None => (authority, ""),
         };
-        let is_host_char =
-            |c: char| c.is_ascii_alphanumeric() || ".-_[:]".contains(c) || also_in_host.contains(c);
-        if !host.chars().all(is_host_char) || (!has_host && !host.is_empty()) {
-            return None;
-        }
-
+        let is_in_host = |c: char| c.is_ascii_alphanumeric() || punctuation_in_host.contains(c);
+        let is_host = if host.is_empty() {
+            scheme == "file"
+        } else {
+            !host.starts_with(':') && host.chars().all(is_in_host)
+        };
+        is_host.then_some(())?;
         Some(Self {
-            port: normalised_port(&scheme, port)?,
+            port: port_of(&scheme, port)?,
             scheme,
             user,
             host: host.to_ascii_lowercase(),
@@ -85,7 +100,7 @@ impl Url {
     }
 
     /// Whether this pattern covers `url`, and how well.
-    pub(super) fn rank(&self, url: &Self) -> Option<Rank> {
+    fn rank(&self, url: &Self) -> Option<Rank> {
         let is_alike = self.scheme == url.scheme
             && (self.user.is_none() || self.user == url.user)
             && hosts_match(&self.host, &url.host)
@@ -107,39 +122,25 @@ fn covered_path(prefix: &str, path: &str) -> Option<usize> {
 
 /// Compares label by label; a `*` stands for any one label. A dot at the end of a name makes no difference.
 fn hosts_match(pattern: &str, host: &str) -> bool {
-    let labels = |name: &str| -> Vec<String> {
-        let name = name.strip_suffix('.').unwrap_or(name);
-        if name.is_empty() {
-            Vec::new()
-        } else {
-            name.split('.').map(str::to_owned).collect()
-        }
-    };
-    let (pattern, host) = (labels(pattern), labels(host));
-    pattern.len() == host.len()
-        && pattern
-            .iter()
-            .zip(&host)
+    let labels = |name| str::strip_suffix(name, ".").unwrap_or(name).split('.');
+    labels(pattern).count() == labels(host).count()
+        && labels(pattern)
+            .zip(labels(host))
             .all(|(pattern, host)| pattern == "*" || pattern == host)
 }
 
-fn normalised_port(scheme: &str, port: &str) -> Option<String> {
-    let digits = port.trim_start_matches('0');
-    let is_default = matches!((scheme, digits), ("http", "80") | ("https", "443"));
-    if port.is_empty() || is_default {
-        return Some(String::new());
+/// The port, which is the scheme's default if none is given (0 for a scheme without one); `None` if it is invalid.
+fn port_of(scheme: &str, port: &str) -> Option<u16> {
+    match scheme {
+        "http" if port.is_empty() => Some(80),
+        "https" if port.is_empty() => Some(443),
+        _ if port.is_empty() => Some(0),
+        _ if port.bytes().all(|byte| byte.is_ascii_digit()) => port.parse().ok().filter(|&port| port > 0),
+        _ => None,
     }
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    digits
-        .parse::<u16>()
-        .ok()
-        .filter(|&number| number > 0)
-        .map(|number| number.to_string())
 }
 
-/// Resolves `.` and `..`, and gives a path its first slash. `None` where `..` leads above the root.
+/// Resolves `.` and `..`, and gives a path its first slash. `None` if `..` leads above the root.
 fn normalised_path(text: &str) -> Option<String> {
     let (path, rest) = text.split_at(text.find(['?', '#']).unwrap_or(text.len()));
     let mut kept: Vec<Cow<'_, str>> = Vec::new();
@@ -151,15 +152,12 @@ fn normalised_path(text: &str) -> Option<String> {
             _ => kept.push(segment),
         }
     }
-    let mut path = String::from("/");
-    path.push_str(&kept.join("/"));
-    path.push_str(&normalised(rest)?);
-    Some(path)
+    Some(format!("/{}{}", kept.join("/"), normalised(rest)?))
 }
 
-/// Escapes what must be and unescapes what need not be; `None` for an escape without two digits.
+/// Escapes what must be escaped and unescapes the rest; `None` for an escape without two digits.
 fn normalised(text: &str) -> Option<Cow<'_, str>> {
-    let needs_escape = |byte: u8| byte <= 0x1f || byte >= 0x7f || UNSAFE.contains(&byte);
+    let needs_escape = |byte: u8| !byte.is_ascii_graphic() || b"<>\"%{}|\\^`".contains(&byte);
     if !text.bytes().any(needs_escape) {
         return Some(Cow::Borrowed(text));
     }
@@ -173,11 +171,9 @@ fn normalised(text: &str) -> Option<Cow<'_, str>> {
         } else {
             (byte, false)
         };
-        if needs_escape(byte) || (was_escaped && RESERVED.contains(&byte)) {
-            normal.push('%');
-            normal.extend(
-                [byte >> 4, byte & 0xf].map(|digit| char::from(b"0123456789ABCDEF"[usize::from(digit)])),
-            );
+        // Delimiters stay escaped where they were.
+        if needs_escape(byte) || (was_escaped && b":/?#[]@!$&'()*+,;=".contains(&byte)) {
+            normal.push_str(percent_encode_byte(byte));
         } else {
             normal.push(char::from(byte));
         }
@@ -192,8 +188,8 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, url: &str) -> bool {
-        Url::parse_pattern(pattern)
-            .zip(Url::parse(url))
+        NormalUrl::parse_pattern(pattern)
+            .zip(NormalUrl::parse(url))
             .is_some_and(|(pattern, url)| pattern.rank(&url).is_some())
     }
 
@@ -242,15 +238,15 @@ mod tests {
             "https://a b/",
             "1http://h",
         ] {
-            assert_eq!(Url::parse(url), None, "{url}");
+            assert_eq!(NormalUrl::parse(url), None, "{url}");
         }
     }
 
     proptest! {
         #[test]
         fn no_text_makes_it_panic(url in r"(https|file)?(://|:)?(%4|%|\.|/|\?|#|@|:|\[|\]|h|é|\*){0,30}") {
-            let _ = Url::parse(&url);
-            let _ = Url::parse_pattern(&url);
+            let _ = NormalUrl::parse(&url);
+            let _ = NormalUrl::parse_pattern(&url);
         }
     }
 }

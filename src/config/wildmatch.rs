@@ -1,234 +1,157 @@
-//! git's glob for paths (`wildmatch` with slashes kept apart): `*` and `?` stop at a slash, `**` between slashes
-//! does not. A pattern runs as a set of states over the text, so no pattern takes more than its length times
-//! the text's.
+//! git's glob for paths (`wildmatch` with slashes kept apart): `*` and `?` stop at a slash, `**` between slashes does not.
 
-#[derive(Debug)]
-enum Token {
-    Byte(u8),
-    /// Any byte but a slash.
-    Any,
-    Set(Vec<Member>, Negation),
-    /// Any number of bytes that are not slashes.
-    Star,
-    /// Any number of bytes.
-    StarStar,
-    /// Nothing, or what the next token, `DirectoriesSlash`, matches.
-    OptionalDirectories,
-    /// Any number of bytes and then a slash.
-    DirectoriesSlash,
-}
+use std::collections::HashSet;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Negation {
-    Plain,
-    Inverted,
-}
-
-#[derive(Debug)]
-enum Member {
-    Range(u8, u8),
-    Class(fn(u8) -> bool, ClassCase),
-}
-
-/// Whether a named class takes both cases when case is ignored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ClassCase {
-    Exact,
-    Upper,
-}
-
-/// Whether upper and lower case are the same.
+/// Whether upper and lower case of ASCII letters are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Case {
-    /// They differ.
     Sensitive,
-    /// They are the same, for ASCII letters.
     Insensitive,
 }
 
 /// Whether `pattern` matches the whole of `text`.
 pub(super) fn wildmatch(pattern: &[u8], text: &[u8], case: Case) -> bool {
-    let Some(tokens) = tokens(pattern, case) else {
-        return false;
+    let text: Vec<u8> = text.iter().map(|&byte| case.fold(byte)).collect();
+    let mut matcher = Matcher {
+        pattern,
+        text: &text,
+        case,
+        failed: HashSet::new(),
     };
-    let mut states = vec![false; tokens.len() + 1];
-    enter(&tokens, &mut states, 0);
-    for &byte in text {
-        let byte = match case {
-            Case::Sensitive => byte,
-            Case::Insensitive => byte.to_ascii_lowercase(),
-        };
-        let mut next = vec![false; states.len()];
-        for (at, token) in tokens.iter().enumerate().filter(|&(at, _)| states[at]) {
-            let (stays, passes) = match token {
-                Token::Byte(expected) => (false, byte == *expected),
-                Token::Any => (false, byte != b'/'),
-                Token::Set(members, negation) => (
-                    false,
-                    byte != b'/'
-                        && members.iter().any(|member| member.has(byte, case))
-                            == (*negation == Negation::Plain),
-                ),
-                Token::Star => (byte != b'/', false),
-                Token::StarStar => (true, false),
-                Token::OptionalDirectories => (false, false),
-                Token::DirectoriesSlash => (true, byte == b'/'),
-            };
-            if stays {
-                enter(&tokens, &mut next, at);
-            }
-            if passes {
-                enter(&tokens, &mut next, at + 1);
-            }
-        }
-        states = next;
-    }
-    states[tokens.len()]
+    matcher.matches(0, 0)
 }
 
-/// Marks a state and those reached from it without a byte.
-fn enter(tokens: &[Token], states: &mut [bool], at: usize) {
-    states[at] = true;
-    match tokens.get(at) {
-        Some(Token::Star | Token::StarStar) => enter(tokens, states, at + 1),
-        Some(Token::OptionalDirectories) => {
-            states[at + 1] = true;
-            enter(tokens, states, at + 2);
-        }
-        _ => {}
-    }
-}
-
-impl Member {
-    fn has(&self, byte: u8, case: Case) -> bool {
-        let is_folded = case == Case::Insensitive && byte.is_ascii_lowercase();
+impl Case {
+    const fn fold(self, byte: u8) -> u8 {
         match self {
-            // A single letter in a set is compared as it stands even when case is ignored; a range is not.
-            Self::Range(from, to) => {
-                (*from..=*to).contains(&byte)
-                    || (is_folded && from != to && (*from..=*to).contains(&byte.to_ascii_uppercase()))
-            }
-            Self::Class(is_member, class_case) => {
-                is_member(byte) || (is_folded && *class_case == ClassCase::Upper)
-            }
+            Self::Sensitive => byte,
+            Self::Insensitive => byte.to_ascii_lowercase(),
         }
     }
 }
 
-/// Cuts a pattern up; `None` for one that cannot match anything, such as an unclosed set.
-fn tokens(pattern: &[u8], case: Case) -> Option<Vec<Token>> {
-    let fold = |byte: u8| match case {
+struct Matcher<'a> {
+    pattern: &'a [u8],
+    text: &'a [u8],
+    case: Case,
+    /// The places of stars in the pattern and the text that were tried, so that no pattern takes exponential time.
+    failed: HashSet<(usize, usize)>,
+}
+
+impl Matcher<'_> {
+    /// Whether the pattern from `at` on matches the text from `from` on.
+    fn matches(&mut self, mut at: usize, mut from: usize) -> bool {
+        while let Some(&expected) = self.pattern.get(at) {
+            if expected == b'*' {
+                return self.failed.insert((at, from)) && self.matches_star(at, from);
+            }
+            let Some(&byte) = self.text.get(from) else {
+                return false;
+            };
+            let rest = &self.pattern[at + 1..];
+            let (is_match, length) = match expected {
+                b'?' => (byte != b'/', 1),
+                b'\\' => (rest.first() == Some(&byte), 2),
+                b'[' => match set(rest, byte, self.case) {
+                    Some((is_in, length)) => (is_in && byte != b'/', 1 + length),
+                    None => return false,
+                },
+                expected => (self.case.fold(expected) == byte, 1),
+            };
+            if !is_match {
+                return false;
+            }
+            (at, from) = (at + length, from + 1);
+        }
+        from == self.text.len()
+    }
+
+    fn matches_star(&mut self, at: usize, from: usize) -> bool {
+        let stars = self.pattern[at..]
+            .iter()
+            .take_while(|&&byte| byte == b'*')
+            .count();
+        let behind = at + stars;
+        let rest = &self.pattern[behind..];
+        let crosses_slashes = stars > 1
+            && (at == 0 || self.pattern[at - 1] == b'/')
+            && (rest.is_empty() || rest.starts_with(b"/") || rest.starts_with(b"\\/"));
+        // `**/` may stand for no directory at all.
+        if crosses_slashes && rest.starts_with(b"/") && self.matches(behind + 1, from) {
+            return true;
+        }
+        let text = &self.text[from..];
+        let reach = match text.iter().position(|&byte| byte == b'/') {
+            Some(slash) if !crosses_slashes => slash,
+            _ => text.len(),
+        };
+        (from..=from + reach).any(|from| self.matches(behind, from))
+    }
+}
+
+/// Reads a set behind its `[`: whether `byte` is in it, and its length. `None` if it has no end or an unknown class.
+fn set(pattern: &[u8], byte: u8, case: Case) -> Option<(bool, usize)> {
+    let is_negated = matches!(pattern.first()?, b'!' | b'^');
+    let first = usize::from(is_negated);
+    let upper = match case {
         Case::Sensitive => byte,
-        Case::Insensitive => byte.to_ascii_lowercase(),
+        Case::Insensitive => byte.to_ascii_uppercase(),
     };
-    let mut tokens = Vec::new();
-    let mut at = 0;
-    while let Some(&byte) = pattern.get(at) {
-        at += 1;
-        match byte {
-            b'\\' => {
-                tokens.push(Token::Byte(*pattern.get(at)?));
-                at += 1;
-            }
-            b'?' => tokens.push(Token::Any),
-            b'*' => {
-                let start = at - 1;
-                at += pattern[at..].iter().take_while(|&&byte| byte == b'*').count();
-                let is_bounded_left = start == 0 || pattern[start - 1] == b'/';
-                let rest = &pattern[at..];
-                if at - start == 1 || !is_bounded_left {
-                    tokens.push(Token::Star);
-                } else if rest.starts_with(b"/") {
-                    tokens.extend([Token::OptionalDirectories, Token::DirectoriesSlash]);
-                    at += 1;
-                } else if rest.is_empty() || rest.starts_with(b"\\/") {
-                    tokens.push(Token::StarStar);
-                } else {
-                    tokens.push(Token::Star);
-                }
-            }
-            b'[' => {
-                let (set, length) = set(&pattern[at..])?;
-                tokens.push(set);
-                at += length;
-            }
-            byte => tokens.push(Token::Byte(fold(byte))),
-        }
-    }
-    Some(tokens)
-}
-
-/// Reads a set behind its `[`: the token and the bytes it took. A `]` in the first place is a member.
-fn set(pattern: &[u8]) -> Option<(Token, usize)> {
-    let (negation, mut at) = match pattern.first()? {
-        b'!' | b'^' => (Negation::Inverted, 1),
-        _ => (Negation::Plain, 0),
-    };
-    let first = at;
-    let mut members = Vec::new();
-    let mut range_from = None;
+    let mut is_in = false;
+    let mut range_start = None;
+    let mut at = first;
     loop {
-        let byte = *pattern.get(at)?;
+        let mut member = *pattern.get(at)?;
         at += 1;
-        match byte {
-            b']' if at - 1 > first => return Some((Token::Set(members, negation), at)),
-            b'-' if range_from.is_some() && pattern.get(at).is_some_and(|&byte| byte != b']') => {
-                let mut to = pattern[at];
-                at += 1;
-                if to == b'\\' {
-                    to = *pattern.get(at)?;
-                    at += 1;
-                }
-                members.extend(range_from.take().map(|from| Member::Range(from, to)));
-            }
-            b'[' if pattern.get(at) == Some(&b':') => {
-                let name = &pattern[at + 1..];
-                let name = &name[..name.iter().position(|&byte| byte == b']')?];
-                if let Some(name) = name.strip_suffix(b":") {
-                    members.push(class(name)?);
-                    at += name.len() + 3;
-                    range_from = None;
-                } else {
-                    members.push(Member::Range(b'[', b'['));
-                    range_from = Some(b'[');
-                }
-            }
-            byte => {
-                let literal = if byte == b'\\' {
-                    at += 1;
-                    *pattern.get(at - 1)?
-                } else {
-                    byte
-                };
-                members.push(Member::Range(literal, literal));
-                range_from = Some(literal);
-            }
+        // In the first place it is a member.
+        if member == b']' && at - 1 > first {
+            return Some((is_in != is_negated, at));
         }
+        if member == b'-'
+            && pattern.get(at).is_some_and(|&byte| byte != b']')
+            && let Some(start) = range_start.take()
+        {
+            at += usize::from(pattern[at] == b'\\');
+            let range = start..=*pattern.get(at)?;
+            at += 1;
+            is_in |= range.contains(&byte) || range.contains(&upper);
+            continue;
+        }
+        if member == b'[' && pattern.get(at) == Some(&b':') {
+            let name = &pattern[at + 1..];
+            let name = &name[..name.iter().position(|&byte| byte == b']')?];
+            if let Some(name) = name.strip_suffix(b":") {
+                is_in |= is_in_class(name, byte)? || (name == b"upper" && byte != upper);
+                at += name.len() + 3;
+                range_start = None;
+                continue;
+            }
+        } else if member == b'\\' {
+            member = *pattern.get(at)?;
+            at += 1;
+        }
+        // git compares a single letter as it stands even if it ignores case.
+        is_in |= member == byte;
+        range_start = Some(member);
     }
 }
 
-fn class(name: &[u8]) -> Option<Member> {
-    let is_member: fn(u8) -> bool = match name {
-        b"alnum" => |byte| byte.is_ascii_alphanumeric(),
-        b"alpha" => |byte| byte.is_ascii_alphabetic(),
-        b"blank" => |byte| matches!(byte, b' ' | b'\t'),
-        b"cntrl" => |byte| byte.is_ascii_control(),
-        b"digit" => |byte| byte.is_ascii_digit(),
-        b"graph" => |byte| byte.is_ascii_graphic(),
-        b"lower" => |byte| byte.is_ascii_lowercase(),
-        b"print" => |byte| byte.is_ascii_graphic() || byte == b' ',
-        b"punct" => |byte| byte.is_ascii_punctuation(),
-        b"space" => super::syntax::is_space,
-        b"upper" => |byte| byte.is_ascii_uppercase(),
-        b"xdigit" => |byte| byte.is_ascii_hexdigit(),
+fn is_in_class(name: &[u8], byte: u8) -> Option<bool> {
+    Some(match name {
+        b"alnum" => byte.is_ascii_alphanumeric(),
+        b"alpha" => byte.is_ascii_alphabetic(),
+        b"blank" => matches!(byte, b' ' | b'\t'),
+        b"cntrl" => byte.is_ascii_control(),
+        b"digit" => byte.is_ascii_digit(),
+        b"graph" => byte.is_ascii_graphic(),
+        b"lower" => byte.is_ascii_lowercase(),
+        b"print" => byte.is_ascii_graphic() || byte == b' ',
+        b"punct" => byte.is_ascii_punctuation(),
+        b"space" => super::syntax::is_space(byte),
+        b"upper" => byte.is_ascii_uppercase(),
+        b"xdigit" => byte.is_ascii_hexdigit(),
         _ => return None,
-    };
-    let case = if name == b"upper" {
-        ClassCase::Upper
-    } else {
-        ClassCase::Exact
-    };
-    Some(Member::Class(is_member, case))
+    })
 }
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
-//! The statuses of HTTP: what they mean where the server said nothing that tells more.
+//! The meaning of HTTP statuses, unless the server explains itself better.
 
 use super::{Kind, servers};
 
-/// What stands before the status in git's words, in lower case.
+/// The texts before the status in git's messages, in lower case.
 const BEFORE_STATUS: [&str; 3] = ["returned error: ", "http code = ", "rpc failed; http "];
 
-/// The kind of a status other than success, and what it means, as part of a sentence. `said` is the page that came
-/// with it, in plain text.
-pub(crate) fn of_status(status: u16, said: &str) -> (Kind, &'static str) {
+/// The kind of an unsuccessful status, and its meaning as part of a sentence. `page` is the answer's plain text.
+pub(crate) fn of_status(status: u16, page: &str) -> (Kind, &'static str) {
     let (kind, meaning) = match status {
         401 => (Kind::Auth, "the credentials were not accepted"),
         402 => (Kind::Rejected, "the account has reached a limit of its plan"),
@@ -34,19 +33,19 @@ pub(crate) fn of_status(status: u16, said: &str) -> (Kind, &'static str) {
         500..=599 => (Kind::RemoteError, "the server failed"),
         _ => (Kind::RemoteError, "the server refused the request"),
     };
-    match servers::kind_of(said) {
-        // Their meaning is fixed: whoever asks for credentials gets no other answer, whatever it says.
+    match servers::kind_of(page) {
+        // These always ask for credentials, whatever the page says.
         Some(_) if matches!(status, 401 | 407) => (kind, meaning),
         Some(told) if told != kind => (told, "the server refused the request"),
         _ => (kind, meaning),
     }
 }
 
-/// The kind of the status that git's words tell of, if they do.
-pub(super) fn kind_in(said: &str) -> Option<Kind> {
-    let said = said.to_ascii_lowercase();
+/// The kind of the status in a message of git, if there is one.
+pub(super) fn kind_in(message: &str) -> Option<Kind> {
+    let message = message.to_ascii_lowercase();
     let status = BEFORE_STATUS.iter().find_map(|before| {
-        let (_, rest) = said.split_once(before)?;
+        let (_, rest) = message.split_once(before)?;
         rest.get(..3)?.parse().ok()
     })?;
     Some(of_status(status, "").0)

@@ -101,6 +101,11 @@ impl Activity {
         self.sent.send_replace(Some(Instant::now()));
     }
 
+    /// Whether the whole request has left.
+    pub(super) fn is_sent(&self) -> bool {
+        self.sent.borrow().is_some()
+    }
+
     /// Records that there is something to send, for the first time or again.
     pub(super) fn unsent(&self) {
         self.touch();

@@ -123,7 +123,7 @@ fn need_of_http(
 ) -> Option<String> {
     let credentials_in_url = config.get("transfer.credentialsInUrl");
     let forbids_password = credentials_in_url.is_some_and(|value| value.eq_ignore_ascii_case("die"));
-    if url.password().is_some() && forbids_password {
+    if url.password.is_some() && forbids_password {
         return Some(
             "transfer.credentialsInUrl is 'die', and there is a password in the URL: git decides about it"
                 .to_owned(),
@@ -134,7 +134,7 @@ fn need_of_http(
     {
         return Some("remote.<name>.proxyAuthMethod is set".to_owned());
     }
-    if url.password().is_none()
+    if url.password.is_none()
         && let Some(file) = netrc(environment)
     {
         return Some(format!(

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::path::Path;
 
-use super::RemoteUrl;
+use super::remote_url::RemoteUrl;
 use crate::config::{Config, Entry};
-use crate::failure::{Failure, redact};
+use crate::failure::{Failure, Kind, redact};
 
 /// Where to push, and the settings that belong to it.
 ///
@@ -16,7 +16,7 @@ pub struct Remote {
     pub name: Option<String>,
     /// The first URL to push to, as configured and rewritten by `insteadOf`. May hold secrets.
     pub url: String,
-    /// The same taken apart. A relative path has become absolute.
+    /// The parts of `url`. A relative path has become absolute.
     pub parsed: RemoteUrl,
     /// The other URLs that `git push` pushes to after the first. May hold secrets.
     pub further_urls: Vec<String>,
@@ -26,83 +26,43 @@ pub struct Remote {
     pub proxy: Option<String>,
 }
 
-/// No remote could be made of what was given. The message is for people and holds no secrets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResolveError {
-    message: String,
-}
-
-impl ResolveError {
-    fn new(message: impl AsRef<str>) -> Self {
-        Self {
-            message: redact(message.as_ref()).into_owned(),
-        }
-    }
-
-    /// What was given, what was expected, what to do.
-    #[must_use]
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-}
-
-impl fmt::Display for ResolveError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for ResolveError {}
-
-impl From<Failure> for ResolveError {
-    fn from(failure: Failure) -> Self {
-        Self::new(failure.message())
-    }
-}
-
 impl Remote {
-    /// Finds what `git push <given>` would push to, from a repository whose working tree (or, if bare, itself)
-    /// is at `root`.
+    /// Finds the remote of `git push <given>` in a repository whose working tree (or, if bare, itself) is at `root`.
     ///
     /// # Errors
     ///
     /// A single word that is neither a remote nor a path; a URL that [`RemoteUrl::parse`] refuses; a setting
-    /// of the remote without a value.
-    pub fn resolve(config: &Config, given: &str, root: &Path) -> Result<Self, ResolveError> {
-        let setting = |name: &str| format!("remote.{given}.{name}");
-        // git takes no notice of a section whose name could be an absolute path.
+    /// of the remote without a value. The message has no secrets.
+    pub fn resolve(config: &Config, given: &str, root: &Path) -> Result<Self, Failure> {
+        // git ignores a section whose name could be an absolute path.
         let entries = |name: &str| {
-            config
-                .entries_of(&setting(name))
-                .filter(|_| !given.starts_with('/'))
+            let entries = config.entries_of(&format!("remote.{given}.{name}"));
+            entries.filter(|_| !given.starts_with('/'))
         };
-        let instead = Rewrites::read(config, "insteadof")?;
-        let push_instead = Rewrites::read(config, "pushinsteadof")?;
-
         let push_urls = url_list(entries("pushurl"))?;
-        let configured_urls = url_list(entries("url"))?;
-        let is_configured = !push_urls.is_empty() || !configured_urls.is_empty();
+        let urls = url_list(entries("url"))?;
+        let is_configured = !push_urls.is_empty() || !urls.is_empty();
         let name = (is_configured && !given.is_empty()).then(|| given.to_owned());
 
-        let urls = if configured_urls.is_empty() {
+        let instead = Rewrites::read(config, "insteadof")?;
+        let push_instead = Rewrites::read(config, "pushinsteadof")?;
+        let urls = if urls.is_empty() {
             vec![given.to_owned()]
         } else {
-            configured_urls
+            urls
         };
-        let targets = if push_urls.is_empty() {
-            let rewritten: Vec<String> = urls.iter().filter_map(|url| push_instead.apply(url)).collect();
-            if rewritten.is_empty() {
-                urls.iter().map(|url| instead.apply_or_keep(url)).collect()
-            } else {
-                rewritten
-            }
-        } else {
-            push_urls.iter().map(|url| instead.apply_or_keep(url)).collect()
-        };
+        let mut targets: Vec<String> = Vec::new();
+        if push_urls.is_empty() {
+            targets.extend(urls.iter().filter_map(|url| push_instead.apply(url)));
+        }
+        if targets.is_empty() {
+            let urls = if push_urls.is_empty() { urls } else { push_urls };
+            targets.extend(urls.into_iter().map(|url| instead.apply(&url).unwrap_or(url)));
+        }
         let mut targets = targets.into_iter();
         let url = targets.next().unwrap_or_default();
 
-        let vcs = last(entries("vcs"))?;
+        let vcs = text(entries("vcs").last())?;
         if name.is_none() && vcs.is_none() && url == given && is_missing_word(given, root) {
             return Err(not_found(config, given));
         }
@@ -111,26 +71,16 @@ impl Remote {
                 name: vcs,
                 address: url.clone(),
             },
-            None => absolute(
-                RemoteUrl::parse(&url).map_err(|error| ResolveError::new(error.to_string()))?,
-                root,
-            ),
+            None => absolute(RemoteUrl::parse(&url)?, root),
         };
         Ok(Self {
             name,
             url,
             parsed,
             further_urls: targets.collect(),
-            receive_pack: first(entries("receivepack"))?,
-            proxy: last(entries("proxy"))?,
+            receive_pack: text(entries("receivepack").next())?,
+            proxy: text(entries("proxy").last())?,
         })
-    }
-
-    /// Whether git gives this remote to a program of its own, `git-remote-<name>`: for a scheme that it does not
-    /// know, for `name::address`, or by `remote.<name>.vcs`.
-    #[must_use]
-    pub fn uses_remote_helper(&self) -> bool {
-        matches!(self.parsed, RemoteUrl::Helper { .. })
     }
 }
 
@@ -150,37 +100,28 @@ impl fmt::Debug for Remote {
 struct Rewrites<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Rewrites<'a> {
-    fn read(config: &'a Config, name: &str) -> Result<Self, ResolveError> {
-        let mut pairs = Vec::new();
-        for entry in config.entries() {
-            if entry.section() == "url"
-                && entry.name() == name
-                && let Some(base) = entry.subsection()
-            {
-                pairs.push((base, entry.required()?));
-            }
-        }
+    fn read(config: &'a Config, name: &'a str) -> Result<Self, Failure> {
+        let pairs = config.entries_in("url", name);
+        let pairs = pairs.filter_map(|entry| Some((entry.subsection()?, entry)));
+        let pairs = pairs.map(|(base, entry)| Ok((base, entry.required()?)));
+        let mut pairs: Vec<(&str, &str)> = pairs.collect::<Result<_, Failure>>()?;
         // git keeps the prefixes by base, in the order of the bases' first appearance.
         let bases: Vec<&str> = pairs.iter().map(|&(base, _)| base).collect();
         pairs.sort_by_key(|&(base, _)| bases.iter().position(|&other| other == base));
         Ok(Self(pairs))
     }
 
-    /// Puts the base in the place of the longest prefix that fits; of two alike the first.
+    /// Replaces the longest prefix that fits by its base; of two equally long ones the first.
     fn apply(&self, url: &str) -> Option<String> {
         let fitting = self.0.iter().filter(|(_, prefix)| url.starts_with(prefix));
         // `max_by_key` takes the last of equals.
         let (base, prefix) = fitting.rev().max_by_key(|(_, prefix)| prefix.len())?;
         Some(format!("{base}{}", &url[prefix.len()..]))
     }
-
-    fn apply_or_keep(&self, url: &str) -> String {
-        self.apply(url).unwrap_or_else(|| url.to_owned())
-    }
 }
 
-/// A list of URLs, which an empty one empties.
-fn url_list<'a>(entries: impl Iterator<Item = &'a Entry>) -> Result<Vec<String>, ResolveError> {
+/// A list of URLs. An empty one discards those before it.
+fn url_list<'a>(entries: impl Iterator<Item = &'a Entry>) -> Result<Vec<String>, Failure> {
     let mut urls = Vec::new();
     for entry in entries {
         match entry.required()? {
@@ -191,41 +132,34 @@ fn url_list<'a>(entries: impl Iterator<Item = &'a Entry>) -> Result<Vec<String>,
     Ok(urls)
 }
 
-fn first<'a>(mut entries: impl Iterator<Item = &'a Entry>) -> Result<Option<String>, ResolveError> {
-    let value = entries.next().map(Entry::required).transpose()?;
+fn text(entry: Option<&Entry>) -> Result<Option<String>, Failure> {
+    let value = entry.map(Entry::required).transpose()?;
     Ok(value.map(str::to_owned))
 }
 
-fn last<'a>(entries: impl Iterator<Item = &'a Entry>) -> Result<Option<String>, ResolveError> {
-    first(entries.last().into_iter())
-}
-
-/// Whether it can only have been meant as a name: nothing about it says URL or path, and no repository is
-/// there, with or without the `.git` that receive-pack would try.
+/// Whether it can only be the name of a remote: it does not look like a URL or a path, and no repository is there, with or
+/// without the `.git` that receive-pack would try.
 fn is_missing_word(given: &str, root: &Path) -> bool {
     let is_word = !given.contains(['/', ':']) && !matches!(given, "." | "..") && !given.starts_with('~');
     let exists = |name: &str| root.join(name).exists();
     given.is_empty() || (is_word && !exists(given) && !exists(&format!("{given}.git")))
 }
 
-fn not_found(config: &Config, given: &str) -> ResolveError {
+fn not_found(config: &Config, given: &str) -> Failure {
     let names = config.subsections("remote").join(", ");
-    let configured = if names.is_empty() {
-        "no remotes are configured".to_owned()
-    } else {
-        format!("the configured remotes are: {names}")
+    let configured = match names.as_str() {
+        "" => "no remotes are configured".to_owned(),
+        names => format!("the configured remotes are: {names}"),
     };
-    let advice = if given.is_empty() {
-        "name one of them, or give a URL or a path".to_owned()
-    } else {
-        format!("add it with `git remote add {given} <url>`, or give a URL or a path")
+    let advice = match given {
+        "" => "name one of them, or give a URL or a path".to_owned(),
+        _ => format!("add it with `git remote add {given} <url>`, or give a URL or a path"),
     };
-    ResolveError::new(format!(
-        "'{given}' is neither a remote nor a path that exists; {configured}; {advice}"
-    ))
+    let message = format!("'{given}' is neither a remote nor a path that exists; {configured}; {advice}");
+    Failure::new(Kind::Local, message)
 }
 
-/// A relative path is one below the root, except `~`, which receive-pack expands.
+/// A relative path is below the root, except `~`, which receive-pack expands.
 fn absolute(url: RemoteUrl, root: &Path) -> RemoteUrl {
     match url {
         RemoteUrl::Local(path) if !path.to_string_lossy().starts_with('~') => {

@@ -1,4 +1,4 @@
-//! Which entries there are, in which order, and what is refused: against `git config --list`.
+//! The entries, their order, and the files that are refused, compared with `git config --list`.
 
 use git_push_daemon::config::Config;
 
@@ -28,7 +28,7 @@ fn listing_of_ours(config: &Config) -> Listing {
         .iter()
         .map(|entry| {
             (
-                entry.origin().scope().to_string(),
+                entry.scope().to_string(),
                 entry.key().to_owned(),
                 entry.value().map(str::to_owned),
             )
@@ -305,7 +305,7 @@ fn entries_are_those_that_git_lists() {
 }
 
 #[test]
-fn what_git_refuses_to_read_is_a_local_failure_that_names_the_place() {
+fn a_file_that_git_refuses_is_a_local_failure_that_names_the_place() {
     let new = Sandbox::new;
     let cases = [
         (new().file("home/.gitconfig", "[a]\nb = \"c\n"), "line 2 in file"),
@@ -347,7 +347,7 @@ fn what_git_refuses_to_read_is_a_local_failure_that_names_the_place() {
         (new().var("GIT_CONFIG_NOSYSTEM", "maybe"), "GIT_CONFIG_NOSYSTEM"),
         (
             new().local("[extensions]worktreeConfig=maybe\n"),
-            "worktreeConfig",
+            "worktreeconfig",
         ),
         (
             new()
@@ -383,9 +383,9 @@ fn what_git_refuses_to_read_is_a_local_failure_that_names_the_place() {
     report("configurations refused by both", cases.len());
 }
 
-/// Many small files put together at random from what the syntax knows, the same at every run.
+/// Many small files of random pieces of the syntax, the same at every run.
 #[test]
-fn random_files_are_taken_or_refused_as_by_git() {
+fn random_files_are_read_or_refused_as_by_git() {
     const PIECES: [&str; 24] = [
         "[a]",
         "[a \"b\"]",
@@ -438,7 +438,7 @@ fn random_files_are_taken_or_refused_as_by_git() {
     report("random files", count);
 }
 
-/// Every pattern of three pieces: which of the includes happen is seen from the order of the entries.
+/// Every pattern of three pieces. The order of the entries shows which includes happen.
 #[test]
 fn patterns_match_as_gits_do() {
     const PIECES: [&str; 14] = [

@@ -1,4 +1,4 @@
-//! A place in which git and the code under test see the same files and the same environment.
+//! A directory in which git and the code under test see the same files and environment.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 pub(crate) struct Sandbox {
     root: TempDir,
     pub(crate) env: Environment,
-    /// Where git runs, and what it then takes for its directories.
+    /// Where git runs, and the directories that it then finds.
     pub(crate) work_dir: PathBuf,
     pub(crate) common_dir: PathBuf,
     pub(crate) git_dir: PathBuf,

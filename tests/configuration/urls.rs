@@ -1,4 +1,4 @@
-//! Where a push goes: against `git remote get-url` and `git fetch-pack --diag-url`.
+//! Where a push goes, compared with `git remote get-url` and `git fetch-pack --diag-url`.
 
 use std::path::PathBuf;
 
@@ -82,9 +82,8 @@ fn settings_of_a_remote_are_found() {
     let remote = Remote::resolve(&config, "x", &sandbox.work_dir).expect("configured");
     assert_eq!(remote.receive_pack.as_deref(), Some("first"));
     assert_eq!(remote.proxy.as_deref(), Some(""));
-    assert!(!remote.uses_remote_helper());
     let foreign = Remote::resolve(&config, "v", &sandbox.work_dir).expect("configured");
-    assert!(foreign.uses_remote_helper());
+    assert!(matches!(foreign.parsed, RemoteUrl::Helper { .. }));
     assert_eq!(foreign.parsed.to_string(), "hg::h:r");
 }
 
@@ -120,11 +119,11 @@ fn a_relative_path_is_below_the_root_and_a_missing_word_is_an_error() {
     assert!(!format!("{origin:?}").contains("hunter2"));
 }
 
-/// What `git fetch-pack --diag-url` says of a URL; `None` where git refuses it.
+/// The output of `git fetch-pack --diag-url`; `None` if git refuses the URL.
 fn gits_diagnosis(sandbox: &Sandbox, url: &str) -> Option<String> {
     let output = sandbox.output(&["fetch-pack", "--diag-url", url]);
     let said = String::from_utf8_lossy(&output.stdout);
-    // Which host of a file URL git passes over is of no interest.
+    // git ignores the host of a file URL.
     let is_file = url.starts_with("file:");
     output.status.success().then(|| {
         said.lines()
@@ -135,7 +134,7 @@ fn gits_diagnosis(sandbox: &Sandbox, url: &str) -> Option<String> {
     })
 }
 
-/// The same in git's words, from our parts; `None` for a refused URL.
+/// The same output from our parts; `None` for a refused URL.
 fn our_diagnosis(url: &str) -> Option<String> {
     Some(match RemoteUrl::parse(url).ok()? {
         RemoteUrl::Ssh {
@@ -164,7 +163,7 @@ fn our_diagnosis(url: &str) -> Option<String> {
     })
 }
 
-/// Every combination of the parts below, and some URLs that are like no other.
+/// Every combination of the parts below, and some special URLs.
 fn urls() -> Vec<String> {
     const HOSTS: [&str; 9] = [
         "host",
@@ -252,7 +251,7 @@ fn urls() -> Vec<String> {
 }
 
 #[test]
-fn urls_come_apart_as_git_takes_them_apart() {
+fn urls_are_parsed_as_git_parses_them() {
     let urls = urls();
     let sandbox = Sandbox::new();
     let mut refused = 0;

@@ -1,4 +1,4 @@
-//! What values mean, and which of them apply to a URL: against `git config --get`.
+//! The meaning of values, and the values for a URL, compared with `git config --get`.
 
 use std::path::Path;
 
@@ -168,6 +168,6 @@ fn scopes_have_gits_names() {
     let sandbox = Sandbox::new().local("[a]b=1\n");
     let config = sandbox.config();
     let entry = config.entry("a.b").expect("set");
-    assert_eq!(entry.origin().scope(), Scope::Local);
-    assert_eq!(entry.origin().file(), Some(&*sandbox.common_dir.join("config")));
+    assert_eq!(entry.scope(), Scope::Local);
+    assert_eq!(entry.file(), Some(&*sandbox.common_dir.join("config")));
 }

@@ -1,4 +1,4 @@
-//! Who the pusher says it is, where it has that from, and that nobody else learns of it.
+//! Where the credentials of a push come from, and who must not see them.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::place::{Place, close, failure_of};
 use crate::server::{BEARER, PASSWORD, USER, set_login, set_password};
 use crate::side_by_side::{forget, push_by_git};
 
-/// A helper that writes down what it is asked and told, and answers with what is in the file `answer`.
+/// A helper that records its input and prints the file `answer`.
 pub(crate) fn recorder(place: &Place) -> String {
     let dir = place.dir().display();
     format!(
@@ -36,10 +36,7 @@ pub(crate) fn verbs(place: &Place) -> Vec<String> {
 #[tokio::test]
 async fn the_user_and_password_of_the_url_are_sent_once_they_are_asked_for() {
     let Some(place) = Place::new() else { return };
-    let login = format!("{USER}:{PASSWORD}");
-    place
-        .push_well(&place.apache.url_as(&login, "basic", "r.git"))
-        .await;
+    place.push_well(&place.apache.url_with_login("basic")).await;
     let requests = place.apache.requests(3).await;
     assert!(
         requests[0].contains(" 401 ") && requests[0].contains("authorization=- "),
@@ -54,9 +51,7 @@ async fn the_user_and_password_of_the_url_are_sent_once_they_are_asked_for() {
 #[tokio::test]
 async fn a_server_that_asks_only_for_the_push_itself_is_answered() {
     let Some(place) = Place::new() else { return };
-    let url = place
-        .apache
-        .url_as(&format!("{USER}:{PASSWORD}"), "push-basic", "r.git");
+    let url = place.apache.url_with_login("push-basic");
     place.push_well(&url).await;
     place.commit_noise(3_000_000);
     place.push_well(&url).await;
@@ -69,7 +64,7 @@ async fn a_stored_credential_is_found_for_the_url_and_kept() {
     let line = format!("https://{USER}:{PASSWORD}@localhost:{}\n", place.apache.port);
     fs::write(&store, &line).expect("writable");
     place.set("credential.helper", format!("store --file='{}'", store.display()));
-    place.push_well(&place.apache.url("basic", "r.git")).await;
+    place.push_well(&place.apache.url("basic")).await;
     assert!(fs::read_to_string(&store).expect("kept").contains(PASSWORD));
 }
 
@@ -79,7 +74,7 @@ async fn several_helpers_are_asked_in_turn_and_all_are_told() {
     place.set("credential.helper", "!true");
     place.set("credential.helper", recorder(&place));
     answer(&place, PASSWORD);
-    place.push_well(&place.apache.url("basic", "r.git")).await;
+    place.push_well(&place.apache.url("basic")).await;
     assert_eq!(verbs(&place), ["get", "store"]);
     let record = fs::read_to_string(place.dir().join("record")).expect("written");
     let host = format!("host=localhost:{}", place.apache.port);
@@ -138,20 +133,16 @@ async fn users_and_passwords_need_not_be_utf8() {
     let Some(mut place) = Place::new() else { return };
     let (user, password) = (b"p\xfcsher".as_slice(), b"c\xf6rrect:h\xf6rse".as_slice());
     set_login(place.dir(), user, password);
-    let in_url = place
-        .apache
-        .url_as("p%FCsher:c%F6rrect%3Ah%F6rse", "basic", "r.git");
+    let in_url = place.apache.url_as("p%FCsher:c%F6rrect%3Ah%F6rse", "basic");
     place.push_well(&in_url).await;
 
     place.set("credential.helper", recorder(&place));
     let answer = [b"username=", user, b"\npassword=", password, b"\n"].concat();
     fs::write(place.dir().join("answer"), answer).expect("writable");
     place.commit("two");
-    place.push_well(&place.apache.url("basic", "r.git")).await;
+    place.push_well(&place.apache.url("basic")).await;
     place.commit("three");
-    place
-        .push_well(&place.apache.url_as("p%FCsher", "basic", "r.git"))
-        .await;
+    place.push_well(&place.apache.url_as("p%FCsher", "basic")).await;
     let record = fs::read(place.dir().join("record")).expect("written");
     let stored = [b"password=", password].concat();
     let is_stored = record.windows(stored.len()).any(|part| part == stored);
@@ -169,7 +160,7 @@ async fn a_helper_that_answers_in_steps_gets_its_state_back() {
          *) printf 'credential=first\\ncontinue=1\\nstate[]=t:one\\n' ;; esac; }}; f"
     );
     place.git(&place.local(), &["config", "credential.helper", &helper]);
-    let url = place.apache.url("stepwise", "r.git");
+    let url = place.apache.url("stepwise");
     let (arrived, said) = push_by_git(&place, &url);
     assert!(arrived, "{said}");
     let gits = verbs(&place);
@@ -181,12 +172,12 @@ async fn a_helper_that_answers_in_steps_gets_its_state_back() {
 }
 
 #[tokio::test]
-async fn the_path_is_told_to_helpers_that_want_it() {
+async fn helpers_get_the_path_if_use_http_path_is_set() {
     let Some(mut place) = Place::new() else { return };
     place.set("credential.helper", recorder(&place));
     place.set("credential.useHttpPath", "true");
     answer(&place, PASSWORD);
-    place.push_well(&place.apache.url("basic", "r.git")).await;
+    place.push_well(&place.apache.url("basic")).await;
     let record = fs::read_to_string(place.dir().join("record")).expect("written");
     assert!(record.contains("path=basic/r.git"), "{record}");
 }
@@ -196,7 +187,7 @@ async fn a_wrong_password_is_rejected_and_not_tried_again() {
     let Some(mut place) = Place::new() else { return };
     place.set("credential.helper", recorder(&place));
     answer(&place, "wr0ng-battery");
-    let failure = place.push_badly(&place.apache.url("basic", "r.git")).await;
+    let failure = place.push_badly(&place.apache.url("basic")).await;
     assert_eq!(failure.kind(), Kind::Auth, "{failure}");
     assert_eq!(verbs(&place), ["get", "erase"]);
     assert_eq!(place.apache.requests(2).await.len(), 2);
@@ -207,9 +198,7 @@ async fn helpers_are_asked_when_the_password_of_the_url_is_refused() {
     let Some(mut place) = Place::new() else { return };
     place.set("credential.helper", recorder(&place));
     answer(&place, PASSWORD);
-    let url = place
-        .apache
-        .url_as(&format!("{USER}:wr0ng-battery"), "basic", "r.git");
+    let url = place.apache.url_as(&format!("{USER}:wr0ng-battery"), "basic");
     place.push_well(&url).await;
     assert_eq!(verbs(&place), ["erase", "get", "store"]);
 }
@@ -219,9 +208,9 @@ async fn a_token_that_is_rotated_while_pushes_fail_is_found_by_the_next_one() {
     let Some(mut place) = Place::new() else { return };
     place.set("credential.helper", recorder(&place));
     answer(&place, PASSWORD);
-    let url = place.apache.url("basic", "r.git");
+    let url = place.apache.url("basic");
     let pusher = place.pusher(&url);
-    place.assert_pushed(&pusher.attempt(false).await.outcome);
+    place.attempt_well(&pusher).await;
 
     place.commit("two");
     set_password(place.dir(), "n3w-staple");
@@ -229,14 +218,14 @@ async fn a_token_that_is_rotated_while_pushes_fail_is_found_by_the_next_one() {
     assert_eq!(failure.kind(), Kind::Auth, "{failure}");
 
     answer(&place, "n3w-staple");
-    place.assert_pushed(&pusher.attempt(false).await.outcome);
+    place.attempt_well(&pusher).await;
     close(&pusher).await;
 }
 
 #[tokio::test]
-async fn without_any_credentials_the_failure_says_where_to_put_them() {
+async fn without_credentials_the_failure_says_where_to_put_them() {
     let Some(place) = Place::new() else { return };
-    let failure = place.push_badly(&place.apache.url("basic", "r.git")).await;
+    let failure = place.push_badly(&place.apache.url("basic")).await;
     assert_eq!(failure.kind(), Kind::Auth, "{failure}");
     assert!(failure.message().contains("credential.helper"), "{failure}");
 }
@@ -246,12 +235,12 @@ async fn a_bearer_token_is_sent_by_an_extra_header() {
     let Some(mut place) = Place::new() else { return };
     let key = format!("http.https://localhost:{}/.extraHeader", place.apache.port);
     place.set(&key, format!("Authorization: Bearer {BEARER}"));
-    place.push_well(&place.apache.url("bearer", "r.git")).await;
+    place.push_well(&place.apache.url("bearer")).await;
 
     place.set(&key, "");
     place.set(&key, "Authorization: Bearer wr0ng-battery");
     place.commit("two");
-    let failure = place.push_badly(&place.apache.url("bearer", "r.git")).await;
+    let failure = place.push_badly(&place.apache.url("bearer")).await;
     assert_eq!(failure.kind(), Kind::Auth, "{failure}");
     assert!(!failure.message().contains("wr0ng-battery"), "{failure}");
 }
@@ -259,15 +248,14 @@ async fn a_bearer_token_is_sent_by_an_extra_header() {
 #[tokio::test]
 async fn credentials_follow_a_redirect_on_the_same_server_only() {
     let Some(mut place) = Place::new() else { return };
-    let login = format!("{USER}:{PASSWORD}");
     place
-        .push_well(&place.apache.url_as(&login, "moved-to-basic", "r.git"))
+        .push_well(&place.apache.url_with_login("moved-to-basic"))
         .await;
 
     place.commit("two");
     place.set("http.extraHeader", "X-Token: s3cret-header");
     let failure = place
-        .push_badly(&place.apache.url_as(&login, "moved-to-address", "r.git"))
+        .push_badly(&place.apache.url_with_login("moved-to-address"))
         .await;
     assert_eq!(failure.kind(), Kind::Auth, "{failure}");
     let requests = place.apache.requests(6).await;
@@ -289,7 +277,7 @@ async fn a_helper_that_hangs_ends_with_the_attempt() {
             pid.display()
         ),
     );
-    let pusher = place.pusher(&place.apache.url("basic", "r.git"));
+    let pusher = place.pusher(&place.apache.url("basic"));
     let started = async {
         while !pid.exists() {
             tokio::task::yield_now().await;
@@ -346,9 +334,7 @@ async fn no_secret_is_in_a_failure_a_log_or_an_argument() {
     for (in_url, in_helper) in [("s3cret-of-url", "s3cret-of-helper"), ("s3cret-of-url", PASSWORD)] {
         answer(&place, in_helper);
         for scenario in ["basic", "forbidden", "busy", "moved-to-address", "anonymous"] {
-            let url = place
-                .apache
-                .url_as(&format!("{USER}:{in_url}"), scenario, "r.git");
+            let url = place.apache.url_as(&format!("{USER}:{in_url}"), scenario);
             let pusher = place.pusher(&url);
             let attempted = pusher.attempt(false).await;
             write!(shown, "{attempted:?} {pusher:?} {:?}", place.env).expect("memory");

@@ -1,4 +1,4 @@
-//! What the last push told is enough for the next one, and nobody is told when it was not.
+//! A kept session serves the next push; if it cannot, the push starts anew without an error.
 
 use std::fs;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use git_push_daemon::state::{Divergence, Outcome};
 
 use crate::credentials::{answer, recorder, verbs};
 use crate::place::{Place, close, failure_of};
-use crate::server::{PASSWORD, USER, set_password};
+use crate::server::{PASSWORD, set_password};
 
 /// Longer than any test takes.
 const KEEP: Duration = Duration::from_secs(600);
@@ -38,10 +38,10 @@ async fn assert_requests(place: &Place, expected: &[&str]) {
 
 async fn push(place: &Place, pusher: &RemotePusher, content: &str) {
     place.commit(content);
-    place.assert_pushed(&pusher.attempt(false).await.outcome);
+    place.attempt_well(pusher).await;
 }
 
-/// A commit of somebody else's upon the remote's branch.
+/// Adds a commit to the remote's branch.
 fn commit_elsewhere(place: &Place) -> String {
     let remote = place.remote();
     let commit = place.git(
@@ -56,7 +56,7 @@ fn commit_elsewhere(place: &Place) -> String {
 #[tokio::test]
 async fn the_next_push_is_a_single_request() {
     let Some(place) = place() else { return };
-    let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
+    let pusher = place.pusher(&place.url());
     for content in ["two", "three", "four"] {
         push(&place, &pusher, content).await;
     }
@@ -66,9 +66,9 @@ async fn the_next_push_is_a_single_request() {
 }
 
 #[tokio::test]
-async fn a_look_that_found_everything_there_saves_the_next_one() {
+async fn an_attempt_without_changes_saves_the_next_advertisement() {
     let Some(place) = place() else { return };
-    let url = place.apache.url("anonymous", "r.git");
+    let url = place.url();
     place.push_well(&url).await;
     let pusher = place.pusher(&url);
     let outcome = pusher.attempt(false).await.outcome;
@@ -82,14 +82,14 @@ async fn a_look_that_found_everything_there_saves_the_next_one() {
 async fn the_remote_is_asked_again_after_a_while_or_once_the_settings_have_changed() {
     let Some(mut place) = place() else { return };
     place.keep_connection = Duration::from_millis(200);
-    let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
+    let pusher = place.pusher(&place.url());
     push(&place, &pusher, "two").await;
     tokio::time::sleep(place.keep_connection).await;
     push(&place, &pusher, "three").await;
     close(&pusher).await;
 
     place.keep_connection = KEEP;
-    let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
+    let pusher = place.pusher(&place.url());
     push(&place, &pusher, "four").await;
     place.git(&place.local(), &["config", "http.userAgent", "another"]);
     push(&place, &pusher, "five").await;
@@ -100,7 +100,7 @@ async fn the_remote_is_asked_again_after_a_while_or_once_the_settings_have_chang
 #[tokio::test]
 async fn somebody_elses_commit_is_seen_though_nobody_asked() {
     let Some(place) = place() else { return };
-    let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
+    let pusher = place.pusher(&place.url());
     push(&place, &pusher, "two").await;
     let theirs = commit_elsewhere(&place);
     place.commit("ours");
@@ -117,7 +117,7 @@ async fn somebody_elses_commit_is_seen_though_nobody_asked() {
 #[tokio::test]
 async fn a_branch_that_was_deleted_meanwhile_is_created_again() {
     let Some(place) = place() else { return };
-    let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
+    let pusher = place.pusher(&place.url());
     push(&place, &pusher, "two").await;
     place.git(&place.remote(), &["update-ref", "-d", "refs/heads/main"]);
     place.open_to_server();
@@ -128,7 +128,7 @@ async fn a_branch_that_was_deleted_meanwhile_is_created_again() {
 #[tokio::test]
 async fn a_server_that_was_started_again_is_no_failure() {
     let Some(mut place) = place() else { return };
-    let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
+    let pusher = place.pusher(&place.url());
     push(&place, &pusher, "two").await;
     place.apache.restart();
     push(&place, &pusher, "three").await;
@@ -136,9 +136,9 @@ async fn a_server_that_was_started_again_is_no_failure() {
 }
 
 #[tokio::test]
-async fn a_repository_that_is_gone_is_told_once() {
+async fn a_repository_that_disappears_is_one_failure() {
     let Some(place) = place() else { return };
-    let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
+    let pusher = place.pusher(&place.url());
     push(&place, &pusher, "two").await;
     fs::rename(place.remote(), place.dir().join("elsewhere.git")).expect("it is there");
     place.commit("three");
@@ -149,15 +149,15 @@ async fn a_repository_that_is_gone_is_told_once() {
 }
 
 #[tokio::test]
-async fn a_login_serves_the_next_push_and_one_that_expired_is_asked_for_anew() {
+async fn a_login_serves_the_next_push_until_it_expires() {
     let Some(mut place) = place() else { return };
     place.set("credential.helper", recorder(&place));
     answer(&place, PASSWORD);
-    let pusher = place.pusher(&place.apache.url("basic", "r.git"));
+    let pusher = place.pusher(&place.apache.url("basic"));
     push(&place, &pusher, "two").await;
     push(&place, &pusher, "three").await;
 
-    // Both sides have the new one: nobody is to forget it because of the old one.
+    // The server and the helper have the new password: the old one must not make the helper forget it.
     set_password(place.dir(), "rotated");
     answer(&place, "rotated");
     push(&place, &pusher, "four").await;
@@ -171,8 +171,7 @@ async fn a_login_serves_the_next_push_and_one_that_expired_is_asked_for_anew() {
 #[tokio::test]
 async fn a_login_that_only_the_push_needs_serves_the_next_one() {
     let Some(place) = place() else { return };
-    let login = format!("{USER}:{PASSWORD}");
-    let pusher = place.pusher(&place.apache.url_as(&login, "push-basic", "r.git"));
+    let pusher = place.pusher(&place.apache.url_with_login("push-basic"));
     push(&place, &pusher, "two").await;
     push(&place, &pusher, "three").await;
     close(&pusher).await;
@@ -180,13 +179,13 @@ async fn a_login_that_only_the_push_needs_serves_the_next_one() {
 }
 
 #[tokio::test]
-async fn a_large_pack_is_probed_for_and_streamed_to_what_is_remembered() {
+async fn a_kept_session_probes_before_a_large_pack() {
     let Some(mut place) = place() else { return };
     place.set("http.version", "HTTP/1.1");
-    let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
+    let pusher = place.pusher(&place.url());
     push(&place, &pusher, "two").await;
     place.commit_noise(3_000_000);
-    place.assert_pushed(&pusher.attempt(false).await.outcome);
+    place.attempt_well(&pusher).await;
     push(&place, &pusher, "small again").await;
     close(&pusher).await;
     let whole = place.apache.requests(5).await;
@@ -198,9 +197,9 @@ async fn a_large_pack_is_probed_for_and_streamed_to_what_is_remembered() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn the_system_asks_an_idle_peer_for_a_sign_of_life() {
+async fn idle_connections_use_tcp_keep_alive() {
     let Some(place) = place() else { return };
-    let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
+    let pusher = place.pusher(&place.url());
     push(&place, &pusher, "two").await;
     // The columns `rem_address` and `tr` of proc(5): a timer of kind 2 is that of keep-alive.
     let port = format!("0100007F:{:04X} 01 ", place.apache.port);

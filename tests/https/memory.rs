@@ -10,7 +10,7 @@ async fn large_pushes_take_little_memory() {
         return;
     }
     let Some(place) = Place::new() else { return };
-    let url = place.apache.url("anonymous", "r.git");
+    let url = place.url();
     for load in Load::ALL {
         load.commit(&place.local(), &place.env);
         let peak = of_push(&place.local(), &place.env, &url, &place.dir().join("peak"));

@@ -88,7 +88,12 @@ impl Place {
         self.dir().join("repositories/r.git")
     }
 
-    /// The server runs as a user of its own where it is started by root.
+    /// The URL of the repository for everyone.
+    pub(crate) fn url(&self) -> String {
+        self.apache.url("anonymous")
+    }
+
+    /// If root starts the server, it runs as a user of its own.
     pub(crate) fn open_to_server(&self) {
         let dir = self.dir().display();
         let script = format!(
@@ -206,6 +211,19 @@ impl Place {
         let outcome = pusher.attempt(false).await.outcome;
         close(&pusher).await;
         outcome
+    }
+
+    /// Makes one attempt of a pusher, and fails the test unless the remote has the tip afterwards.
+    pub(crate) async fn attempt_well(&self, pusher: &RemotePusher) {
+        self.assert_pushed(&pusher.attempt(false).await.outcome);
+    }
+
+    /// Configures the client's certificate.
+    pub(crate) fn show_certificate(&mut self) {
+        for (key, file) in [("http.sslCert", "client.pem"), ("http.sslKey", "client.key")] {
+            let file = self.dir().join(file);
+            self.set(key, file.to_str().expect("text"));
+        }
     }
 
     /// Pushes once, and fails the test unless the remote has the tip afterwards.

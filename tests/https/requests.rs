@@ -1,4 +1,4 @@
-//! What is sent, and what the server's answers mean.
+//! The requests of a push, and the meaning of the server's answers.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use crate::place::{Place, close, noise};
 #[tokio::test]
 async fn a_push_creates_the_branch_then_moves_it() {
     let Some(place) = Place::new() else { return };
-    let url = place.apache.url("anonymous", "r.git");
+    let url = place.url();
     let pusher = place.pusher(&url);
-    place.assert_pushed(&pusher.attempt(false).await.outcome);
+    place.attempt_well(&pusher).await;
     place.commit("two");
-    place.assert_pushed(&pusher.attempt(false).await.outcome);
+    place.attempt_well(&pusher).await;
     let again = pusher.attempt(false).await.outcome;
     assert!(matches!(again, Outcome::UpToDate { .. }), "{again:?}");
     close(&pusher).await;
@@ -40,7 +40,7 @@ async fn a_push_creates_the_branch_then_moves_it() {
 async fn http_1_1_is_spoken_where_it_is_configured() {
     let Some(mut place) = Place::new() else { return };
     place.set("http.version", "HTTP/1.1");
-    place.push_well(&place.apache.url("anonymous", "r.git")).await;
+    place.push_well(&place.url()).await;
     let requests = place.apache.requests(2).await;
     assert!(
         requests
@@ -53,7 +53,7 @@ async fn http_1_1_is_spoken_where_it_is_configured() {
 #[tokio::test]
 async fn a_redirect_of_the_first_request_moves_the_push_too() {
     let Some(place) = Place::new() else { return };
-    place.push_well(&place.apache.url("moved", "r.git")).await;
+    place.push_well(&place.apache.url("moved")).await;
     let requests = place.apache.requests(3).await;
     assert!(
         requests[0].starts_with("GET /moved/r.git/info/refs") && requests[0].contains(" 301 "),
@@ -68,11 +68,11 @@ async fn a_redirect_of_the_first_request_moves_the_push_too() {
 #[tokio::test]
 async fn a_redirect_is_not_followed_where_that_is_forbidden_or_leads_to_no_repository() {
     let Some(mut place) = Place::new() else { return };
-    let away = place.push_badly(&place.apache.url("moved-away", "r.git")).await;
+    let away = place.push_badly(&place.apache.url("moved-away")).await;
     assert_eq!(away.kind(), Kind::RemoteError, "{away}");
 
     place.set("http.followRedirects", "false");
-    let forbidden = place.push_badly(&place.apache.url("moved", "r.git")).await;
+    let forbidden = place.push_badly(&place.apache.url("moved")).await;
     assert!(
         forbidden.message().contains("http.followRedirects")
             && forbidden.message().contains("/anonymous/r.git"),
@@ -81,27 +81,26 @@ async fn a_redirect_is_not_followed_where_that_is_forbidden_or_leads_to_no_repos
 }
 
 #[tokio::test]
-async fn each_status_has_its_kind_and_tells_what_to_do() {
+async fn each_status_has_its_kind_and_a_message_that_says_what_to_do() {
     let Some(place) = Place::new() else { return };
-    for (where_to, kind, word) in [
-        ("anonymous/missing.git", Kind::RemoteError, "private"),
-        ("forbidden/r.git", Kind::Auth, "403"),
-        ("busy/r.git", Kind::RemoteError, "429"),
-        ("down/r.git", Kind::RemoteError, "503"),
+    for (location, kind, word) in [
+        ("anonymous/missing", Kind::RemoteError, "private"),
+        ("forbidden", Kind::Auth, "403"),
+        ("busy", Kind::RemoteError, "429"),
+        ("down", Kind::RemoteError, "503"),
     ] {
-        let (location, repository) = where_to.split_once('/').expect("two parts");
-        let failure = place.push_badly(&place.apache.url(location, repository)).await;
+        let failure = place.push_badly(&place.apache.url(location)).await;
         assert_eq!(failure.kind(), kind, "{failure}");
         assert!(failure.message().contains(word), "{failure}");
     }
 }
 
 #[tokio::test]
-async fn the_wait_that_a_busy_server_asks_for_is_told() {
+async fn the_failure_has_the_wait_that_a_busy_server_asks_for() {
     let Some(place) = Place::new() else { return };
-    let busy = place.push_badly(&place.apache.url("busy", "r.git")).await;
+    let busy = place.push_badly(&place.apache.url("busy")).await;
     assert_eq!(busy.retry_after(), Some(Duration::from_secs(7)));
-    let down = place.push_badly(&place.apache.url("down", "r.git")).await;
+    let down = place.push_badly(&place.apache.url("down")).await;
     let wait = down.retry_after().expect("a date");
     assert!(wait > Duration::from_secs(86_400 * 365), "{wait:?}");
 }
@@ -111,7 +110,7 @@ async fn a_push_above_the_limit_of_the_server_is_rejected() {
     let Some(place) = Place::new() else { return };
     for size in [20_000, 3_000_000] {
         place.commit_noise(size);
-        let failure = place.push_badly(&place.apache.url("limited", "r.git")).await;
+        let failure = place.push_badly(&place.apache.url("limited")).await;
         assert_eq!(failure.kind(), Kind::Rejected, "{size}: {failure}");
     }
 }
@@ -120,7 +119,7 @@ async fn a_push_above_the_limit_of_the_server_is_rejected() {
 async fn a_hook_that_declines_is_quoted() {
     let Some(place) = Place::new() else { return };
     place.hook("#!/bin/sh\necho 'only on weekdays' >&2\nexit 1\n");
-    let failure = place.push_badly(&place.apache.url("anonymous", "r.git")).await;
+    let failure = place.push_badly(&place.url()).await;
     assert_eq!(failure.kind(), Kind::Rejected, "{failure}");
     assert!(failure.message().contains("only on weekdays"), "{failure}");
 }
@@ -128,11 +127,11 @@ async fn a_hook_that_declines_is_quoted() {
 #[tokio::test]
 async fn a_server_that_does_not_report_in_time_is_a_timeout_and_may_have_the_push() {
     let Some(mut place) = Place::new() else { return };
-    place.push_well(&place.apache.url("anonymous", "r.git")).await;
+    place.push_well(&place.url()).await;
     place.commit("two");
     place.hook("#!/bin/sh\nsleep 10\n");
     place.report = Some(Duration::from_secs(1));
-    match place.push(&place.apache.url("anonymous", "r.git")).await {
+    match place.push(&place.url()).await {
         Outcome::Failed {
             failure,
             unconfirmed: Some(_),
@@ -143,17 +142,16 @@ async fn a_server_that_does_not_report_in_time_is_a_timeout_and_may_have_the_pus
 }
 
 #[tokio::test]
-async fn what_is_no_smart_server_is_told_apart() {
+async fn a_page_or_a_dumb_server_is_not_taken_for_a_smart_one() {
     let Some(place) = Place::new() else { return };
     std::fs::write(place.dir().join("page.html"), "<html>Log in</html>").expect("writable");
-    place.push_well(&place.apache.url("anonymous", "r.git")).await;
+    place.push_well(&place.url()).await;
     place.git(&place.remote(), &["update-server-info"]);
     place.open_to_server();
-    let page = place
-        .push_badly(&place.apache.url("page", "").replace("/page/", "/page"))
-        .await;
+    let page = place.url().replace("/anonymous/r.git", "/page");
+    let page = place.push_badly(&page).await;
     assert_eq!(page.kind(), Kind::RemoteError, "{page}");
-    let dumb = place.push_badly(&place.apache.url("dumb", "r.git")).await;
+    let dumb = place.push_badly(&place.apache.url("dumb")).await;
     assert!(dumb.message().contains("git http-backend"), "{dumb}");
 }
 
@@ -162,7 +160,7 @@ async fn a_large_pack_is_probed_for_and_streamed() {
     let Some(mut place) = Place::new() else { return };
     place.set("http.version", "HTTP/1.1");
     place.commit_noise(3_000_000);
-    place.push_well(&place.apache.url("anonymous", "r.git")).await;
+    place.push_well(&place.url()).await;
     let requests = place.apache.requests(3).await;
     assert!(requests[1].contains("transfer=- length=4"), "{requests:?}");
     assert!(requests[2].contains("transfer=chunked length=-"), "{requests:?}");
@@ -174,7 +172,7 @@ async fn a_larger_post_buffer_sends_a_large_pack_in_one_piece() {
     place.set("http.version", "HTTP/1.1");
     place.set("http.postBuffer", "16m");
     place.commit_noise(3_000_000);
-    place.push_well(&place.apache.url("anonymous", "r.git")).await;
+    place.push_well(&place.url()).await;
     let requests = place.apache.requests(2).await;
     assert_eq!(requests.len(), 2, "{requests:?}");
     assert!(!requests[1].contains("chunked"), "{requests:?}");
@@ -196,7 +194,7 @@ async fn ten_thousand_files_arrive_whole() {
         .expect("memory");
     }
     place.import(stream.as_bytes());
-    place.push_well(&place.apache.url("anonymous", "r.git")).await;
+    place.push_well(&place.url()).await;
     place.git(&place.remote(), &["fsck", "--strict"]);
 }
 
@@ -217,7 +215,7 @@ async fn a_backlog_of_ten_thousand_commits_arrives_whole() {
         .expect("memory");
     }
     place.import(stream.as_bytes());
-    place.push_well(&place.apache.url("anonymous", "r.git")).await;
+    place.push_well(&place.url()).await;
     assert_eq!(
         place.git(&place.remote(), &["rev-list", "--count", "main"]),
         "10000"

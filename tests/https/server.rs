@@ -15,7 +15,7 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 const MODULES: &str = "/usr/lib/apache2/modules";
 const BACKEND: &str = "/usr/lib/git-core/git-http-backend";
 
-/// What is asked for by Basic.
+/// The login for Basic.
 pub(crate) const USER: &str = "pusher";
 pub(crate) const PASSWORD: &str = "c0rrect-h0rse";
 pub(crate) const BEARER: &str = "b34rer-t0ken";
@@ -60,7 +60,7 @@ fn install() -> bool {
 struct Process(Child);
 
 impl Drop for Process {
-    /// Ends the whole group: `git http-backend` reads for ever when a body is cut short, whoever started it.
+    /// Ends the whole group: `git http-backend` never stops reading a body that was cut short.
     fn drop(&mut self) {
         let id = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
         let _ = kill_process_group(id.expect("a process id"), Signal::KILL);
@@ -68,7 +68,7 @@ impl Drop for Process {
     }
 }
 
-/// Starts what listens on the port that it is given; on another one where somebody else was faster.
+/// Starts a server on a free port, and tries another one if the port is taken meanwhile.
 fn listen(start: impl Fn(u16) -> Command) -> (Process, u16) {
     for _ in 0..5 {
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -81,7 +81,7 @@ fn listen(start: impl Fn(u16) -> Command) -> (Process, u16) {
     panic!("the server did not start");
 }
 
-/// Starts a server, and waits until it listens on its port.
+/// Starts a server and waits until it listens on its port.
 fn run(command: &mut Command, port: u16) -> Option<Process> {
     command
         .stdin(Stdio::null())
@@ -146,14 +146,19 @@ impl Apache {
         self.restart();
     }
 
-    /// The URL of a repository below one of the configured places.
-    pub(crate) fn url(&self, place: &str, repository: &str) -> String {
-        format!("https://localhost:{}/{place}/{repository}", self.port)
+    /// The URL of the repository below one of the configured places.
+    pub(crate) fn url(&self, place: &str) -> String {
+        format!("https://localhost:{}/{place}/r.git", self.port)
     }
 
-    /// The same with a user and password.
-    pub(crate) fn url_as(&self, login: &str, place: &str, repository: &str) -> String {
-        format!("https://{login}@localhost:{}/{place}/{repository}", self.port)
+    /// The same with a user and perhaps a password.
+    pub(crate) fn url_as(&self, login: &str, place: &str) -> String {
+        format!("https://{login}@localhost:{}/{place}/r.git", self.port)
+    }
+
+    /// The same with the user and password that the server accepts.
+    pub(crate) fn url_with_login(&self, place: &str) -> String {
+        self.url_as(&format!("{USER}:{PASSWORD}"), place)
     }
 
     /// One line for each request, once there are `count`: Apache writes them after its answers.
@@ -191,7 +196,7 @@ fn input(dir: &Path, name: &str, text: &[u8]) -> Stdio {
 }
 
 /// Makes an authority (`ca.pem`), certificates for localhost and for a client that it signed, and one for localhost that
-/// signed itself (`stranger.pem`) and says that it is an authority's, as `openssl req -x509` makes them.
+/// signed itself (`stranger.pem`) and claims to be an authority's, as from `openssl req -x509`.
 fn make_certificates(dir: &Path) {
     let script = "
         set -e
@@ -212,7 +217,7 @@ fn make_certificates(dir: &Path) {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
-/// The modules of Apache that are needed.
+/// The modules of Apache.
 const LOADED: [&str; 16] = [
     "mpm_event",
     "authn_core",

@@ -1,4 +1,4 @@
-//! Trust and proxies, as configured.
+//! The settings of trust and proxies.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -14,7 +14,7 @@ use crate::server::Tinyproxy;
 #[tokio::test]
 async fn the_authority_may_be_named_in_each_of_the_places() {
     let Some(mut place) = Place::new() else { return };
-    let url = place.apache.url("anonymous", "r.git");
+    let url = place.url();
     let authority = place.dir().join("ca.pem");
     place.push_well(&url).await;
 
@@ -39,9 +39,9 @@ async fn the_authority_may_be_named_in_each_of_the_places() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_vouches_for_is_refused_with_the_cause() {
+async fn a_certificate_of_an_unknown_authority_is_refused_with_the_cause() {
     let Some(mut place) = Place::new() else { return };
-    let url = place.apache.url("anonymous", "r.git");
+    let url = place.url();
     place.var("GIT_SSL_CAINFO", place.dir().join("stranger.pem"));
     let failure = place.push_badly(&url).await;
     assert_eq!(failure.kind(), Kind::Network, "{failure}");
@@ -63,7 +63,7 @@ async fn a_certificate_that_signed_itself_is_trusted_for_its_own_name_alone() {
     }
     place.apache.restart();
     place.var("GIT_SSL_CAINFO", place.dir().join("stranger.pem"));
-    let url = place.apache.url("anonymous", "r.git");
+    let url = place.url();
     let failure = place.push_badly(&url.replace("localhost", "127.0.0.1")).await;
     assert_eq!(failure.kind(), Kind::Network, "{failure}");
     assert!(failure.message().contains("not valid for name"), "{failure}");
@@ -71,15 +71,12 @@ async fn a_certificate_that_signed_itself_is_trusted_for_its_own_name_alone() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_our_own_is_shown_where_one_is_configured() {
+async fn a_configured_client_certificate_is_shown() {
     let Some(mut place) = Place::new() else { return };
-    let url = place.apache.url("certified", "r.git");
+    let url = place.apache.url("certified");
     let failure = place.push_badly(&url).await;
     assert_eq!(failure.kind(), Kind::Auth, "{failure}");
-    for (key, file) in [("http.sslCert", "client.pem"), ("http.sslKey", "client.key")] {
-        let file = place.dir().join(file);
-        place.set(key, file.to_str().expect("text"));
-    }
+    place.show_certificate();
     place.push_well(&url).await;
 }
 
@@ -89,10 +86,10 @@ async fn an_authority_that_is_replaced_is_read_anew() {
     let trusted = place.dir().join("trusted.pem");
     fs::copy(place.dir().join("stranger.pem"), &trusted).expect("copied");
     place.var("GIT_SSL_CAINFO", trusted.clone());
-    let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
+    let pusher = place.pusher(&place.url());
     failure_of(pusher.attempt(false).await.outcome);
     fs::copy(place.dir().join("ca.pem"), &trusted).expect("copied");
-    place.assert_pushed(&pusher.attempt(false).await.outcome);
+    place.attempt_well(&pusher).await;
     close(&pusher).await;
 }
 
@@ -100,16 +97,16 @@ async fn an_authority_that_is_replaced_is_read_anew() {
 async fn trusted_certificates_that_are_missing_are_named() {
     let Some(mut place) = Place::new() else { return };
     place.var("GIT_SSL_CAINFO", "/nonexistent/ca.pem");
-    let failure = place.push_badly(&place.apache.url("anonymous", "r.git")).await;
+    let failure = place.push_badly(&place.url()).await;
     assert_eq!(failure.kind(), Kind::Local, "{failure}");
     assert!(failure.message().contains("/nonexistent/ca.pem"), "{failure}");
 }
 
 #[tokio::test]
-async fn a_client_certificate_that_is_missing_is_named_and_hinted_at() {
+async fn a_missing_client_certificate_is_named_with_a_hint() {
     let Some(mut place) = Place::new() else { return };
     place.set("http.sslCert", "/nonexistent/client.pem");
-    let failure = place.push_badly(&place.apache.url("anonymous", "r.git")).await;
+    let failure = place.push_badly(&place.url()).await;
     assert_eq!(failure.kind(), Kind::Local, "{failure}");
     assert!(failure.message().contains("/nonexistent/client.pem"), "{failure}");
     assert!(failure.hint().contains("http.sslCert"), "{failure}");
@@ -119,15 +116,15 @@ async fn a_client_certificate_that_is_missing_is_named_and_hinted_at() {
 async fn a_setting_that_is_not_implemented_is_an_error_rather_than_ignored() {
     let Some(mut place) = Place::new() else { return };
     place.set("http.pinnedPubkey", "sha256//x");
-    let failure = place.push_badly(&place.apache.url("anonymous", "r.git")).await;
+    let failure = place.push_badly(&place.url()).await;
     assert_eq!(failure.kind(), Kind::Local, "{failure}");
     assert!(failure.message().contains("http.pinnedPubkey"), "{failure}");
 }
 
 #[tokio::test]
-async fn the_proxy_of_the_environment_is_used_unless_the_host_is_excepted() {
+async fn the_proxy_of_the_environment_is_used_except_for_listed_hosts() {
     let Some(mut place) = Place::new() else { return };
-    let url = place.apache.url("anonymous", "r.git");
+    let url = place.url();
     let proxy = Tinyproxy::start(place.dir(), place.apache.port, None);
     place.var("https_proxy", proxy.url(""));
     place.push_well(&url).await;
@@ -140,9 +137,9 @@ async fn the_proxy_of_the_environment_is_used_unless_the_host_is_excepted() {
 }
 
 #[tokio::test]
-async fn the_configured_proxy_gets_the_password_of_its_url_and_its_refusal_is_told() {
+async fn a_configured_proxy_gets_the_password_of_its_url_and_its_refusal_is_reported() {
     let Some(mut place) = Place::new() else { return };
-    let url = place.apache.url("anonymous", "r.git");
+    let url = place.url();
     let proxy = Tinyproxy::start(place.dir(), place.apache.port, Some(("p", "s3cret-of-proxy")));
     place.set("http.proxy", proxy.url("p:wr0ng"));
     let failure = place.push_badly(&url).await;
@@ -157,7 +154,7 @@ async fn the_configured_proxy_gets_the_password_of_its_url_and_its_refusal_is_to
 }
 
 #[tokio::test]
-async fn a_proxy_is_told_the_same_agent_as_by_git() {
+async fn a_proxy_gets_the_same_agent_as_from_git() {
     let Some(mut place) = Place::new() else { return };
     place.var("GIT_USER_AGENT", "mine/1");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -179,7 +176,7 @@ async fn a_proxy_is_told_the_same_agent_as_by_git() {
             agent.map(str::to_owned)
         })
     });
-    let url = place.apache.url("anonymous", "r.git");
+    let url = place.url();
     place.set("http.proxy", proxy.clone());
     place.push_badly(&url).await;
     let config = format!("http.proxy={proxy}");
@@ -197,7 +194,7 @@ async fn a_proxy_is_told_the_same_agent_as_by_git() {
 }
 
 #[tokio::test]
-async fn nobody_listening_is_a_failure_of_the_network() {
+async fn a_refused_connection_is_a_network_failure() {
     let Some(place) = Place::new() else { return };
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = free.local_addr().expect("bound").port();

@@ -1,4 +1,4 @@
-//! What the server sees: the real git and ours push to it in the same circumstances, side by side.
+//! The requests that the server sees: the real git and the daemon push to it with the same settings, side by side.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -10,10 +10,10 @@ use crate::place::Place;
 use crate::report;
 use crate::server::{BEARER, PASSWORD, Tinyproxy, USER};
 
-/// How long the server may take to write down what it answered.
+/// How long the server may take to log its answers.
 const LOG_LIMIT: Duration = Duration::from_secs(30);
 
-/// What stands for the agent that a program calls itself where none is set: ours says who we are, as git's does.
+/// Replaces the default agent of both programs, which differ.
 const OWN_AGENT: &str = "(its own)";
 
 /// One combination. In its texts `{host}` stands for the server's name and port, `{port}` for the port alone, `{login}` for
@@ -52,7 +52,7 @@ const BASIC: &str = "https://{host}/basic/r.git";
 const TAKEN: &[u16] = &[200, 200];
 const ASKED_WHO: &[u16] = &[401, 200, 200];
 
-/// Answers with what is in the file `answer`, as a helper of credentials does.
+/// A credential helper that prints the file `answer`.
 const HELPER: &str =
     "[credential]\nhelper = \"!f() { cat >/dev/null; test \\\"$1\\\" = get && cat '{dir}/answer'; }; f\"\n";
 
@@ -415,7 +415,7 @@ const CASES: &[Case] = &[
     case(OPEN, "[http]\nproxy = http://127.0.0.1:1\n", &[], &[]),
 ];
 
-/// What the server and the proxy saw of one push.
+/// The requests of one push at the server and the proxy.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     /// The answer, the request line and the headers, of each request.
@@ -432,7 +432,7 @@ struct Log<'a> {
 }
 
 impl Log<'_> {
-    /// Takes what is new, once it is as many requests as are expected: the server writes them after its answers.
+    /// Takes the new lines once there are as many as expected: the server writes them after its answers.
     async fn take(&mut self, expected: usize) -> Seen {
         let deadline = Instant::now() + LOG_LIMIT;
         let mut lines;
@@ -482,7 +482,7 @@ fn answers(seen: &Seen) -> Vec<u16> {
         .collect()
 }
 
-/// Pushes as the real git does, and says whether the branch arrived and what git said.
+/// Pushes by the real git, and returns whether the branch arrived and git's messages.
 pub(crate) fn push_by_git(place: &Place, remote: &str) -> (bool, String) {
     let output = Command::new("git")
         .args(["push", remote, "main:main"])
@@ -498,7 +498,7 @@ pub(crate) fn push_by_git(place: &Place, remote: &str) -> (bool, String) {
 }
 
 #[tokio::test]
-async fn the_server_sees_of_us_what_it_sees_of_git() {
+async fn the_server_sees_the_same_requests_as_from_git() {
     let Some(mut place) = Place::new() else { return };
     let proxy = Tinyproxy::start(place.dir(), place.apache.port, None);
     let base = place.env.clone();
@@ -573,7 +573,7 @@ async fn the_server_sees_of_us_what_it_sees_of_git() {
     ));
 }
 
-/// Takes the branch away from the server again.
+/// Deletes the branch on the server.
 pub(crate) fn forget(place: &Place, is_there: bool) {
     if is_there {
         place.git(&place.remote(), &["update-ref", "-d", "refs/heads/main"]);

@@ -1,12 +1,11 @@
-//! Certificates, versions and ciphers of real servers: what git's TLS takes and rustls does not goes on by git in the same
-//! attempt, and what git refuses is refused with the fault's name.
+//! Certificates, versions and ciphers of real servers. If git's TLS accepts one that rustls does not, git continues the
+//! attempt; if git refuses it too, the failure names the fault.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use git_push_daemon::daemon::Pusher;
 use git_push_daemon::failure::{Kind, TlsFault};
 use git_push_daemon::options::TransportChoice;
 use git_push_daemon::state::Outcome;
@@ -21,6 +20,7 @@ const SHELL: &str = "
     own() { openssl req -x509 -nodes -days 2 -keyout server.key -out server.pem -subj /CN=localhost \"$@\"; cp server.pem trusted.pem; }
     authority() { openssl req -x509 -nodes -days 2 -subj '/CN=authority' -addext keyUsage=keyCertSign,cRLSign \
         -keyout authority.key -out trusted.pem \"$@\"; }
+    signed() { authority $rsa; request $rsa; sign -days 2 -extfile san; }
     request() { openssl req -new -nodes -subj /CN=localhost -keyout server.key -out server.csr \"$@\"; }
     sign() { openssl x509 -req -in server.csr -CA trusted.pem -CAkey authority.key -CAcreateserial -out server.pem \"$@\"; }
     rsa='-newkey rsa:2048'
@@ -28,15 +28,15 @@ const SHELL: &str = "
     for_localhost='-addext subjectAltName=DNS:localhost'
 ";
 
-const GOOD: &str = "authority $rsa; request $rsa; sign -days 2 -extfile san";
+const GOOD: &str = "signed";
 const CN_ONLY: &str =
     "authority $rsa; request $rsa; printf 'basicConstraints=CA:FALSE\\n' >ext; sign -days 2 -extfile ext";
 const OLD: &str = "SSLCipherSuite DEFAULT@SECLEVEL=0\nSSLProtocol TLSv1.1\nH2ModernTLSOnly off";
 
-/// How a certificate is made, what is added to the server's configuration, and the fault that leaves it to git.
+/// How a certificate is made, further lines of the server's configuration, and the fault that leaves it to git.
 const ONLY_FOR_GIT: [(&str, &str, TlsFault); 13] = [
     (
-        "authority $rsa; request $rsa; printf 'extendedKeyUsage=anyExtendedKeyUsage\\n' >>san; sign -days 2 -extfile san",
+        "printf 'extendedKeyUsage=anyExtendedKeyUsage\\n' >>san; signed",
         "",
         TlsFault::WrongPurpose,
     ),
@@ -64,7 +64,7 @@ const ONLY_FOR_GIT: [(&str, &str, TlsFault); 13] = [
         TlsFault::NothingInCommon,
     ),
     (
-        "authority $rsa; request $rsa; printf 'basicConstraints=CA:TRUE\\n' >>san; sign -days 2 -extfile san",
+        "printf 'basicConstraints=CA:TRUE\\n' >>san; signed",
         "",
         TlsFault::UnknownAuthority,
     ),
@@ -82,7 +82,7 @@ const ONLY_FOR_GIT: [(&str, &str, TlsFault); 13] = [
     (GOOD, OLD, TlsFault::NothingInCommon),
 ];
 
-/// Certificates that nobody takes.
+/// Certificates that git refuses too.
 const FOR_NOBODY: [(&str, TlsFault, &str); 4] = [
     (
         "authority $rsa; request $rsa; sign -days -1 -extfile san",
@@ -90,12 +90,12 @@ const FOR_NOBODY: [(&str, TlsFault, &str); 4] = [
         "has expired",
     ),
     (
-        "authority $rsa; request $rsa; printf 'subjectAltName=DNS:elsewhere.invalid\\n' >san; sign -days 2 -extfile san",
+        "printf 'subjectAltName=DNS:elsewhere.invalid\\n' >san; signed",
         TlsFault::WrongName,
         "another name",
     ),
     (
-        "authority $rsa; request $rsa; sign -days 2 -extfile san; authority $rsa -subj /CN=stranger",
+        "signed; authority $rsa -subj /CN=stranger",
         TlsFault::UnknownAuthority,
         "authority",
     ),
@@ -123,7 +123,7 @@ fn serve(place: &mut Place, certificate: &str, lines: &str) {
     place.transport = TransportChoice::Auto;
 }
 
-/// Puts a git in front of the real one that writes down what it is asked to do.
+/// Puts a git into the PATH that records its commands and runs the real one.
 fn record_git(place: &mut Place) {
     let bin = place.dir().join("bin");
     fs::create_dir(&bin).expect("a directory");
@@ -142,7 +142,7 @@ fn record_git(place: &mut Place) {
     place.var("PATH", format!("{}:{path}", bin.display()));
 }
 
-/// What git was asked to do with the remote since the last time.
+/// The commands for the remote that were recorded since the last call.
 fn taken_git_log(dir: &Path) -> Vec<String> {
     let log = dir.join("git-log");
     let verbs = fs::read_to_string(&log).unwrap_or_default();
@@ -157,11 +157,11 @@ fn transport(place: &Place) -> (&'static str, String) {
 }
 
 #[tokio::test]
-async fn git_goes_on_with_the_attempt_where_only_its_tls_connects() {
+async fn git_continues_the_attempt_if_only_its_tls_connects() {
     let Some(mut place) = Place::new() else { return };
     for (certificate, lines, fault) in ONLY_FOR_GIT {
         serve(&mut place, certificate, lines);
-        let url = place.apache.url("anonymous", "r.git");
+        let url = place.url();
         let (arrived, said) = push_by_git(&place, &url);
         assert!(arrived, "{certificate} {lines}: {said}");
         forget(&place, true);
@@ -179,12 +179,12 @@ async fn git_goes_on_with_the_attempt_where_only_its_tls_connects() {
 }
 
 #[tokio::test]
-async fn what_git_refuses_too_is_refused_with_the_faults_name_and_at_most_one_run_of_git() {
+async fn a_certificate_that_git_refuses_too_is_named_after_at_most_one_run_of_git() {
     let Some(mut place) = Place::new() else { return };
     record_git(&mut place);
     for (certificate, fault, words) in FOR_NOBODY {
         serve(&mut place, certificate, "");
-        let url = place.apache.url("anonymous", "r.git");
+        let url = place.url();
         let (arrived, said) = push_by_git(&place, &url);
         assert!(!arrived, "{certificate}: {said}");
         taken_git_log(place.dir());
@@ -202,34 +202,34 @@ async fn what_git_refuses_too_is_refused_with_the_faults_name_and_at_most_one_ru
 }
 
 #[tokio::test]
-async fn a_server_that_git_has_reached_is_left_to_git_until_the_configuration_changes() {
+async fn git_keeps_a_server_that_it_reached_until_the_configuration_changes() {
     let Some(mut place) = Place::new() else { return };
     record_git(&mut place);
     serve(&mut place, CN_ONLY, "");
-    let pusher = place.pusher(&place.apache.url("anonymous", "r.git"));
-    place.assert_pushed(&pusher.attempt(false).await.outcome);
+    let pusher = place.pusher(&place.url());
+    place.attempt_well(&pusher).await;
     assert_eq!(taken_git_log(place.dir()), ["ls-remote", "push"]);
 
     // The native TLS would connect by now.
     serve(&mut place, "request $rsa; sign -days 2 -extfile san", "");
     place.commit("two");
-    place.assert_pushed(&pusher.attempt(false).await.outcome);
+    place.attempt_well(&pusher).await;
     assert_eq!(transport(&place).0, "git-cli");
     assert_eq!(taken_git_log(place.dir()), ["ls-remote", "push"]);
 
     place.git(&place.local(), &["config", "http.lowSpeedTime", "100"]);
     place.commit("three");
-    place.assert_pushed(&pusher.attempt(false).await.outcome);
+    place.attempt_well(&pusher).await;
     assert_eq!(transport(&place), ("https", String::new()));
     assert_eq!(taken_git_log(place.dir()), [""; 0]);
     close(&pusher).await;
 }
 
 #[tokio::test]
-async fn without_git_or_its_transport_the_failure_names_what_would_help() {
+async fn without_git_or_its_transport_the_failure_says_what_would_help() {
     let Some(mut place) = Place::new() else { return };
     serve(&mut place, CN_ONLY, "");
-    let url = place.apache.url("anonymous", "r.git");
+    let url = place.url();
     place.transport = TransportChoice::Native;
     let failure = place.push_badly(&url).await;
     assert_eq!(
@@ -254,18 +254,15 @@ async fn without_git_or_its_transport_the_failure_names_what_would_help() {
 }
 
 #[tokio::test]
-async fn the_key_of_a_client_certificate_may_be_one_for_git_and_is_named_where_it_is_encrypted() {
+async fn a_client_key_that_only_git_reads_is_left_to_git_and_an_encrypted_one_is_named() {
     let Some(mut place) = Place::new() else { return };
     let sign =
         "openssl x509 -req -in client.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out client.pem
         cp ca.pem trusted.pem";
     let make = "openssl req -new -nodes -subj /CN=client -keyout client.key -out client.csr";
     serve(&mut place, &format!("{make} $p521; {sign}"), "");
-    for (key, file) in [("http.sslCert", "client.pem"), ("http.sslKey", "client.key")] {
-        let file = place.dir().join(file);
-        place.set(key, file.to_str().expect("text"));
-    }
-    let url = place.apache.url("certified", "r.git");
+    place.show_certificate();
+    let url = place.apache.url("certified");
     place.push_well(&url).await;
     assert!(
         transport(&place)
@@ -308,11 +305,11 @@ async fn the_key_of_a_client_certificate_may_be_one_for_git_and_is_named_where_i
 }
 
 #[tokio::test]
-async fn a_server_that_misses_or_refuses_our_certificate_is_a_matter_of_credentials() {
+async fn a_server_that_refuses_the_client_certificate_is_an_auth_failure() {
     let Some(mut place) = Place::new() else { return };
     serve(&mut place, GOOD, "SSLVerifyClient require");
     place.transport = TransportChoice::Native;
-    let failure = failure_of(place.push(&place.apache.url("anonymous", "r.git")).await);
+    let failure = failure_of(place.push(&place.url()).await);
     assert_eq!(failure.tls_fault(), Some(TlsFault::ClientRefused), "{failure}");
     assert_eq!(failure.kind(), Kind::Auth, "{failure}");
     assert!(failure.hint().contains("http.sslCert"), "{failure}");

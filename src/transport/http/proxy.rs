@@ -1,15 +1,16 @@
-//! Which proxy a request goes through: git's settings and curl's variables and rules.
+//! Which proxy a request goes through: git's settings, and curl's variables and rules.
 //!
-//! The facts are those of git-config(1) (`http.proxy`), curl(1) (ENVIRONMENT) and `CURLOPT_NOPROXY(3)`.
+//! The sources are git-config(1) (`http.proxy`), curl(1) (ENVIRONMENT) and `CURLOPT_NOPROXY(3)`. The hosts of `NO_PROXY` are
+//! matched by hyper-util. Its reader of proxy URLs is not used: it ignores a proxy that it cannot read, and has other ports
+//! and variables than curl.
 
-use std::net::IpAddr;
-
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 
 use crate::config::Environment;
 use crate::failure::{Failure, Kind};
 
-/// The proxies, and who is reached without one. The URLs may hold passwords, so there is no `Debug`.
+/// The proxies, and the hosts that are reached without one. The URLs may hold passwords, so there is no `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct ProxyRules {
     for_http: Option<Url>,
@@ -18,16 +19,15 @@ pub(super) struct ProxyRules {
 }
 
 impl ProxyRules {
-    /// `configured` counts for every URL; an empty one means no proxy at all.
+    /// `configured` applies to every URL; an empty one means no proxy at all.
     pub(super) fn new(configured: Option<&str>, environment: &Environment) -> Result<Self, Failure> {
-        // Each of these outweighs those before it, and an empty one none. `HTTP_PROXY` is not read: a
-        // CGI program's is set by whoever sends it a `Proxy:` header.
+        // The first that is not empty counts. `HTTP_PROXY` is not read: in a CGI program a client sets it with a `Proxy:`
+        // header.
         let variable = |names: &[&'static str]| {
-            let mut set = names
+            let set = names
                 .iter()
-                .rev()
-                .map(|&name| (name, environment.get(name).unwrap_or_default()));
-            set.find(|(_, value)| !value.is_empty())
+                .filter_map(|&name| Some((name, environment.get(name)?)));
+            set.into_iter().find(|(_, value)| !value.is_empty())
         };
         let parsed = |named: Option<(&str, &str)>| named.map(|(name, url)| parse(name, url)).transpose();
         let (for_http, for_https) = match configured {
@@ -36,19 +36,21 @@ impl ProxyRules {
                 let url = parse("http.proxy or remote.<name>.proxy", url)?;
                 (Some(url.clone()), Some(url))
             }
-            None => {
-                let any = variable(&["ALL_PROXY", "all_proxy"]);
-                (
-                    parsed(variable(&["http_proxy"]).or(any))?,
-                    parsed(variable(&["HTTPS_PROXY", "https_proxy"]).or(any))?,
-                )
-            }
+            None => (
+                parsed(variable(&["http_proxy", "all_proxy", "ALL_PROXY"]))?,
+                parsed(variable(&[
+                    "https_proxy",
+                    "HTTPS_PROXY",
+                    "all_proxy",
+                    "ALL_PROXY",
+                ]))?,
+            ),
         };
-        let direct = variable(&["NO_PROXY", "no_proxy"]).map_or("", |(_, list)| list);
+        let direct = variable(&["no_proxy", "NO_PROXY"]).map_or("", |(_, list)| list);
         Ok(Self {
             for_http,
             for_https,
-            direct: direct.to_owned(),
+            direct: as_matcher_reads(direct),
         })
     }
 
@@ -58,7 +60,10 @@ impl ProxyRules {
             "https" => self.for_https.as_ref()?,
             _ => self.for_http.as_ref()?,
         };
-        let is_direct = url.host_str().is_some_and(|host| is_listed(&self.direct, host));
+        let host = url.host_str().unwrap_or_default();
+        let uri = format!("http://{}", host.strip_suffix('.').unwrap_or(host));
+        let rules = Matcher::builder().http("http://proxy").no(&self.direct).build();
+        let is_direct = uri.parse().is_ok_and(|uri| rules.intercept(&uri).is_none());
         (!is_direct).then(|| proxy.clone())
     }
 
@@ -68,7 +73,7 @@ impl ProxyRules {
             .is_some_and(|proxy| !proxy.username().is_empty() && proxy.password().is_none())
     }
 
-    /// The proxy as it may be shown.
+    /// The proxy for messages, without its user and password.
     pub(super) fn shown_for(&self, url: &Url) -> Option<String> {
         let proxy = self.proxy_for(url)?;
         let port = proxy.port_or_known_default();
@@ -77,31 +82,29 @@ impl ProxyRules {
     }
 }
 
-/// Reads a proxy as curl does: `http://` and port 1080 where nothing else is said.
+/// Reads a proxy as curl does: with `http://` and port 1080 by default.
 fn parse(name: &str, text: &str) -> Result<Url, Failure> {
     let refused = |problem: &str| Failure::new(Kind::Local, format!("the proxy in {name} {problem}"));
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
-    let scheme = match scheme.to_ascii_lowercase().as_str() {
-        "socks" => "socks4".to_owned(),
-        known @ ("http" | "https" | "socks4" | "socks4a" | "socks5" | "socks5h") => known.to_owned(),
-        _ => {
-            return Err(refused(
-                "has a scheme other than http, https, socks4, socks4a, socks5 and socks5h",
-            ));
-        }
+    let scheme = match scheme.to_ascii_lowercase() {
+        scheme if scheme == "socks" => "socks4".to_owned(),
+        scheme => scheme,
     };
-    let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let authority = &rest[..authority_end];
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let has_port = host
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()));
+    if !["http", "https", "socks4", "socks4a", "socks5", "socks5h"].contains(&scheme.as_str()) {
+        return Err(refused(
+            "has a scheme other than http, https, socks4, socks4a, socks5 and socks5h",
+        ));
+    }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let authority = authority.strip_suffix(':').unwrap_or(authority);
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let port = host.rsplit_once(':').map_or("", |(_, port)| port);
+    let has_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     let port = match scheme.as_str() {
         _ if has_port => "",
         "https" => ":443",
         _ => ":1080",
     };
-    let authority = authority.strip_suffix(':').unwrap_or(authority);
     let url = Url::parse(&format!("{scheme}://{authority}{port}")).map_err(|_| refused("is no URL"))?;
     if url.host_str().is_none_or(str::is_empty) {
         return Err(refused("has no host"));
@@ -109,55 +112,15 @@ fn parse(name: &str, text: &str) -> Result<Url, Failure> {
     Ok(url)
 }
 
-/// Whether curl would reach a host without a proxy: `*`, the name itself, one of its parent domains (with a dot in
-/// front or not), its address, or a block that has the address.
-fn is_listed(list: &str, host: &str) -> bool {
-    let host = bare(host);
-    let address: Option<IpAddr> = host.parse().ok();
-    list.split([',', ' ', '\t'])
-        .filter(|item| !item.is_empty())
-        .any(|item| match address {
-            _ if item == "*" => true,
-            Some(address) => covers(bare(item), address),
-            None => {
-                let item = item.strip_prefix('.').unwrap_or(item);
-                let item = item.strip_suffix('.').unwrap_or(item);
-                let host_end = host.len().checked_sub(item.len());
-                !item.is_empty()
-                    && host_end.is_some_and(|at| {
-                        host.get(at..).is_some_and(|end| end.eq_ignore_ascii_case(item))
-                            && (at == 0 || host.as_bytes()[at - 1] == b'.')
-                    })
-            }
-        })
-}
-
-/// Without an address's brackets or a name's last dot.
-fn bare(host: &str) -> &str {
-    let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    inside.unwrap_or_else(|| host.strip_suffix('.').unwrap_or(host))
-}
-
-/// Whether an address is in a block such as `10.0.0.0/8`, or is the one that is written.
-fn covers(block: &str, address: IpAddr) -> bool {
-    let (block, bits) = match block.split_once('/') {
-        Some((block, bits)) => (block, bits.parse::<u32>().ok()),
-        None => (block, Some(128)),
-    };
-    let (Ok(block), Some(bits)) = (bare(block).parse::<IpAddr>(), bits) else {
-        return false;
-    };
-    match (block, address) {
-        (IpAddr::V4(block), IpAddr::V4(address)) => {
-            let different = u32::from(block) ^ u32::from(address);
-            different.leading_zeros() >= bits.min(32)
-        }
-        (IpAddr::V6(block), IpAddr::V6(address)) => {
-            let different = u128::from(block) ^ u128::from(address);
-            different.leading_zeros() >= bits.min(128)
-        }
-        _ => false,
-    }
+/// Brings a list of hosts that curl would read into the matcher's form: separated by commas alone, addresses without
+/// brackets, names without their last dot, and `*` for addresses too.
+fn as_matcher_reads(list: &str) -> String {
+    let items = list.split([',', ' ', '\t']).filter(|item| !item.is_empty());
+    let items = items.map(|item| match item {
+        "*" => "*,0.0.0.0/0,::/0",
+        item => item.trim_start_matches('[').trim_end_matches([']', '.']),
+    });
+    items.collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
@@ -232,6 +195,9 @@ mod tests {
     fn hosts_are_listed_by_curls_rules() {
         for (list, host, expected) in [
             ("*", "h.example", true),
+            ("*", "127.0.0.1", true),
+            ("a,*", "[::1]", true),
+            ("h.example", "h.example.", true),
             ("", "h.example", false),
             ("h.example", "h.example", true),
             ("H.Example.", "h.example", true),
@@ -252,7 +218,9 @@ mod tests {
             ("fd00::/8", "[fd12::1]", true),
             ("fd00::/x", "[fd12::1]", false),
         ] {
-            assert_eq!(is_listed(list, host), expected, "{list} {host}");
+            let url = format!("https://{host}/r");
+            let proxy = chosen(Some("p"), &[("NO_PROXY", list)], &url);
+            assert_eq!(proxy.is_none(), expected, "{list} {host}");
         }
     }
 

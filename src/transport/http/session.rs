@@ -2,19 +2,18 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Body, Client, RequestBuilder, Response, Url};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::io::StreamReader;
 
-use super::client::chain;
-use super::content_type;
 use super::requester::{Refused, Requester, shown};
+use super::status::{chain, content_type};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::pkt_line::{PacketReader, encode_flush};
@@ -37,6 +36,9 @@ pub(super) fn reader_of(response: Response, activity: &Activity) -> AnswerReader
     PacketReader::new(Watched::new(StreamReader::new(chunks.boxed()), activity))
 }
 
+/// Why a pack could not be made, for the push whose body it ends: HTTP/2 does not pass the error of a body on.
+type PackFailure = Arc<Mutex<Option<Failure>>>;
+
 /// A repository on a server, whose advertisement has been read.
 pub(super) struct HttpSession {
     requester: Requester,
@@ -44,15 +46,13 @@ pub(super) struct HttpSession {
     base: Url,
     advertisement: Advertisement,
     advertised_at: Instant,
-    /// The advertisement is what an earlier push left, and whom the server takes us for may have changed since.
+    /// The advertisement is from before an earlier push, and the credential may have been revoked since.
     is_remembered: bool,
     post_buffer: usize,
-    activity: Activity,
     limits: Limits,
-    /// What we call ourselves.
     agent: String,
     background: Background,
-    /// What the server still says after its report.
+    /// The rest of the answer behind the report.
     rest: Option<AnswerReader>,
 }
 
@@ -62,7 +62,6 @@ impl HttpSession {
         base: Url,
         advertisement: Advertisement,
         post_buffer: usize,
-        activity: Activity,
         settings: &Settings,
     ) -> Self {
         Self {
@@ -72,11 +71,10 @@ impl HttpSession {
             advertised_at: Instant::now(),
             is_remembered: false,
             post_buffer,
-            activity,
             limits: Limits {
                 idle: settings.idle_timeout,
                 report: settings.report_timeout,
-                // A proxy in front may gather the answer until it is whole.
+                // A proxy may hold the answer back until it is whole.
                 hears_keepalives: false,
             },
             agent: agent_capability(&settings.environment),
@@ -90,39 +88,42 @@ impl HttpSession {
         command: &Command,
         shallow: &[Oid],
         mut pack: PackReceiver,
-        progress: &Progress,
     ) -> Result<Report, Failure> {
-        let offers = |capability| self.advertisement.supports(capability);
         if !self.advertisement.confirms_pushes() {
             let message = "the server offers no report-status, so that a push could not be confirmed";
             return Err(Failure::new(Kind::RemoteError, message));
         }
-        let has_sideband = offers("side-band-64k");
+        let has_sideband = self.advertisement.supports("side-band-64k");
         let request = encode_request(&self.advertisement, command, shallow, &self.agent);
         let url = Url::parse(&format!("{}git-receive-pack", self.base)).map_err(|error| {
             Failure::new(Kind::Local, format!("{} cannot be requested: {error}", self.base))
         })?;
-        let answered = match gather(&request, &mut pack, self.post_buffer).await? {
-            Gathered::Whole(pieces) => {
-                let length: usize = pieces.iter().map(Bytes::len).sum();
-                let activity = self.activity.clone();
-                let prepare = |client: &Client| {
-                    let body = streamed(pieces.clone(), no_more(), progress.clone(), &activity);
-                    let request = post(client, &url).header(CONTENT_LENGTH, length);
-                    request.body(Body::wrap_stream(body))
-                };
-                self.send(&url, prepare).await
-            }
-            Gathered::Part(pieces) => {
-                self.probe(&url).await?;
-                let body = Body::wrap_stream(streamed(pieces, pack, progress.clone(), &self.activity));
-                let request = post(&self.requester.client, &url).body(body);
-                self.requester.send_only(&url, request).await
-            }
+        let activity = self.requester.activity.clone();
+        let pack_failure = PackFailure::default();
+        let (pieces, is_whole) = gather(&request, &mut pack, self.post_buffer).await?;
+        let answered = if is_whole {
+            let length: usize = pieces.iter().map(Bytes::len).sum();
+            let prepare = |client: &Client| {
+                let no_more = mpsc::channel(1).1;
+                let body = streamed(pieces.clone(), no_more, &pack_failure, &activity);
+                let request = post(client, &url).header(CONTENT_LENGTH, length);
+                request.body(Body::wrap_stream(body))
+            };
+            self.send(&url, prepare).await
+        } else {
+            self.probe(&url).await?;
+            let body = streamed(pieces, pack, &pack_failure, &activity);
+            let request = post(&self.requester.client, &url).body(Body::wrap_stream(body));
+            self.requester.send_only(&url, request).await
         };
-        let response = answered.map_err(|refused| progress.settle(refused))?;
+        let response = answered.map_err(|refused| {
+            if !refused.may_have_acted {
+                activity.unsent();
+            }
+            take(&pack_failure).unwrap_or(refused.failure)
+        })?;
         if response.status().is_redirection() {
-            progress.set_unsent();
+            activity.unsent();
             let message = format!(
                 "{} redirects the push elsewhere ({}), which is not followed: set the remote to the new URL",
                 shown(&url),
@@ -130,9 +131,9 @@ impl HttpSession {
             );
             return Err(Failure::new(Kind::RemoteError, message));
         }
-        // git takes an answer of any type for the report; this only explains one that is none.
+        // git accepts an answer of any type as the report; the type only explains an answer that is none.
         let found = content_type(response.headers());
-        let mut reader = reader_of(response, &self.activity);
+        let mut reader = reader_of(response, &activity);
         match read_report(&mut reader, has_sideband, command.refname()).await {
             Ok(report) => {
                 self.rest = Some(reader);
@@ -149,8 +150,8 @@ impl HttpSession {
         }
     }
 
-    /// Sends a request. A credential that was taken from the helpers for an earlier push and is refused by now is no
-    /// reason to make them forget one: they are asked anew by whoever looks afresh.
+    /// Sends a request. If the credential of an earlier push is refused by now, the helpers are not told to forget it: the
+    /// next connection asks them anew.
     async fn send(
         &mut self,
         url: &Url,
@@ -164,35 +165,35 @@ impl HttpSession {
         }
     }
 
-    /// Reads what the server still says after its report, in the background.
+    /// Reads the rest of the answer behind the report in the background.
     fn drain(&mut self) {
         let Some(mut rest) = self.rest.take() else { return };
         let background = self.background.clone();
         self.background.spawn(async move {
-            let finishing = async {
-                if let Err(error) = rest.discard().await {
-                    tracing::debug!(%error, "what the server said after its report could not be read");
-                }
-            };
             tokio::select! {
-                () = finishing => {}
+                drained = rest.discard() => {
+                    if let Err(error) = drained {
+                        tracing::debug!(%error, "the rest of the server's answer could not be read");
+                    }
+                }
                 () = background.dismissed() => {}
             }
         });
     }
 
-    /// Sends the smallest request, as git does: a server that wants credentials says so now, and not
-    /// when the pack has gone out in vain.
+    /// Sends the smallest request, as git does: a server that wants credentials says so now, before the pack is sent in
+    /// vain.
     async fn probe(&mut self, url: &Url) -> Result<(), Failure> {
         let mut flush = Vec::new();
         encode_flush(&mut flush);
         let prepare = |client: &Client| post(client, url).body(flush.clone());
         let answered = self.send(url, prepare).await;
         let response = answered.map_err(|refused| refused.failure)?;
-        match reader_of(response, &self.activity).discard().await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(WireError::from(error).into()),
-        }
+        let mut reader = reader_of(response, &self.requester.activity);
+        reader
+            .discard()
+            .await
+            .map_err(|error| WireError::from(error).into())
     }
 }
 
@@ -203,57 +204,16 @@ fn post(client: &Client, url: &Url) -> RequestBuilder {
         .header(ACCEPT, RESULT_TYPE)
 }
 
-/// How far a request has come, seen from outside of its body.
-#[derive(Clone, Default)]
-struct Progress {
-    /// The last piece was handed over.
-    is_sent: Arc<AtomicBool>,
-    /// Why the pack could not be made.
-    pack_failure: Arc<Mutex<Option<Failure>>>,
+fn take(pack_failure: &PackFailure) -> Option<Failure> {
+    pack_failure.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-impl Progress {
-    fn set_sent(&self) {
-        self.is_sent.store(true, Ordering::Relaxed);
-    }
-
-    fn set_unsent(&self) {
-        self.is_sent.store(false, Ordering::Relaxed);
-    }
-
-    fn is_sent(&self) -> bool {
-        self.is_sent.load(Ordering::Relaxed)
-    }
-
-    fn pack_failure(&self) -> std::sync::MutexGuard<'_, Option<Failure>> {
-        self.pack_failure.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The failure of a request without an answer, or with one that refuses it.
-    fn settle(&self, refused: Refused) -> Failure {
-        if refused.by_server || !refused.was_sent {
-            self.set_unsent();
-        }
-        match self.pack_failure().take() {
-            Some(failure) => failure,
-            None => refused.failure,
-        }
-    }
-}
-
-/// The end of a pack that is all there.
-fn no_more() -> PackReceiver {
-    tokio::sync::mpsc::channel(1).1
-}
-
-/// The beginning of a body, or all of it.
-enum Gathered {
-    Whole(VecDeque<Bytes>),
-    Part(VecDeque<Bytes>),
-}
-
-/// Collects a body until it is whole or longer than `limit`.
-async fn gather(request: &[u8], pack: &mut PackReceiver, limit: usize) -> Result<Gathered, Failure> {
+/// Collects a body until it is longer than `limit` or whole, and returns which.
+async fn gather(
+    request: &[u8],
+    pack: &mut PackReceiver,
+    limit: usize,
+) -> Result<(VecDeque<Bytes>, bool), Failure> {
     let mut pieces = VecDeque::from([Bytes::copy_from_slice(request)]);
     let mut length = request.len();
     while let Some(piece) = pack.recv().await {
@@ -261,42 +221,44 @@ async fn gather(request: &[u8], pack: &mut PackReceiver, limit: usize) -> Result
         length += piece.len();
         pieces.push_back(piece);
         if length > limit {
-            return Ok(Gathered::Part(pieces));
+            return Ok((pieces, false));
         }
     }
     if length == request.len() {
         return Err(Failure::new(Kind::Local, "the pack ended before it began"));
     }
-    Ok(Gathered::Whole(pieces))
+    Ok((pieces, true))
 }
 
-/// The body of a streamed request.
+/// The body of a request.
 fn streamed(
     pieces: VecDeque<Bytes>,
     pack: PackReceiver,
-    progress: Progress,
+    pack_failure: &PackFailure,
     activity: &Activity,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
-    progress.set_unsent();
     activity.unsent();
-    let body = (PackPieces::new(pieces, pack), progress, activity.clone());
-    stream::unfold(body, |(mut pieces, progress, activity)| async {
+    let body = (
+        PackPieces::new(pieces, pack),
+        Arc::clone(pack_failure),
+        activity.clone(),
+    );
+    stream::unfold(body, |(mut pieces, pack_failure, activity)| async {
         let piece = match pieces.next().await? {
             Ok((piece, is_last)) => {
+                activity.touch();
                 if is_last {
-                    progress.set_sent();
                     activity.sent();
                 }
                 Ok(piece)
             }
             Err(failure) => {
                 let error = io::Error::other(failure.to_string());
-                *progress.pack_failure() = Some(failure);
+                *pack_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
                 Err(error)
             }
         };
-        activity.touch();
-        Some((piece, (pieces, progress, activity)))
+        Some((piece, (pieces, pack_failure, activity)))
     })
 }
 
@@ -312,16 +274,15 @@ impl Session for HttpSession {
         pack: PackReceiver,
     ) -> LocalFuture<'a, Result<Report, PushFailure>> {
         Box::pin(async move {
-            let progress = Progress::default();
-            let (activity, limits) = (self.activity.clone(), self.limits);
+            let (activity, limits) = (self.requester.activity.clone(), self.limits);
             activity.unsent();
-            let exchange = self.exchange(command, shallow, pack, &progress);
+            let exchange = self.exchange(command, shallow, pack);
             let exchanged = activity.guard(limits, PUSHING, exchange).await;
             exchanged
-                .and_then(|exchanged| exchanged)
+                .and_then(|report| report)
                 .map_err(|failure| PushFailure {
                     failure,
-                    sent: progress.is_sent(),
+                    sent: activity.is_sent(),
                 })
         })
     }
@@ -345,7 +306,6 @@ impl Session for HttpSession {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::sync::mpsc;
 
     fn pack(pieces: &[Result<&'static str, Failure>]) -> PackReceiver {
         let (sender, receiver) = mpsc::channel(pieces.len().max(1));
@@ -359,57 +319,54 @@ mod tests {
     async fn stream_all(
         pieces: &[&'static str],
         rest: PackReceiver,
-        progress: &Progress,
+        activity: &Activity,
     ) -> Vec<io::Result<Bytes>> {
         let pieces = pieces.iter().map(|&piece| Bytes::from(piece)).collect();
-        let stream = streamed(pieces, rest, progress.clone(), &Activity::new());
+        let stream = streamed(pieces, rest, &PackFailure::default(), activity);
         stream.collect().await
     }
 
     #[tokio::test]
     async fn a_small_pack_is_gathered_whole_and_a_large_one_is_not() {
         let gathered = gather(b"R", &mut pack(&[Ok("PA"), Ok("CK")]), 5).await;
-        assert!(matches!(gathered, Ok(Gathered::Whole(pieces)) if pieces == ["R", "PA", "CK"]));
+        assert!(matches!(gathered, Ok((pieces, true)) if pieces == ["R", "PA", "CK"]));
         let gathered = gather(b"R", &mut pack(&[Ok("PA"), Ok("CK"), Ok("!")]), 4).await;
-        assert!(matches!(gathered, Ok(Gathered::Part(pieces)) if pieces.len() == 3));
+        assert!(matches!(gathered, Ok((pieces, false)) if pieces.len() == 3));
         assert!(gather(b"R", &mut pack(&[]), 5).await.is_err());
     }
 
     #[tokio::test]
     async fn a_streamed_pack_counts_as_sent_with_its_last_piece() {
-        let progress = Progress::default();
-        let sent = stream_all(&["R", "PA"], pack(&[Ok(""), Ok("CK")]), &progress).await;
+        let activity = Activity::new();
+        let sent = stream_all(&["R", "PA"], pack(&[Ok(""), Ok("CK")]), &activity).await;
         let sent: Vec<Bytes> = sent.into_iter().map(|piece| piece.expect("no failure")).collect();
         assert_eq!(sent, ["R", "PA", "CK"]);
-        assert!(progress.is_sent());
+        assert!(activity.is_sent());
     }
 
     #[tokio::test]
     async fn a_body_counts_as_sent_once_its_last_bytes_are_handed_over() {
-        let progress = Progress::default();
+        let activity = Activity::new();
         let pieces = VecDeque::from(["R", "PA", "CK"].map(Bytes::from));
-        let body = streamed(pieces, no_more(), progress.clone(), &Activity::new());
+        let body = streamed(pieces, pack(&[]), &PackFailure::default(), &activity);
         let mut body = std::pin::pin!(body);
         let mut sent = Vec::new();
         while let Some(piece) = body.next().await {
             sent.extend_from_slice(&piece.expect("no failure"));
-            assert_eq!(progress.is_sent(), sent == b"RPACK");
+            assert_eq!(activity.is_sent(), sent == b"RPACK");
         }
         assert_eq!(sent, b"RPACK");
     }
 
     #[tokio::test]
     async fn a_pack_that_cannot_be_made_ends_the_body_before_its_last_piece() {
-        let progress = Progress::default();
+        let activity = Activity::new();
         let failure = Failure::new(Kind::Local, "object gone");
-        let sent = stream_all(&["R"], pack(&[Ok("PACK"), Err(failure.clone())]), &progress).await;
-        assert_eq!(sent.len(), 2);
-        assert!(!progress.is_sent());
-        let settled = progress.settle(Refused {
-            failure: Failure::new(Kind::Network, "aborted"),
-            by_server: false,
-            was_sent: true,
-        });
-        assert_eq!(settled, failure);
+        let pack_failure = PackFailure::default();
+        let pack = pack(&[Ok("PACK"), Err(failure.clone())]);
+        let body = streamed(VecDeque::from([Bytes::from("R")]), pack, &pack_failure, &activity);
+        assert_eq!(body.collect::<Vec<_>>().await.len(), 2);
+        assert!(!activity.is_sent());
+        assert_eq!(take(&pack_failure), Some(failure));
     }
 }

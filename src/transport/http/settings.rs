@@ -1,4 +1,4 @@
-//! What the configuration and the environment say about HTTP, read anew at each attempt (git-config(1), `http.*`).
+//! The settings of HTTP in the configuration and the environment (git-config(1), `http.*`), read anew at each attempt.
 
 use std::path::{Path, PathBuf};
 
@@ -10,23 +10,24 @@ use crate::config::{Config, Entry, Environment};
 use crate::failure::{Failure, Kind};
 use crate::user_agent::user_agent;
 
-/// git's `http.postBuffer` where it is not set, and the least that git takes it for.
+/// git's `http.postBuffer` if it is not set, and its minimum.
 const DEFAULT_POST_BUFFER: usize = 1024 * 1024;
 const LEAST_POST_BUFFER: usize = 65_520;
 
-/// What a client is built from. It is built anew when any of this has changed.
+/// Everything that a client is built from: it is built anew when any of this has changed.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct ClientSettings {
     pub(super) tls: TlsSettings,
     pub(super) proxy: ProxyRules,
-    /// What proxies are told too; `None` for nothing.
+    /// Sent to proxies too.
     pub(super) agent: Option<HeaderValue>,
     /// `http.version` forbids HTTP/2.
     pub(super) is_http1_only: bool,
 }
 
-/// What applies to each request.
-pub(super) struct RequestSettings {
+/// The settings of one attempt.
+pub(super) struct HttpSettings {
+    pub(super) client: ClientSettings,
     /// The agent and `http.extraHeader`, for the configured URL.
     pub(super) headers: HeaderMap,
     pub(super) follows_redirects: bool,
@@ -35,30 +36,28 @@ pub(super) struct RequestSettings {
 }
 
 /// Reads the settings for one URL, which is matched with its user name.
-pub(super) struct Reader<'a> {
+pub(super) struct SettingsReader<'a> {
     pub(super) config: &'a Config,
     pub(super) environment: &'a Environment,
     /// The URL as configured.
     pub(super) url: &'a str,
-    /// What relative paths are relative to.
+    /// The base of relative paths.
     pub(super) root: &'a Path,
 }
 
-impl Reader<'_> {
-    pub(super) fn client(&self, remote_proxy: Option<&str>) -> Result<ClientSettings, Failure> {
-        let configured_proxy = match remote_proxy {
+impl SettingsReader<'_> {
+    pub(super) fn read(&self, remote_proxy: Option<&str>) -> Result<HttpSettings, Failure> {
+        let proxy = match remote_proxy {
             Some(proxy) => Some(proxy),
             None => self.text("proxy")?,
         };
-        Ok(ClientSettings {
+        let headers = self.headers(&self.config.url_match_all("http", "extraHeader", self.url))?;
+        let client = ClientSettings {
             tls: self.tls()?,
-            proxy: ProxyRules::new(configured_proxy, self.environment)?,
-            agent: self.headers(self.url)?.remove(USER_AGENT),
+            proxy: ProxyRules::new(proxy, self.environment)?,
+            agent: headers.get(USER_AGENT).cloned(),
             is_http1_only: self.text("version")? == Some("HTTP/1.1"),
-        })
-    }
-
-    pub(super) fn requests(&self) -> Result<RequestSettings, Failure> {
+        };
         let post_buffer = match self.entry("postBuffer") {
             None => DEFAULT_POST_BUFFER,
             Some(entry) => usize::try_from(entry.int()?)
@@ -66,56 +65,76 @@ impl Reader<'_> {
                 .max(LEAST_POST_BUFFER),
         };
         let follows_redirects = match self.entry("followRedirects") {
-            Some(entry) if entry.value() == Some("initial") => true,
-            Some(entry) => entry.bool()?,
-            None => true,
+            Some(entry) if entry.value() != Some("initial") => entry.bool()?,
+            _ => true,
         };
-        Ok(RequestSettings {
-            headers: self.headers(self.url)?,
+        Ok(HttpSettings {
+            client,
+            headers,
             follows_redirects,
             post_buffer,
         })
     }
 
-    /// The headers for another place that a redirect led to. A general `http.extraHeader` may hold a token that
-    /// is meant for the configured host: only what is configured for the place itself is sent there.
+    /// The headers for another server that a redirect led to. A general `http.extraHeader` may hold a token for the
+    /// configured host, so only headers that are configured for the other server itself are sent there.
     pub(super) fn headers_elsewhere(&self, url: &str) -> Result<HeaderMap, Failure> {
-        let general: Vec<&str> = self.config.get_all("http.extraHeader");
-        let special = self.config.url_match_all("http", "extraHeader", url);
-        let mut headers = self.own_headers()?;
-        add_headers(
-            &mut headers,
-            special.into_iter().filter(|line| !general.contains(line)),
-        )?;
+        let general = self.config.get_all("http.extraHeader");
+        let mut lines = self.config.url_match_all("http", "extraHeader", url);
+        lines.retain(|line| !general.contains(line));
+        self.headers(&lines)
+    }
+
+    /// The agent and `Name: value` lines. The first line of a name replaces the agent, further ones are added.
+    fn headers(&self, lines: &[&str]) -> Result<HeaderMap, Failure> {
+        let mut headers = HeaderMap::new();
+        // As in curl, an empty agent is not sent.
+        if let Some(agent) = self.agent()? {
+            headers.insert(USER_AGENT, agent);
+        }
+        let mut added: Vec<HeaderName> = Vec::new();
+        for line in lines {
+            // A malformed line may be a secret all the same, so it is not shown.
+            let invalid = || {
+                let message = "a value of http.extraHeader is not of the form 'Name: value'";
+                Failure::new(Kind::Local, message)
+            };
+            let (name, value) = match line.split_once(':') {
+                Some((name, value)) => (name, value.trim()),
+                // As in curl, a header without a value.
+                None => (line.strip_suffix(';').ok_or_else(invalid)?, ""),
+            };
+            let name: HeaderName = name.trim().parse().map_err(|_| invalid())?;
+            if value.is_empty() && line.contains(':') {
+                // As in curl, the header is not sent.
+                headers.remove(&name);
+                continue;
+            }
+            let mut value = HeaderValue::from_str(value).map_err(|_| invalid())?;
+            value.set_sensitive(true);
+            if added.contains(&name) {
+                headers.append(name, value);
+            } else {
+                headers.insert(name.clone(), value);
+                added.push(name);
+            }
+        }
         Ok(headers)
     }
 
-    fn headers(&self, url: &str) -> Result<HeaderMap, Failure> {
-        let mut headers = self.own_headers()?;
-        add_headers(
-            &mut headers,
-            self.config.url_match_all("http", "extraHeader", url).into_iter(),
-        )?;
-        Ok(headers)
-    }
-
-    fn own_headers(&self) -> Result<HeaderMap, Failure> {
-        let (source, agent) = match self.environment.get_os("GIT_HTTP_USER_AGENT") {
+    fn agent(&self) -> Result<Option<HeaderValue>, Failure> {
+        let (setting, agent) = match self.environment.get_os("GIT_HTTP_USER_AGENT") {
             Some(agent) => ("GIT_HTTP_USER_AGENT", agent.as_encoded_bytes()),
             None => match self.text("userAgent")? {
                 Some(agent) => ("http.userAgent", agent.as_bytes()),
                 None => ("GIT_USER_AGENT", user_agent(self.environment)),
             },
         };
-        if agent.is_empty() {
-            // As for curl: no such header is sent.
-            return Ok(HeaderMap::new());
-        }
         let agent = HeaderValue::from_bytes(agent).map_err(|_| {
-            let message = format!("{source} has control characters, which no header can hold: remove them");
+            let message = format!("{setting} has control characters, which no header can hold: remove them");
             Failure::new(Kind::Local, message)
         })?;
-        Ok(HeaderMap::from_iter([(USER_AGENT, agent)]))
+        Ok(Some(agent).filter(|agent| !agent.is_empty()))
     }
 
     fn tls(&self) -> Result<TlsSettings, Failure> {
@@ -131,32 +150,27 @@ impl Reader<'_> {
         } else if file.is_some() || directory.is_some() {
             Trust::only(file, directory.into_iter().collect())
         } else {
-            let file = self.variable("SSL_CERT_FILE").map(|file| self.root.join(file));
-            let directories = self.environment.get_os("SSL_CERT_DIR").map(|list| {
-                std::env::split_paths(list)
-                    .filter(|path| !path.as_os_str().is_empty())
-                    .map(|path| self.root.join(path))
-                    .collect()
-            });
-            match (file, directories) {
+            let file = self.variable("SSL_CERT_FILE");
+            match (file, self.environment.get_os("SSL_CERT_DIR")) {
                 (None, None) => Trust::Platform,
-                (file, directories) => Trust::only(file, directories.unwrap_or_default()),
+                (file, directories) => {
+                    let directories = std::env::split_paths(directories.unwrap_or_default());
+                    let directories = directories.filter(|path| !path.as_os_str().is_empty());
+                    Trust::only(file, directories.map(|path| self.root.join(path)).collect())
+                }
             }
         };
         let certificate = self.path("sslCert", "GIT_SSL_CERT")?;
         let key = self.path("sslKey", "GIT_SSL_KEY")?;
-        Ok(TlsSettings {
-            trust,
-            // A certificate without a key file has the key in its own.
-            identity: certificate
-                .map(|certificate| Identity::new(certificate.clone(), key.unwrap_or(certificate))),
-        })
+        // Without a key file the key is in the certificate's.
+        let identity = certificate.map(|file| Identity::new(file.clone(), key.unwrap_or(file)));
+        Ok(TlsSettings { trust, identity })
     }
 
-    /// A path for which a variable of git's own counts more than the configuration.
+    /// A path that git reads from a variable first.
     fn path(&self, key: &str, variable: &str) -> Result<Option<PathBuf>, Failure> {
         if let Some(path) = self.variable(variable) {
-            return Ok(Some(self.root.join(path)));
+            return Ok(Some(path));
         }
         match self.entry(key) {
             Some(entry) if entry.value() != Some("") => Ok(Some(self.root.join(self.config.path_of(entry)?))),
@@ -164,9 +178,9 @@ impl Reader<'_> {
         }
     }
 
-    fn variable(&self, name: &str) -> Option<&Path> {
+    fn variable(&self, name: &str) -> Option<PathBuf> {
         let value = self.environment.get_os(name)?;
-        (!value.is_empty()).then(|| Path::new(value))
+        (!value.is_empty()).then(|| self.root.join(value))
     }
 
     fn text(&self, key: &str) -> Result<Option<&str>, Failure> {
@@ -178,91 +192,50 @@ impl Reader<'_> {
     }
 }
 
-/// Adds `Name: value` lines. The first of a name takes the place of what is there, the others are added to it.
-fn add_headers<'a>(headers: &mut HeaderMap, lines: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
-    let mut added: Vec<HeaderName> = Vec::new();
-    for line in lines {
-        // The line may be a secret even where it is no header, so it is not shown.
-        let invalid = || {
-            Failure::new(
-                Kind::Local,
-                "a value of http.extraHeader is not of the form 'Name: value'",
-            )
-        };
-        let (name, value) = match line.split_once(':') {
-            Some((name, value)) => (name, value.trim()),
-            // As for curl: a header without a value.
-            None => (line.strip_suffix(';').ok_or_else(invalid)?, ""),
-        };
-        let name: HeaderName = name.trim().parse().map_err(|_| invalid())?;
-        if value.is_empty() && line.contains(':') {
-            // As for curl: the header that would be sent otherwise is not.
-            headers.remove(&name);
-            continue;
-        }
-        let mut value = HeaderValue::from_str(value).map_err(|_| invalid())?;
-        value.set_sensitive(true);
-        if added.contains(&name) {
-            headers.append(name, value);
-        } else {
-            headers.insert(name.clone(), value);
-            added.push(name);
-        }
-    }
-    Ok(())
-}
-
-/// Names the settings that apply to a URL and that this transport does not implement, so that git itself can be
-/// used where one is set.
+/// Names the settings for a URL that this transport lacks, so that git itself can be used if one is set.
 ///
-/// Settings that change no outcome are not among them: `http.lowSpeedLimit` and `lowSpeedTime` (the
+/// Settings without effect on the outcome are not among them: `http.lowSpeedLimit` and `lowSpeedTime` (the
 /// daemon has its own timeouts), `maxRequests`, `minSessions`, `keepAlive*`, `noEPSV`, `sslTry`, `saveCookies`.
 #[must_use]
 pub fn unsupported_settings(config: &Config, environment: &Environment, url: &str) -> Vec<String> {
-    let mut unsupported = Vec::new();
-    for (key, is_harmless) in UNSUPPORTED {
-        if let Some(entry) = config.url_match("http", key, url)
-            && !is_harmless(entry)
-        {
-            unsupported.push(format!("http.{key}"));
-        }
-    }
-    let set = UNSUPPORTED_VARIABLES
+    let settings = UNSUPPORTED.iter().filter(|(key, harmless)| {
+        let entry = config.url_match("http", key, url);
+        entry.is_some_and(|entry| !is_harmless(entry, harmless))
+    });
+    let variables = UNSUPPORTED_VARIABLES
         .iter()
         .filter(|name| environment.get_os(name).is_some_and(|value| !value.is_empty()));
-    unsupported.extend(set.map(|&name| name.to_owned()));
-    unsupported
+    settings
+        .map(|(key, _)| format!("http.{key}"))
+        .chain(variables.map(|&name| name.to_owned()))
+        .collect()
 }
 
-/// A setting, and whether a value of it asks for nothing that we lack.
-type Unsupported = (&'static str, fn(&Entry) -> bool);
-
-const UNSUPPORTED: [Unsupported; 21] = [
-    ("cookieFile", is_empty),
-    ("curloptResolve", is_empty),
-    ("delegation", |entry| is_one_of(entry, &["none"])),
-    ("emptyAuth", |entry| {
-        is_false(entry) || is_one_of(entry, &["auto"])
-    }),
-    ("followRedirects", |entry| {
-        is_false(entry) || is_one_of(entry, &["initial"])
-    }),
-    ("pinnedPubkey", is_empty),
-    ("proactiveAuth", |entry| is_one_of(entry, &["none"])),
-    ("proxyAuthMethod", |entry| is_one_of(entry, &["anyauth", "basic"])),
-    ("proxySSLCAInfo", is_empty),
-    ("proxySSLCert", is_empty),
-    ("proxySSLCertPasswordProtected", is_false),
-    ("proxySSLKey", is_empty),
-    ("schannelCheckRevoke", |_| !cfg!(windows)),
-    ("schannelUseSSLCAInfo", |_| !cfg!(windows)),
-    ("sslBackend", is_empty),
-    ("sslCertPasswordProtected", is_false),
-    ("sslCertType", |entry| is_one_of(entry, &["PEM"])),
-    ("sslCipherList", is_empty),
-    ("sslKeyType", |entry| is_one_of(entry, &["PEM"])),
-    ("sslVersion", is_empty),
-    ("version", |entry| is_one_of(entry, &["HTTP/1.1", "HTTP/2"])),
+/// Settings, and their values that need nothing this transport lacks: these, an empty one, and with `false` every false one.
+const UNSUPPORTED: &[(&str, &[&str])] = &[
+    ("cookieFile", &[]),
+    ("curloptResolve", &[]),
+    ("delegation", &["none"]),
+    ("emptyAuth", &["false", "auto"]),
+    ("followRedirects", &["false", "initial"]),
+    ("pinnedPubkey", &[]),
+    ("proactiveAuth", &["none"]),
+    ("proxyAuthMethod", &["anyauth", "basic"]),
+    ("proxySSLCAInfo", &[]),
+    ("proxySSLCert", &[]),
+    ("proxySSLCertPasswordProtected", &["false"]),
+    ("proxySSLKey", &[]),
+    #[cfg(windows)]
+    ("schannelCheckRevoke", &[]),
+    #[cfg(windows)]
+    ("schannelUseSSLCAInfo", &[]),
+    ("sslBackend", &[]),
+    ("sslCertPasswordProtected", &["false"]),
+    ("sslCertType", &["PEM"]),
+    ("sslCipherList", &[]),
+    ("sslKeyType", &["PEM"]),
+    ("sslVersion", &[]),
+    ("version", &["HTTP/1.1", "HTTP/2"]),
 ];
 
 const UNSUPPORTED_VARIABLES: [&str; 10] = [
@@ -278,18 +251,13 @@ const UNSUPPORTED_VARIABLES: [&str; 10] = [
     "GIT_SSL_VERSION",
 ];
 
-fn is_empty(entry: &Entry) -> bool {
-    entry.value().is_none_or(str::is_empty)
-}
-
-fn is_false(entry: &Entry) -> bool {
-    entry.bool() == Ok(false)
-}
-
-fn is_one_of(entry: &Entry, values: &[&str]) -> bool {
-    entry
-        .value()
-        .is_some_and(|value| value.is_empty() || values.iter().any(|known| known.eq_ignore_ascii_case(value)))
+fn is_harmless(entry: &Entry, harmless: &[&str]) -> bool {
+    let Some(value) = entry.value() else {
+        return harmless.is_empty();
+    };
+    value.is_empty()
+        || harmless.iter().any(|known| known.eq_ignore_ascii_case(value))
+        || (harmless.contains(&"false") && entry.bool() == Ok(false))
 }
 
 #[cfg(test)]
@@ -298,10 +266,9 @@ mod tests {
 
     const URL: &str = "https://h.example/o/r.git";
 
-    fn read<T>(environment: &Environment, read: impl Fn(&Reader<'_>) -> T) -> T {
-        let nowhere = Path::new("/nonexistent");
-        let config = Config::load(environment, nowhere, nowhere).expect("well-formed");
-        read(&Reader {
+    fn read<T>(environment: &Environment, read: impl Fn(&SettingsReader<'_>) -> T) -> T {
+        let config = Config::load_protected(environment).expect("well-formed");
+        read(&SettingsReader {
             config: &config,
             environment,
             url: URL,
@@ -309,16 +276,19 @@ mod tests {
         })
     }
 
-    #[expect(
-        clippy::redundant_closure_for_method_calls,
-        reason = "the method itself is not general enough over lifetimes"
-    )]
-    fn requests(environment: &Environment) -> Result<RequestSettings, Failure> {
-        read(environment, |reader| reader.requests())
+    fn settings(environment: &Environment) -> Result<HttpSettings, Failure> {
+        read(environment, |reader| reader.read(None))
+    }
+
+    fn with_variables(pairs: &[(&str, &str)], variables: &[(&str, &str)]) -> Environment {
+        let settings = Environment::of_settings(pairs);
+        variables.iter().fold(settings, |environment, (name, value)| {
+            environment.with(*name, *value)
+        })
     }
 
     fn headers(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-        let settings = requests(&Environment::of_settings(pairs)).expect("valid");
+        let settings = settings(&Environment::of_settings(pairs)).expect("valid");
         let headers = settings
             .headers
             .iter()
@@ -337,7 +307,7 @@ mod tests {
         assert_eq!(sent, [header("1"), header("2")]);
 
         let secret = Environment::of_settings(&[("http.extraheader", "Authorization: Bearer hunter2")]);
-        let settings = requests(&secret).expect("valid");
+        let settings = settings(&secret).expect("valid");
         assert!(!format!("{:?}", settings.headers).contains("hunter2"));
     }
 
@@ -357,9 +327,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_header_is_refused_without_showing_it() {
+    fn a_malformed_header_is_refused_without_showing_it() {
         let secret = Environment::of_settings(&[("http.extraheader", "hunter2")]);
-        let failure = requests(&secret).err().expect("no header");
+        let failure = settings(&secret).err().expect("no header");
         assert!(
             failure.message().contains("http.extraHeader") && !failure.message().contains("hunter2"),
             "{failure}"
@@ -390,14 +360,10 @@ mod tests {
             (&[("http.useragent", "")], &[of_git], None),
             (&[general], &[("GIT_HTTP_USER_AGENT", "")], None),
         ] {
-            let mut environment = Environment::of_settings(pairs);
-            for (name, value) in variables {
-                environment = environment.with(*name, *value);
-            }
-            let settings = requests(&environment).expect("valid");
+            let environment = with_variables(pairs, variables);
+            let settings = settings(&environment).expect("valid");
             let agent = settings.headers.get(USER_AGENT);
-            let of_client = read(&environment, |reader| reader.client(None)).expect("valid");
-            assert_eq!(agent, of_client.agent.as_ref(), "{pairs:?} {variables:?}");
+            assert_eq!(agent, settings.client.agent.as_ref(), "{pairs:?} {variables:?}");
             let agent = agent.map(|agent| agent.to_str().expect("text"));
             assert!(
                 agent == expected
@@ -408,9 +374,9 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_that_is_no_header_is_named_by_its_setting() {
+    fn a_malformed_agent_is_named_by_its_setting() {
         let configured = Environment::of_settings(&[]).with("GIT_USER_AGENT", "a\nb");
-        let failure = requests(&configured).err().expect("no header");
+        let failure = settings(&configured).err().expect("no header");
         assert!(failure.message().starts_with("GIT_USER_AGENT "), "{failure}");
     }
 
@@ -446,12 +412,9 @@ mod tests {
                 Trust::Anyone,
             ),
         ] {
-            let mut environment = Environment::of_settings(pairs);
-            for (name, value) in variables {
-                environment = environment.with(*name, *value);
-            }
-            let settings = read(&environment, |reader| reader.client(None)).expect("valid");
-            assert!(settings.tls.trust == expected, "{pairs:?} {variables:?}");
+            let environment = with_variables(pairs, variables);
+            let settings = settings(&environment).expect("valid");
+            assert!(settings.client.tls.trust == expected, "{pairs:?} {variables:?}");
         }
     }
 

@@ -2,35 +2,44 @@
 
 use std::error::Error;
 use std::io;
+use std::iter::successors;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
-use super::client::chain;
-use super::content_type;
 use super::tls_fault::fault_behind;
 use crate::failure::{self, Failure, Kind, TlsFault};
 
 /// How much of an error page is read for its message.
 const PAGE_LIMIT: usize = 2 * 1024;
 
-/// The failure that a status other than success stands for. `url` has no secrets.
-pub(super) fn of_status(status: StatusCode, headers: &HeaderMap, said: &str, url: &str) -> Failure {
-    let (kind, meaning) = failure::of_status(status.as_u16(), said);
+/// The failure of an unsuccessful status. `page` is its plain text and `url` has no secrets; `reason` is why no credential
+/// could be sent.
+pub(super) fn of_status(
+    status: StatusCode,
+    headers: &HeaderMap,
+    page: &str,
+    url: &str,
+    reason: Option<&str>,
+) -> Failure {
+    let (kind, meaning) = match reason {
+        Some(reason) => (Kind::Auth, reason),
+        None => failure::of_status(status.as_u16(), page),
+    };
     let mut message = format!("{url} answered {status}: {meaning}");
-    if !said.is_empty() {
+    if !page.is_empty() {
         message.push_str("\nremote: ");
-        message.push_str(said);
+        message.push_str(page);
     }
     let failure = Failure::new(kind, message);
     match retry_after(headers, SystemTime::now()) {
-        Some(delay) => failure.with_retry_after(delay),
-        None => failure,
+        Some(delay) if reason.is_none() => failure.with_retry_after(delay),
+        _ => failure,
     }
 }
 
-/// How long the server asks to wait: seconds or a date (RFC 9110, 10.2.3).
+/// How long the server asks to wait, in seconds or as a date (RFC 9110, 10.2.3).
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse() {
@@ -40,7 +49,17 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// The beginning of an error page in plain text, as git shows it too. HTML would say little.
+/// The type of an answer as git reads it: without parameters and spaces, in lower case. As in curl, the last of several
+/// counts.
+pub(super) fn content_type(headers: &HeaderMap) -> String {
+    let value = headers.get_all(CONTENT_TYPE).into_iter().next_back();
+    let value = value.map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let essence = value.as_deref().and_then(|value| value.split(';').next());
+    let essence = essence.unwrap_or_default().to_ascii_lowercase();
+    essence.split_ascii_whitespace().collect()
+}
+
+/// The beginning of an error page in plain text, which git shows too. HTML would say little.
 pub(super) async fn page(response: &mut Response) -> String {
     let is_plain = content_type(response.headers()) == "text/plain";
     let mut page = Vec::new();
@@ -52,26 +71,17 @@ pub(super) async fn page(response: &mut Response) -> String {
     }
     page.truncate(PAGE_LIMIT);
     let text = String::from_utf8_lossy(&page);
-    let text: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    text.trim().to_owned()
+    text.replace(char::is_control, " ").trim().to_owned()
 }
 
-/// The failure behind a request that got no answer. `through` is the proxy, if there was one.
-pub(super) fn of_error(context: &str, error: reqwest::Error, through: Option<&str>) -> Failure {
+/// The failure of a request without an answer. `proxy` is the one that it went through.
+pub(super) fn of_error(context: &str, error: reqwest::Error, proxy: Option<&str>) -> Failure {
     let error = error.without_url();
-    let kind = if is_timeout(&error) {
-        Kind::Timeout
-    } else {
-        Kind::Network
-    };
     let cause = chain(&error);
-    let through = through
+    let through = proxy
         .map(|proxy| format!(" through the proxy {proxy}"))
         .unwrap_or_default();
-    if let Some(fault) = fault_behind(&error) {
+    if let Some(fault) = fault_behind(&error, &cause) {
         let advice = match fault {
             TlsFault::UnknownAuthority => {
                 ": set http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE to the authority that signed it"
@@ -79,16 +89,23 @@ pub(super) fn of_error(context: &str, error: reqwest::Error, through: Option<&st
             _ => "",
         };
         let problem = fault.problem();
-        // Behind it rustls lists all that it knows.
+        // rustls appends a list of everything that it knows.
         let cause = cause.split(" { ").next().unwrap_or_default();
         return Failure::from_tls(fault, format!("{context}{through}: {problem}{advice} ({cause})"));
     }
-    // hyper-util names it by no type that could be looked for.
-    let is_refused_by_proxy = cause.contains("proxy authorization required");
-    let kind = if is_refused_by_proxy { Kind::Auth } else { kind };
-    // Nor this: the proxy's answer to CONNECT was something else than a success.
-    let is_tunnel_refused = cause.contains("tunnel error: unsuccessful");
-    let advice = if is_tunnel_refused {
+    let is_timeout = |error: &(dyn Error + 'static)| {
+        let error = error.downcast_ref::<io::Error>();
+        error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+    };
+    // hyper-util has no type for the proxy's answers to CONNECT.
+    let kind = if cause.contains("proxy authorization required") {
+        Kind::Auth
+    } else if error.is_timeout() || successors(error.source(), |&error| error.source()).any(is_timeout) {
+        Kind::Timeout
+    } else {
+        Kind::Network
+    };
+    let advice = if cause.contains("tunnel error: unsuccessful") {
         " (the proxy refused: check its rules, and the user and password in its URL)"
     } else {
         ""
@@ -96,17 +113,17 @@ pub(super) fn of_error(context: &str, error: reqwest::Error, through: Option<&st
     Failure::new(kind, format!("{context}{through}: {cause}{advice}"))
 }
 
-fn is_timeout(error: &reqwest::Error) -> bool {
-    error.is_timeout()
-        || causes(error).any(|cause| {
-            cause
-                .downcast_ref::<io::Error>()
-                .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
-        })
-}
-
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(error.source(), |&error| error.source())
+/// An error with its causes, each once: the last ones tell what really happened.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    for cause in successors(error.source(), |&error| error.source()) {
+        let cause = cause.to_string();
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -119,12 +136,13 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_said_is_told() {
+    fn the_message_of_the_server_is_shown() {
         let failure = of_status(
             status(403),
             &HeaderMap::new(),
             "Write access not granted.",
             "https://h/r",
+            None,
         );
         assert!(
             failure.message().ends_with("remote: Write access not granted."),
@@ -133,7 +151,28 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_that_a_server_asks_for_is_seconds_or_a_date() {
+    fn a_content_type_is_read_as_git_reads_it() {
+        for (values, expected) in [
+            (&["text/plain"][..], "text/plain"),
+            (&[" Text/PLAIN ; charset=utf-8"], "text/plain"),
+            (&["text / plain;charset=\"utf-8\""], "text/plain"),
+            (&["text/html", "text/plain"], "text/plain"),
+            (&[""], ""),
+            (&[], ""),
+        ] {
+            let values = values
+                .iter()
+                .map(|value| (CONTENT_TYPE, value.parse().expect("a value")));
+            let mut headers = HeaderMap::new();
+            for (name, value) in values {
+                headers.append(name, value);
+            }
+            assert_eq!(content_type(&headers), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_444_200);
         for (value, expected) in [
             ("120", Some(120)),

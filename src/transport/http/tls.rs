@@ -1,7 +1,8 @@
-//! Whom a TLS connection trusts, and what it shows of itself.
+//! Which servers a TLS connection trusts, and which certificate it shows.
 
 use std::fmt;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -32,9 +33,9 @@ pub(super) struct TlsSettings {
 pub(super) enum Trust {
     /// Any: `http.sslVerify` is off.
     Anyone,
-    /// What the system trusts.
+    /// Those that the system trusts.
     Platform,
-    /// What these files trust.
+    /// Those that these files trust.
     Only {
         file: Option<Stamped>,
         directories: Vec<Stamped>,
@@ -50,7 +51,7 @@ impl Trust {
     }
 }
 
-/// A certificate of our own, with its key.
+/// The user's certificate and its key.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Identity {
     certificate: Stamped,
@@ -66,7 +67,7 @@ impl Identity {
     }
 }
 
-/// A path, which differs from itself once what is there has been replaced.
+/// A path that differs from itself once its content has been replaced.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Stamped {
     path: PathBuf,
@@ -82,68 +83,78 @@ impl Stamped {
 }
 
 impl TlsSettings {
-    /// Reads the files. To be called on a thread that may block.
+    /// Reads the files, which blocks.
     pub(super) fn load(&self) -> Result<ClientConfig, Failure> {
         let provider = Arc::new(ring::default_provider());
-        let verifier = Verifier::load(&self.trust, provider.signature_verification_algorithms)?;
+        let verifier = Verifier {
+            rule: Rule::load(&self.trust)?,
+            algorithms: provider.signature_verification_algorithms,
+        };
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| Failure::new(Kind::Local, format!("TLS cannot be set up: {error}")))?
+            .map_err(|error| impossible(&error))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
-        match &self.identity {
-            None => Ok(builder.with_no_client_auth()),
-            Some(Identity { certificate, key }) => {
-                let unreadable = |setting: &str, path: &Path, error: &dyn fmt::Display| {
-                    let path = path.display();
-                    Failure::new(Kind::Local, format!("{setting} {path} cannot be used: {error}"))
-                        .with_hint(TlsFault::ClientUnusable.hint())
-                };
-                let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&certificate.path)
-                    .and_then(Iterator::collect)
-                    .map_err(|error| unreadable("http.sslCert", &certificate.path, &error))?;
-                let private = PrivateKeyDer::from_pem_file(&key.path).map_err(|error| {
-                    if is_encrypted(&key.path) {
-                        let path = key.path.display();
-                        let fault = TlsFault::ClientKeyEncrypted;
-                        return Failure::from_tls(
-                            fault,
-                            format!("http.sslKey {path} cannot be used: {}", fault.problem()),
-                        );
-                    }
-                    unreadable("http.sslKey", &key.path, &error)
-                })?;
-                let signer = ring::default_provider()
-                    .key_provider
-                    .load_private_key(private)
-                    .map_err(|error| {
-                        let failure = unreadable("http.sslKey", &key.path, &error);
-                        Failure::from_tls(TlsFault::ClientKeyUnsupported, failure.message())
-                    })?;
-                let certified = CertifiedKey::new(chain, signer);
-                // Any other error is about a certificate that only the server has to understand, such as one of
-                // version 1.
-                if let Err(error @ Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) =
-                    certified.keys_match()
-                {
-                    return Err(unreadable("http.sslKey", &key.path, &error));
-                }
-                Ok(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified))))
+        Ok(match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let resolver = SingleCertAndKey::from(identity.load()?);
+                builder.with_client_cert_resolver(Arc::new(resolver))
             }
+        })
+    }
+}
+
+fn impossible(error: &dyn fmt::Display) -> Failure {
+    Failure::new(Kind::Local, format!("TLS cannot be set up: {error}"))
+}
+
+impl Identity {
+    fn load(&self) -> Result<CertifiedKey, Failure> {
+        let (certificate, key) = (&self.certificate.path, &self.key.path);
+        let message = |setting: &str, path: &Path, error: &dyn fmt::Display| {
+            format!("{setting} {} cannot be used: {error}", path.display())
+        };
+        let unusable = |setting, path, error: &dyn fmt::Display| {
+            let failure = Failure::new(Kind::Local, message(setting, path, error));
+            failure.with_hint(TlsFault::ClientUnusable.hint())
+        };
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
+            .and_then(Iterator::collect)
+            .map_err(|error| unusable("http.sslCert", certificate, &error))?;
+        let private = PrivateKeyDer::from_pem_file(key).map_err(|error| {
+            if is_encrypted(key) {
+                let fault = TlsFault::ClientKeyEncrypted;
+                return Failure::from_tls(fault, message("http.sslKey", key, &fault.problem()));
+            }
+            unusable("http.sslKey", key, &error)
+        })?;
+        let keys = ring::default_provider().key_provider;
+        let signer = keys.load_private_key(private).map_err(|error| {
+            let fault = TlsFault::ClientKeyUnsupported;
+            Failure::from_tls(fault, message("http.sslKey", key, &error))
+        })?;
+        let certified = CertifiedKey::new(chain, signer);
+        // Other errors are about a certificate that only the server has to understand, such as one of version 1.
+        match certified.keys_match() {
+            Err(error @ Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+                Err(unusable("http.sslKey", key, &error))
+            }
+            _ => Ok(certified),
         }
     }
 }
 
-/// Whether a key has a passphrase, in the form of today or that of old.
+/// Whether a key has a passphrase, in the current form or the old one.
 fn is_encrypted(key: &Path) -> bool {
     fs::read_to_string(key).is_ok_and(|text| {
         text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED")
     })
 }
 
-/// rustls' own verification, with two differences. A server's certificate that is itself among the trusted ones
-/// is accepted though it says that it is an authority's: `openssl req -x509` makes them so, and curl takes them. And
-/// a system without any trusted certificates is told about.
+/// rustls' own verification with two differences. A server's certificate that is itself trusted is accepted though it says
+/// that it is an authority's: `openssl req -x509` makes such certificates, and curl accepts them. And a system without any
+/// trusted certificates is named as the cause.
 #[derive(Debug)]
 struct Verifier {
     rule: Rule,
@@ -153,96 +164,75 @@ struct Verifier {
 #[derive(Debug)]
 enum Rule {
     AcceptAnyone,
-    NobodyIsTrusted,
+    NothingIsTrusted,
     Check {
         webpki: Arc<WebPkiServerVerifier>,
         trusted: Vec<CertificateDer<'static>>,
     },
 }
 
-impl Verifier {
-    fn load(trust: &Trust, algorithms: WebPkiSupportedAlgorithms) -> Result<Self, Failure> {
+impl Rule {
+    fn load(trust: &Trust) -> Result<Self, Failure> {
         let trusted = match trust {
-            Trust::Anyone => {
-                return Ok(Self {
-                    rule: Rule::AcceptAnyone,
-                    algorithms,
-                });
-            }
-            Trust::Platform => {
-                let found = rustls_native_certs::load_native_certs();
-                for error in &found.errors {
-                    tracing::debug!(%error, "a trusted certificate could not be read");
+            Trust::Anyone => return Ok(Self::AcceptAnyone),
+            Trust::Platform => readable(rustls_native_certs::load_native_certs()),
+            Trust::Only { file, directories } => {
+                let mut trusted = match file {
+                    Some(file) => read_file(&file.path)?,
+                    None => Vec::new(),
+                };
+                for Stamped { path, .. } in directories {
+                    trusted.extend(readable(rustls_native_certs::load_certs_from_paths(
+                        None,
+                        Some(path),
+                    )));
                 }
-                found.certs
+                trusted
             }
-            Trust::Only { file, directories } => read_trusted(file.as_ref(), directories)?,
         };
         let mut roots = RootCertStore::empty();
         let (_, ignored) = roots.add_parsable_certificates(trusted.iter().cloned());
         if ignored > 0 {
             tracing::debug!(ignored, "trusted certificates that cannot be parsed");
         }
-        let rule = if roots.is_empty() {
-            Rule::NobodyIsTrusted
-        } else {
-            let provider = Arc::new(ring::default_provider());
-            let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-                .build()
-                .map_err(|error| Failure::new(Kind::Local, format!("TLS cannot be set up: {error}")))?;
-            Rule::Check { webpki, trusted }
-        };
-        Ok(Self { rule, algorithms })
-    }
-}
-
-fn read_trusted(
-    file: Option<&Stamped>,
-    directories: &[Stamped],
-) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let mut trusted = Vec::new();
-    if let Some(Stamped { path, .. }) = file {
-        let mut found = rustls_native_certs::load_certs_from_paths(Some(path), None);
-        let problem = found.errors.pop().map(|error| error.to_string());
-        if let Some(problem) = problem.or_else(|| {
-            found
-                .certs
-                .is_empty()
-                .then(|| "it holds no certificate".to_owned())
-        }) {
-            let message = format!(
-                "the trusted certificates in {} (http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE) cannot be used: {problem}",
-                path.display()
-            );
-            // What is not there is there for nobody; another form of it may be one that git reads.
-            return Err(if path.exists() {
-                Failure::from_tls(TlsFault::TrustUnusable, message)
-            } else {
-                Failure::new(Kind::Local, message).with_hint(TlsFault::TrustUnusable.hint())
-            });
+        if roots.is_empty() {
+            return Ok(Self::NothingIsTrusted);
         }
-        trusted.append(&mut found.certs);
-    }
-    for Stamped { path, .. } in directories {
-        let mut found = rustls_native_certs::load_certs_from_paths(None, Some(path));
-        for error in &found.errors {
-            tracing::debug!(%error, "a trusted certificate could not be read");
-        }
-        trusted.append(&mut found.certs);
-    }
-    Ok(trusted)
-}
-
-#[derive(Debug)]
-struct NobodyIsTrusted;
-
-impl fmt::Display for NobodyIsTrusted {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("this system has no trusted certificates: install ca-certificates, or set SSL_CERT_FILE or http.sslCAInfo")
+        let provider = Arc::new(ring::default_provider());
+        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        Ok(Self::Check {
+            webpki: webpki.map_err(|error| impossible(&error))?,
+            trusted,
+        })
     }
 }
 
-impl std::error::Error for NobodyIsTrusted {}
+fn readable(found: rustls_native_certs::CertificateResult) -> Vec<CertificateDer<'static>> {
+    for error in &found.errors {
+        tracing::debug!(%error, "a trusted certificate could not be read");
+    }
+    found.certs
+}
+
+/// Reads the file that a setting names: nothing in it may be skipped.
+fn read_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let mut found = rustls_native_certs::load_certs_from_paths(Some(path), None);
+    let problem = match found.errors.pop() {
+        Some(error) => error.to_string(),
+        None if found.certs.is_empty() => "it holds no certificate".to_owned(),
+        None => return Ok(found.certs),
+    };
+    let message = format!(
+        "the trusted certificates in {} (http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE) cannot be used: {problem}",
+        path.display()
+    );
+    // git may be able to read another form of a file, but not a missing one.
+    Err(if path.exists() {
+        Failure::from_tls(TlsFault::TrustUnusable, message)
+    } else {
+        Failure::new(Kind::Local, message).with_hint(TlsFault::TrustUnusable.hint())
+    })
+}
 
 impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
@@ -255,14 +245,17 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, Error> {
         let (webpki, trusted) = match &self.rule {
             Rule::AcceptAnyone => return Ok(ServerCertVerified::assertion()),
-            Rule::NobodyIsTrusted => {
-                return Err(CertificateError::Other(OtherError(Arc::new(NobodyIsTrusted))).into());
+            Rule::NothingIsTrusted => {
+                let cause = io::Error::other(
+                    "this system has no trusted certificates: install ca-certificates, or set SSL_CERT_FILE or http.sslCAInfo",
+                );
+                return Err(CertificateError::Other(OtherError(Arc::new(cause))).into());
             }
             Rule::Check { webpki, trusted } => (webpki, trusted),
         };
         let verified = webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
-            // webpki looks at the dates before it looks at this, so only the name is left to be checked.
+            // webpki checks the dates before this, so only the name is left to be checked.
             Err(error) if is_authority(&error) && trusted.contains(end_entity) => {
                 let certificate = ParsedCertificate::try_from(end_entity)?;
                 rustls::client::verify_server_name(&certificate, server_name)?;
@@ -296,6 +289,6 @@ impl ServerCertVerifier for Verifier {
 }
 
 fn is_authority(error: &Error) -> bool {
-    // rustls names it by no variant of its own.
+    // rustls has no variant for it.
     matches!(error, Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) if cause.to_string() == "CaUsedAsEndEntity")
 }

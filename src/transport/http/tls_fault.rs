@@ -1,24 +1,26 @@
-//! What an error of rustls means: a fault of the certificate, or a limit of rustls that git's own TLS may not have.
+//! Names the fault behind an error of rustls: a fault of the certificate, or a limit of rustls that git's TLS may not have.
 
 use std::error::Error as _;
 use std::io;
+use std::iter::successors;
 
 use rustls::{AlertDescription as Alert, CertificateError, Error, InvalidMessage, OtherError};
 
-use super::client::chain;
 use crate::failure::TlsFault;
 
-/// The fault behind a request that got no answer, if it was one of TLS.
-pub(super) fn fault_behind(error: &reqwest::Error) -> Option<TlsFault> {
-    let mut causes = std::iter::successors(error.source(), |&error| error.source());
-    match causes.find_map(tls_error) {
+/// The fault of TLS behind a request without an answer. `text` is the error with its causes.
+pub(super) fn fault_behind(error: &reqwest::Error, text: &str) -> Option<TlsFault> {
+    match successors(error.source(), |&error| error.source()).find_map(tls_error) {
         Some(error) => fault_of(error),
-        // The error of HTTP/2 shows what it wraps in its words alone.
-        None => is_client_refused(&chain(error)).then_some(TlsFault::ClientRefused),
+        // HTTP/2's error has its cause only in its text.
+        None => ABOUT_CLIENT
+            .iter()
+            .any(|&alert| text.contains(&Error::AlertReceived(alert).to_string()))
+            .then_some(TlsFault::ClientRefused),
     }
 }
 
-/// The error of rustls that an error is or wraps. An I/O error hides what it wraps from `source`.
+/// The error of rustls that an error is or wraps. The `source` of an I/O error skips the error that it wraps.
 fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
     let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     match wrapped {
@@ -27,7 +29,7 @@ fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Err
     }
 }
 
-/// `None` for what a broken connection looks like.
+/// `None` if it is no more than a broken connection.
 fn fault_of(error: &Error) -> Option<TlsFault> {
     match error {
         Error::InvalidCertificate(error) => Some(certificate_fault(error)),
@@ -67,7 +69,7 @@ fn certificate_fault(error: &CertificateError) -> TlsFault {
     }
 }
 
-/// What servers say of our certificate.
+/// The alerts of servers about our certificate.
 const ABOUT_CLIENT: [Alert; 9] = [
     Alert::NoCertificate,
     Alert::BadCertificate,
@@ -86,9 +88,4 @@ fn alert_fault(alert: Alert) -> Option<TlsFault> {
         alert if ABOUT_CLIENT.contains(&alert) => Some(TlsFault::ClientRefused),
         _ => Some(TlsFault::NothingInCommon),
     }
-}
-
-fn is_client_refused(words: &str) -> bool {
-    let mut alerts = ABOUT_CLIENT.into_iter();
-    alerts.any(|alert| words.contains(&Error::AlertReceived(alert).to_string()))
 }

@@ -1,27 +1,10 @@
-//! Where a push goes: git's reading of a URL or path, and of the remotes in the configuration.
-//!
-//! The facts are those of `git-push(1)` (GIT URLS, REMOTES) and of what `git fetch-pack --diag-url` shows. Nothing
-//! is looked up or connected to here. No `Display` and no `Debug` in this module shows a password or a token.
-
-mod parse;
-mod remote;
+//! The parts of a URL or path, and how they are shown.
 
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
-pub use parse::ParseUrlError;
-pub use remote::{Remote, ResolveError};
-
 use crate::failure::redact_url;
-
-/// A URL's path as git names it to credential helpers.
-pub(crate) fn decoded_path(path: &str) -> Vec<u8> {
-    let mut path = parse::decoded_bytes(path.trim_start_matches('/'));
-    let length = path.iter().rposition(|&byte| byte != b'/').map_or(0, |at| at + 1);
-    path.truncate(length);
-    path
-}
 
 /// A URL or path, by the way in which git connects to it.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,7 +15,7 @@ pub enum RemoteUrl {
     File(PathBuf),
     /// `ssh://`, `git+ssh://`, `ssh+git://`, or scp's `host:path`.
     Ssh {
-        /// What stands before the last `@`, where ssh looks for the user.
+        /// The part before the last `@`, in which ssh looks for the user.
         user: Option<String>,
         /// A name or an address, without brackets.
         host: String,
@@ -54,26 +37,13 @@ pub enum RemoteUrl {
     },
     /// `http://` and `https://`.
     Http(HttpUrl),
-    /// What git gives to the program `git-remote-<name>`: `name::address`, or a URL with a scheme that is
-    /// none of the above.
+    /// A URL for the program `git-remote-<name>`: `name::address`, or one with a scheme that is none of the above.
     Helper {
         /// The helper's name.
         name: String,
-        /// What the helper is to make of it.
+        /// The address for the helper.
         address: String,
     },
-}
-
-impl RemoteUrl {
-    /// Reads a URL or path by git's rules.
-    ///
-    /// # Errors
-    ///
-    /// git would refuse it as well: no path or host, an option in disguise, a scheme it dropped. Also refused
-    /// are escapes that are not UTF-8 once decoded.
-    pub fn parse(url: &str) -> Result<Self, ParseUrlError> {
-        parse::parse(url)
-    }
 }
 
 impl fmt::Display for RemoteUrl {
@@ -86,42 +56,17 @@ impl fmt::Display for RemoteUrl {
                 host,
                 port,
                 path,
-            } => {
-                let user = match user.as_deref().map(|user| user.split_once(':')) {
-                    None => String::new(),
-                    Some(None) => format!("{}@", user.as_deref().unwrap_or_default()),
-                    Some(Some((user, _password))) => format!("{user}:***@"),
-                };
-                let is_address =
-                    |host: &str| host.split('%').next().unwrap_or(host).parse::<Ipv6Addr>().is_ok();
-                let shown = match port {
-                    _ if path.starts_with(['/', '~']) => {
-                        let host = if is_address(host) {
-                            format!("[{host}]")
-                        } else {
-                            host.clone()
-                        };
-                        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-                        let slash = if path.starts_with('/') { "" } else { "/" };
-                        format!("ssh://{user}{host}{port}{slash}{path}")
-                    }
-                    Some(port) => format!("[{user}{host}:{port}]:{path}"),
-                    None if host.contains(':') => format!("{user}[{host}]:{path}"),
-                    None => format!("{user}{host}:{path}"),
-                };
-                // An `@` in the path may be the end of a password that has a slash in it.
-                formatter.write_str(&redact_url(&shown))
-            }
+            } => formatter.write_str(&shown_ssh(user.as_deref(), host, *port, path)),
             Self::Git { authority, path, .. } => {
                 let slash = if path.starts_with('/') { "" } else { "/" };
-                formatter.write_str(&without_secrets(&format!("git://{authority}{slash}{path}")))
+                formatter.write_str(&redact_url(&format!("git://{authority}{slash}{path}")))
             }
-            Self::Http(url) => fmt::Display::fmt(url, formatter),
+            Self::Http(url) => url.fmt(formatter),
             Self::Helper { name, address } => {
                 let is_whole_url = address
                     .strip_prefix(name.as_str())
                     .is_some_and(|rest| rest.starts_with("://"));
-                let address = without_secrets(address);
+                let address = redact_url(address);
                 if is_whole_url {
                     formatter.write_str(&address)
                 } else {
@@ -130,6 +75,31 @@ impl fmt::Display for RemoteUrl {
             }
         }
     }
+}
+
+fn shown_ssh(user: Option<&str>, host: &str, port: Option<u16>, path: &str) -> String {
+    let user = match user.map(|user| user.split_once(':').ok_or(user)) {
+        None => String::new(),
+        Some(Err(user)) => format!("{user}@"),
+        Some(Ok((user, _password))) => format!("{user}:***@"),
+    };
+    let shown = match port {
+        _ if path.starts_with(['/', '~']) => {
+            let (address, _zone) = host.split_once('%').unwrap_or((host, ""));
+            let host = match address.parse::<Ipv6Addr>() {
+                Ok(_) => format!("[{host}]"),
+                Err(_) => host.to_owned(),
+            };
+            let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+            let slash = if path.starts_with('/') { "" } else { "/" };
+            format!("ssh://{user}{host}{port}{slash}{path}")
+        }
+        Some(port) => format!("[{user}{host}:{port}]:{path}"),
+        None if host.contains(':') => format!("{user}[{host}]:{path}"),
+        None => format!("{user}{host}:{path}"),
+    };
+    // An `@` in the path may be the end of a password with a slash in it.
+    redact_url(&shown).into_owned()
 }
 
 impl fmt::Debug for RemoteUrl {
@@ -146,31 +116,21 @@ impl fmt::Debug for RemoteUrl {
     }
 }
 
-/// One whole URL for a message: all before its last `@` may be a password with any characters in it, and a query
-/// a token. Stricter than `failure::redact`, which has to find URLs inside of sentences.
-fn without_secrets(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
-    let (userinfo, rest) = match rest.rsplit_once('@') {
-        Some((_, rest)) => ("***@", rest),
-        None => ("", rest),
-    };
-    match rest.split_once('?') {
-        Some((rest, _)) => format!("{scheme}://{userinfo}{rest}?***"),
-        None => format!("{scheme}://{userinfo}{rest}"),
-    }
-}
-
 /// The parts of an `http://` or `https://` URL, with the secrets kept apart.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpUrl {
-    is_https: bool,
-    host: String,
-    port: Option<u16>,
-    path: String,
-    username: Option<Vec<u8>>,
-    password: Option<Vec<u8>>,
+    /// Whether its scheme is `https`.
+    pub is_https: bool,
+    /// The host as it was written, an IPv6 address in its brackets.
+    pub host: String,
+    /// The port, if one was given.
+    pub port: Option<u16>,
+    /// The rest behind host and port, with escapes and query: empty, or with its first slash.
+    pub path: String,
+    /// The user name, decoded: bytes, as git and servers accept any.
+    pub username: Option<Vec<u8>>,
+    /// The password or token, decoded: a secret.
+    pub password: Option<Vec<u8>>,
 }
 
 impl HttpUrl {
@@ -178,42 +138,6 @@ impl HttpUrl {
     #[must_use]
     pub const fn scheme(&self) -> &'static str {
         if self.is_https { "https" } else { "http" }
-    }
-
-    /// The host as it was written, an IPv6 address in its brackets.
-    #[must_use]
-    pub fn host(&self) -> &str {
-        &self.host
-    }
-
-    /// The port, if one was given.
-    #[must_use]
-    pub const fn port(&self) -> Option<u16> {
-        self.port
-    }
-
-    /// What follows host and port, escapes and query included: empty, or with its first slash.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// The path as git names it to credential helpers: decoded, with its query, without slashes at its ends.
-    #[must_use]
-    pub fn decoded_path(&self) -> Vec<u8> {
-        decoded_path(&self.path)
-    }
-
-    /// The user name, decoded: bytes, as git and servers take any.
-    #[must_use]
-    pub fn username(&self) -> Option<&[u8]> {
-        self.username.as_deref()
-    }
-
-    /// The password or token, decoded: a secret.
-    #[must_use]
-    pub fn password(&self) -> Option<&[u8]> {
-        self.password.as_deref()
     }
 
     /// Host and port, as git names them to credential helpers.
@@ -225,8 +149,7 @@ impl HttpUrl {
         }
     }
 
-    /// The URL to request, without user name and password. A query stays: it may be a secret, so this is not
-    /// for messages.
+    /// The URL to request, without user name and password. The query may be a secret, so this is not for messages.
     #[must_use]
     pub fn without_credentials(&self) -> String {
         format!("{}://{}{}", self.scheme(), self.authority(), self.path)
@@ -236,19 +159,17 @@ impl HttpUrl {
 impl fmt::Display for HttpUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let has_credentials = self.username.is_some() || self.password.is_some();
-        let (host, path) = match self.path.rsplit_once('@').filter(|_| has_credentials) {
-            // It may be the end of a password that has a slash in it.
-            Some((_, behind)) => ("***@".to_owned(), behind),
-            None => (self.authority(), &*self.path),
+        let shown = match self.path.rsplit_once('@').filter(|_| has_credentials) {
+            // It may be the end of a password with a slash in it.
+            Some((_, behind)) => format!("{}://***@{behind}", self.scheme()),
+            None => self.without_credentials(),
         };
-        let shown = format!("{}://{host}{path}", self.scheme());
         let shown = redact_url(&shown);
-        // No query, and no fragment, which may be the same.
+        // A query or a fragment may be a secret too.
         match shown.split_once(['?', '#']) {
-            Some((before, _)) => write!(formatter, "{before}?***")?,
-            None => formatter.write_str(&shown)?,
+            Some((before, _)) => write!(formatter, "{before}?***"),
+            None => formatter.write_str(&shown),
         }
-        Ok(())
     }
 }
 
