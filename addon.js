@@ -15,7 +15,7 @@ const PREBUILT = [
 ];
 
 const FROM_SOURCE = `It can be built from source, with Rust and a C compiler: in a clone of git-push-daemon run "npm pack", then here
-"npm install" with the path of the tarball that it made. README.md has the steps under "Install".`;
+"npm install" with the path of the tarball that it made. docs/deploying.md has the steps under "Building from source".`;
 
 const USUAL_REASON = `Usually node_modules was copied from a system with another C library (Alpine has musl, Debian has glibc) or processor, or
 the C library is older than the addon needs. Install the packages where they run: "npm ci" in the image itself.

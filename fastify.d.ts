@@ -1,6 +1,6 @@
 /**
- * The Fastify plugin: starts the daemon with the application, logs what happens, stops it on close, and
- * serves its status to operators where asked to.
+ * The Fastify plugin: starts the daemon with the application, logs its events, stops it on close, and can
+ * serve its status to operators.
  *
  * ```ts
  * import pushDaemon from 'git-push-daemon/fastify';
@@ -21,51 +21,51 @@ import type { PushDaemon, PushDaemonOptions } from './index.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The running daemon; `null` where the plugin was registered without a remote. */
+    /** The running daemon; `null` if the plugin was registered without a remote. */
     pushDaemon: PushDaemon | null;
   }
 }
 
 declare namespace pushDaemon {
-  /** What the plugin takes: what `startPushDaemon` takes, except that `remote` may be missing, and this. */
+  /** The options of the plugin: those of `startPushDaemon`, of which `remote` may be missing, and these. */
   export interface PushDaemonPluginOptions extends Omit<PushDaemonOptions, 'remote' | 'logger'> {
     /**
-     * As for `startPushDaemon`. Without it, or where it is empty, nothing is pushed: the decoration is
-     * `null`, and one line at level info says so.
+     * As for `startPushDaemon`. If it is missing or empty, nothing is pushed: the decoration is `null`, and one
+     * line at level info says so.
      */
     readonly remote?: string | null | undefined;
 
     /**
-     * Where the daemon's and the plugin's lines go.
+     * Receives the log lines of the daemon and the plugin.
      *
-     * @default a child of the application's log with the `component` `name`
+     * @default a child of the application's log, with `name` as `component`
      */
     readonly logger?: PushDaemonOptions['logger'];
 
     /**
-     * The name of the decoration on the instance, of which each daemon in an application needs its own.
+     * The name of the decoration on the instance. Each daemon in an application needs its own.
      *
      * @default 'pushDaemon'
      */
     readonly name?: string | undefined;
 
     /**
-     * Names of plugins that must be registered before, such as the one that makes the repository.
+     * Names of plugins that must be registered before this one, such as the one that creates the repository.
      *
      * @default []
      */
     readonly dependencies?: readonly string[] | undefined;
 
     /**
-     * How long closing the application goes on pushing what is pending, in milliseconds. Fastify's
-     * `pluginTimeout` does not end it. A container's grace period must be longer; Kubernetes' default is 30 s.
+     * How long closing the application keeps pushing what is pending, in milliseconds. Fastify's `pluginTimeout`
+     * does not shorten it. A container's grace period must be longer; Kubernetes' default is 30 s.
      *
      * @default 20000
      */
     readonly stopTimeoutMs?: number | undefined;
 
     /**
-     * Routes for operators and their tools; each exists only where its path is given.
+     * Routes for operators and their tools. Each exists only if its path is given.
      *
      * @default none
      */
@@ -73,51 +73,49 @@ declare namespace pushDaemon {
   }
 
   /**
-   * The plugin's routes. They carry `schema: { hide: true }`, which keeps them out of what `@fastify/swagger`
-   * writes.
+   * The plugin's routes. `schema: { hide: true }` keeps them out of the output of `@fastify/swagger`.
    *
-   * `status` and `flush` need `token`, `onRequest` or both, of which both must then let a request pass;
-   * with neither they answer 503. Where no daemon runs, all answer 503.
+   * `status` and `flush` need `token`, `onRequest` or both. With both, a request must pass both; with neither,
+   * they answer 503. If no daemon runs, all routes answer 503.
    */
   export interface PushDaemonRoutes {
     /**
-     * The path of `GET`: what `status()` returns, as JSON. To a client that prefers `text/html`, a page
-     * that says whether the data is safe, how far behind the remote is, since when, why and what to do.
+     * The path of `GET`: the result of `status()` as JSON. A client that prefers `text/html` gets a page that says
+     * whether the data is safe, how far behind the remote is, since when, why, and what to do.
      */
     readonly status?: string | undefined;
 
     /**
      * The path of `GET`: 200 while the data is safe, else 503, with `{ status, state, lagMs, maxLagMs,
-     * pendingCommits }`. It is 503 where the branches have diverged (`diverged`), pushing was given up
-     * (`gave-up`), the daemon was stopped (`stopped`), the oldest unpushed commit is older than `maxLagMs`
-     * (`lagging`), or the remote was not reached for so long since the start (`unconfirmed`). It asks for
-     * no token, and tells no names and no errors.
+     * pendingCommits }`. It is 503 if the branches have diverged (`diverged`), pushing was given up (`gave-up`),
+     * the daemon was stopped (`stopped`), the oldest unpushed commit is older than `maxLagMs` (`lagging`), or the
+     * remote was not reached for that long since the start (`unconfirmed`). It needs no token, and shows no names
+     * and no errors.
      *
-     * It is for what alerts people. A restart repairs no remote, so it is not for a liveness probe.
+     * Use it to alert people, not as a liveness probe: a restart does not repair a remote.
      */
     readonly health?: string | undefined;
 
     /**
-     * The path of `POST`: an attempt now. 200 with `{ commit, pending: false }` once the remote has the
-     * branch's tip; 202 with `{ pending: true }` where that takes longer than `flushTimeoutMs`, while the
-     * daemon goes on; 502 with `kind`, `reason` and `hint` where the attempt failed, and 503 where the
-     * fault is on this side.
+     * The path of `POST`, which makes an attempt now: 200 with `{ commit, pending: false }` once the remote has
+     * the branch's tip; 202 with `{ pending: true }` if that takes longer than `flushTimeoutMs`, while the daemon
+     * continues; 502 with `kind`, `reason` and `hint` if the attempt failed; 503 if the fault is on this side.
      */
     readonly flush?: string | undefined;
 
     /**
-     * The bearer token of `status` and `flush`. For `status` a browser may send it as the password of any
-     * user; `flush` does not take it so, since a browser would send it along with another site's form.
+     * The bearer token of `status` and `flush`. For `status`, a browser may send it as the password of any user.
+     * `flush` does not accept that, because a browser would send it along with a form of another site.
      *
-     * An empty one counts as missing, so that an unset variable never opens a route.
+     * An empty token counts as missing, so that an unset variable never opens a route.
      */
     readonly token?: string | undefined;
 
-    /** The application's own guard of `status` and `flush`, such as one that looks at a session. */
+    /** The application's own guard of `status` and `flush`, such as a check of the session. */
     readonly onRequest?: RouteShorthandOptions['onRequest'];
 
     /**
-     * How old an unpushed commit may grow before `health` and the page call it lagging, in milliseconds.
+     * The age of an unpushed commit above which `health` and the page report a lag, in milliseconds.
      *
      * @default 300000
      */

@@ -1,5 +1,5 @@
 /**
- * What push daemons do, as metrics of prom-client, which is an optional peer dependency.
+ * Metrics of push daemons for prom-client, which is an optional peer dependency.
  *
  * ```ts
  * import { startPushDaemon } from 'git-push-daemon';
@@ -9,17 +9,17 @@
  * collectPushDaemonMetrics(daemon);
  * ```
  *
- * The names, with the default prefix `git_push_daemon_`; each has the labels `remote` and `branch`:
+ * The metrics, with the default prefix `git_push_daemon_`. Each has the labels `remote` and `branch`:
  *
  * - `pending_commits`, `lag_seconds`, `oldest_pending_timestamp_seconds`,
- *   `last_success_timestamp_seconds`, `consecutive_failures`: gauges of `status()`; a time that there is
- *   none of is 0
- * - `state{state}`: 1 for the state that the daemon is in, 0 for the others
+ *   `last_success_timestamp_seconds`, `consecutive_failures`: gauges of `status()`; 0 stands for a time that
+ *   does not exist
+ * - `state{state}`: 1 for the daemon's state, 0 for the others
  * - `failing{kind}`: 1 for the kind of the last failure until the next success, 0 for the others
  * - `pushed_commits_total`, `pushed_bytes_total`: counts since the daemon started
- * - `attempts_total{result, kind}`: attempts that pushed (`success`, `none`) or failed (`failure` and
- *   its kind), since they are collected; a look that found nothing to do is not one
- * - `attempt_duration_seconds{result}`: how long those took
+ * - `attempts_total{result, kind}`: attempts that pushed (`success`, `none`) or failed (`failure` and its
+ *   kind), since collecting began; a check that found nothing to do does not count
+ * - `attempt_duration_seconds{result}`: the duration of these attempts
  */
 
 import type { Registry, RegistryContentType } from 'prom-client';
@@ -27,43 +27,43 @@ import type { Registry, RegistryContentType } from 'prom-client';
 import type { PushDaemon } from './index.js';
 
 /**
- * Collects a daemon's metrics until it stops. Call it once for each daemon, in the same tick in which the
- * daemon was started, so that no attempt is missed. Several daemons share the metrics of a registry and are
- * told apart by their labels.
+ * Collects a daemon's metrics until it stops. Call it once for each daemon, in the tick in which the daemon
+ * was started, so that no attempt is missed. Several daemons share the metrics of a registry; their labels
+ * tell them apart.
  *
- * It adds no listener of `error`: a failure that nobody else listens to still reaches the daemon's logger.
+ * It adds no listener of `error`, so a failure without a listener still reaches the daemon's logger.
  *
- * @returns a function that ends the collection before the daemon stops; it may be called again. With the
- * last daemon, the metrics leave the registry.
+ * @returns a function that ends the collection before the daemon stops. Calling it again does nothing. The
+ * metrics leave the registry with the last daemon.
  * @throws {TypeError} with the code `ERR_PUSH_DAEMON_INVALID_OPTION` for a wrong argument
- * @throws {Error} with the code `ERR_PUSH_DAEMON_METRICS_REGISTERED` where a daemon with the same labels is
- * collected already, the label names are not those of the registry's other daemons, or another metric has
- * one of the names; with `ERR_PUSH_DAEMON_STOPPED` where the daemon has stopped
+ * @throws {Error} with the code `ERR_PUSH_DAEMON_METRICS_REGISTERED` if a daemon with the same labels is
+ * collected already, if the label names differ from those of the registry's other daemons, or if another
+ * metric has one of the names; with `ERR_PUSH_DAEMON_STOPPED` if the daemon has stopped
  */
 export function collectPushDaemonMetrics(
   daemon: PushDaemon,
   options?: PushDaemonMetricsOptions,
 ): () => void;
 
-/** What {@link collectPushDaemonMetrics} takes. */
+/** The options of {@link collectPushDaemonMetrics}. */
 export interface PushDaemonMetricsOptions {
   /**
-   * Where the metrics are registered.
+   * The registry for the metrics.
    *
    * @default prom-client's global registry
    */
   readonly registry?: Registry<RegistryContentType> | Registry | undefined;
 
   /**
-   * What each metric's name starts with.
+   * The prefix of each metric's name.
    *
    * @default 'git_push_daemon_'
    */
   readonly prefix?: string | undefined;
 
   /**
-   * Labels of this daemon besides `remote` and `branch`, or instead of their values. All daemons of a
-   * registry need the same names.
+   * Labels of this daemon, in addition to `remote` and `branch`, or to replace their values. All daemons of a
+   * registry need the same label names.
    *
    * @default {}
    */

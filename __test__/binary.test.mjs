@@ -12,7 +12,7 @@ import { ROOT } from './support/child.mjs';
 /** Of what is downloaded with each installation; MB as registries count them. */
 const MOST_BYTES = 5_000_000;
 
-/** What a build on Debian 12 or older needs, which README.md states. */
+/** What a build on Debian 12 or older needs, which docs/deploying.md states. */
 const BUILT_HERE_GLIBC = '2.34';
 /** Debian 12's own. Newer ones give some functions of C a newer version. */
 const NEWEST_BUILDER = '2.36';
@@ -41,11 +41,13 @@ describe('the addon', { skip: process.platform !== 'linux' && 'ELF is of Linux' 
     (glibc === undefined && 'this system has no glibc') ||
     (isNewer && `glibc ${glibc}: what is built here is for this system or a newer one`);
 
-  test(`needs glibc ${BUILT_HERE_GLIBC} or newer, as the README says`, { skip }, () => {
+  test(`needs glibc ${BUILT_HERE_GLIBC} or newer, as docs/deploying.md says`, { skip }, () => {
     const found = readBinary(FILE);
     assert.ok(byVersion(found.glibc, BUILT_HERE_GLIBC) <= 0, `it needs ${found.glibc}`);
     assert.ok(
-      readFileSync(path.join(ROOT, 'README.md'), 'utf8').includes(`glibc ${BUILT_HERE_GLIBC}`),
+      readFileSync(path.join(ROOT, 'docs/deploying.md'), 'utf8').includes(
+        `glibc ${BUILT_HERE_GLIBC}`,
+      ),
     );
   });
 

@@ -1,5 +1,5 @@
 /**
- * The documented contract of gitsheets' own daemon, clause by clause, and what MIGRATING.md says of it. Its code is
+ * The documented contract of gitsheets' own daemon, clause by clause, and what docs/migrating.md says of it. Its code is
  * compiled and run by `documents.test.mjs`.
  */
 
@@ -396,8 +396,8 @@ test("the recipe's way of keeping metrics works as it is", async (t) => {
   assert.equal(await value(pushed), 1);
 });
 
-describe('MIGRATING.md', () => {
-  const text = readFileSync(path.join(ROOT, 'MIGRATING.md'), 'utf8');
+describe('docs/migrating.md', () => {
+  const text = readFileSync(path.join(ROOT, 'docs/migrating.md'), 'utf8');
 
   test('names every option of gitsheets, every event and every key of the status', async (t) => {
     const daemon = await startInSync(t, makePair(t).options);

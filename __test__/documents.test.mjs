@@ -10,6 +10,7 @@ import { describe, test } from 'node:test';
 
 import examples from './documents/examples.mjs';
 import fuzz from './documents/fuzz.mjs';
+import guides from './documents/guides.mjs';
 import migrating from './documents/migrating.mjs';
 import readme from './documents/readme.mjs';
 import runbook from './documents/runbook.mjs';
@@ -19,12 +20,13 @@ import { Document, documentNames } from './support/markdown.mjs';
 
 /** Those without a block of code. */
 const PROSE = [
-  ...['ARCHITECTURE.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'RELIABILITY.md'],
+  ...['ARCHITECTURE.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'docs/comparison.md'],
+  ...['docs/fastify.md', 'docs/reliability.md', 'docs/status-and-events.md'],
   'bench/results/results.md',
 ];
 
 const RUNNERS = [
-  ...[readme, runbook, security, migrating, fuzz, ...examples],
+  ...[readme, ...guides, runbook, security, migrating, fuzz, ...examples],
   ...PROSE.map((name) => ({ name, runs: [] })),
 ];
 
@@ -89,9 +91,9 @@ describe('links', () => {
     assert.ok(names.length > 0);
     assert.deepEqual(
       pages,
-      names.map((alert) => `RUNBOOK.md#${alert.toLowerCase()}`),
+      names.map((alert) => `docs/runbook.md#${alert.toLowerCase()}`),
     );
-    const { headings, anchors } = documents.get('RUNBOOK.md');
+    const { headings, anchors } = documents.get('docs/runbook.md');
     for (const page of pages) assert.ok(anchors.includes(page.split('#')[1]), page);
     // No step is left behind for an alert that there is no more.
     assert.deepEqual(
@@ -105,7 +107,7 @@ describe('links', () => {
     const [, union] = /export type PushFailureKind =([^;]*);/.exec(contract);
     const kinds = [...union.matchAll(/'([a-z-]+)'/g)].map(([, kind]) => kind);
     assert.equal(kinds.length, 10);
-    const { headings } = documents.get('RUNBOOK.md');
+    const { headings } = documents.get('docs/runbook.md');
     for (const kind of kinds) assert.ok(headings.includes(kind), kind);
   });
 });
@@ -150,7 +152,7 @@ test('what a document says is a file is one, from the root or from beside it', (
 });
 
 describe('the runbook quotes', () => {
-  const { text } = documents.get('RUNBOOK.md');
+  const { text } = documents.get('docs/runbook.md');
   const source = (file) => readFileSync(path.join(ROOT, file), 'utf8');
 
   for (const [file, words] of [

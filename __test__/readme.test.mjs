@@ -1,4 +1,4 @@
-/** README.md against the types: every option, event, key, method and kind is in it, and nothing that there is not. */
+/** The documents against the types: every option, event, key, method and kind is there, and no other. */
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -8,13 +8,22 @@ import { describe, test } from 'node:test';
 import { ROOT } from './support/child.mjs';
 
 const read = (file) => readFileSync(path.join(ROOT, file), 'utf8');
-const page = read('README.md');
 
-/** The text below a heading, up to the next one of its level. */
+/** Which document has the section with this heading. */
+const PLACES = {
+  Options: 'README.md',
+  'Plugin options': 'docs/fastify.md',
+  Methods: 'docs/status-and-events.md',
+  Events: 'docs/status-and-events.md',
+  Status: 'docs/status-and-events.md',
+  'Kinds of failure': 'docs/runbook.md',
+};
+
+/** The text below a heading, up to the next one. */
 function section(heading) {
-  const [, text] = page.split(`\n## ${heading}\n`);
+  const [, text] = read(PLACES[heading]).split(`\n## ${heading}\n`);
   assert.ok(text, heading);
-  return text.split('\n## ')[0];
+  return text.split(/\n###? /)[0];
 }
 
 /** The names in the first column of the tables of a section. */
@@ -38,7 +47,7 @@ function values(name) {
   return [...body.matchAll(/'([a-z-]+)'/g)].map(([, value]) => value);
 }
 
-describe('the README lists', () => {
+describe('the documents list', () => {
   test('the options', () => {
     assert.deepEqual(rows('Options').sort(), members('index.d.ts', 'PushDaemonOptions').sort());
   });
@@ -87,7 +96,7 @@ describe('the README lists', () => {
       (name) => !['remote', 'logger', 'routes'].includes(name),
     );
     const routes = members('fastify.d.ts', 'PushDaemonRoutes', '    ');
-    const listed = rows('Fastify').map((name) => name.replace(/^(?:routes)?\./, ''));
+    const listed = rows('Plugin options').map((name) => name.replace(/^(?:routes)?\./, ''));
     assert.deepEqual(listed.sort(), [...own, ...routes].sort());
   });
 });

@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 
@@ -252,11 +252,12 @@ describe('a release is refused', { skip }, () => {
 
   test('where tag, versions and changelog do not agree', async (t) => {
     const checkout = makeCheckout(t, []);
+    const changelog = path.join(checkout, 'CHANGELOG.md');
+    writeFileSync(changelog, '# Changelog\n\n## 0.0.1 - 2029-01-01\n\n- It began.\n');
     await fails(/CHANGELOG\.md has nothing under/, checkout, 'check', [`v${VERSION}`]);
-    appendFileSync(
-      path.join(checkout, 'CHANGELOG.md'),
-      `\n## ${VERSION} (2030-01-01)\n\n- It is there.\n`,
-    );
+    writeFileSync(changelog, `# Changelog\n\n## ${VERSION} - unreleased\n\n- It is there.\n`);
+    await fails(/is unreleased/, checkout, 'check', [`v${VERSION}`]);
+    writeFileSync(changelog, `# Changelog\n\n## ${VERSION} - 2030-01-01\n\n- It is there.\n`);
     await succeeds(checkout, 'check', [`v${VERSION}`]);
     await fails(/package\.json has version .*, and the tag is v9\.9\.9/, checkout, 'check', [
       'v9.9.9',

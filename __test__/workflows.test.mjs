@@ -91,7 +91,7 @@ test('what actionlint minds is found', () => {
   const text = sources.find(([name]) => name === 'release.yml')[1];
   assert.notDeepEqual(faults(text.replace('needs: ci', 'needs: nothing'), 'release.yml'), []);
   assert.notDeepEqual(
-    faults(text.replace('secrets.NPM_TOKEN', 'secretz.NPM_TOKEN'), 'release.yml'),
+    faults(text.replace('id-token: write', 'id-token: wrote'), 'release.yml'),
     [],
   );
 });
@@ -138,8 +138,12 @@ describe('a release', () => {
     assert.equal(called.uses, './.github/workflows/build.yml');
   });
 
-  test('is published with provenance, from what was built', () => {
+  test('is published without a token, with provenance, from what was built', () => {
     assert.deepEqual(jobs.publish.permissions, { contents: 'read', 'id-token': 'write' });
+    const [, text] = sources.find(([name]) => name === 'release.yml');
+    assert.doesNotMatch(text, /secrets\.|NPM_TOKEN/);
+    assert.match(runs(jobs.publish), /^npm install --global npm@\^11\.5\.1$/m);
+    assert.equal(jobs.publish.environment, 'npm');
     const uploaded = build.steps.find(({ uses }) => uses?.startsWith('actions/upload-artifact'));
     const taken = jobs.publish.steps.find(({ uses }) =>
       uses?.startsWith('actions/download-artifact'),

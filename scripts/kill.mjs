@@ -3,7 +3,7 @@
  * and started again. After each round the remote has every commit, both repositories are sound, and nothing runs that
  * the killed process had started.
  *
- * `npm run kill -- --rounds 5 --way ssh --phase mid-pack` does less; `--write` puts the result into RELIABILITY.md.
+ * `npm run kill -- --rounds 5 --way ssh --phase mid-pack` does less; `--write` puts the result into docs/reliability.md.
  */
 
 import { parseArgs } from 'node:util';

@@ -1,4 +1,4 @@
-/** The sections of RELIABILITY.md that commands write themselves, each between two markers. */
+/** The sections of docs/reliability.md that commands write themselves, each between two markers. */
 
 import { execFileSync } from 'node:child_process';
 import { cpus, loadavg } from 'node:os';
@@ -7,7 +7,7 @@ import path from 'node:path';
 import { writeBetween } from './markdown.mjs';
 import { ROOT } from './process.mjs';
 
-const FILE = path.join(ROOT, 'RELIABILITY.md');
+const FILE = path.join(ROOT, 'docs', 'reliability.md');
 
 /** Puts text between the markers of a section. */
 export function writeSection(name, text) {

@@ -3,7 +3,7 @@
  * things go wrong at random with each remote, the network, the servers and the repository. At the end each remote must
  * have every commit, and the process must hold no more than at the start: memory, descriptors, children, threads.
  *
- * `npm run soak -- --minutes 2 --seed 7` is shorter and has other faults; `--write` puts the result into RELIABILITY.md.
+ * `npm run soak -- --minutes 2 --seed 7` is shorter and has other faults; `--write` puts the result into docs/reliability.md.
  * The times are of commits to their arrival, faults included, and mean little on a busy machine.
  */
 

@@ -320,7 +320,7 @@ impl RemotePusher {
         self.detour.forget();
         let (failure, fault) = detour::fault_for_git(failure, route, self.destination.transport)?;
         tracing::debug!(%failure, "the native TLS cannot connect: trying the git CLI");
-        let reason = format!("git's own TLS is needed: {}", fault.words());
+        let reason = format!("git's own TLS is needed: {}", fault.problem());
         let target = self.side.target();
         let by_git = match self.destination.by_git(route, target, reason, self.settings()) {
             Ok(by_git) => by_git,

@@ -17,7 +17,9 @@ use base64::prelude::BASE64_STANDARD;
 
 use crate::config::{Config, Environment};
 use crate::failure::redact;
-use crate::transport::{self, Background, Said, Settings, command, converse, with_english_messages};
+use crate::transport::{
+    Background, LocalRepository, Output, Settings, command, communicate, with_english_messages,
+};
 
 /// What a credential is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -252,10 +254,10 @@ impl Drop for Asking<'_> {
 impl Helpers {
     /// The helpers that the repository's configuration names.
     #[must_use]
-    pub fn new(source: &transport::Source<'_>, settings: &Settings) -> Self {
+    pub fn new(repository: &LocalRepository<'_>, settings: &Settings) -> Self {
         // Without a terminal to prompt on, and with git looking at the configuration that we look at.
         let mut environment = with_english_messages(settings.environment.clone())
-            .with("GIT_DIR", source.git_dir)
+            .with("GIT_DIR", repository.git_dir)
             .without("GIT_WORK_TREE")
             .without("GIT_COMMON_DIR")
             .with("GIT_TERMINAL_PROMPT", "0")
@@ -266,9 +268,9 @@ impl Helpers {
             environment = environment.without(trace);
         }
         Self {
-            config: source.config.clone(),
+            config: repository.config.clone(),
             environment,
-            root: source.root.to_owned(),
+            root: repository.root.to_owned(),
             background: settings.background.clone(),
             is_asking: Arc::default(),
         }
@@ -309,8 +311,8 @@ impl Helpers {
             Err(error) if is_configured => return Err(NoCredential(could_not_start(&error))),
             Err(_) => return Err(nothing()),
         };
-        Credential::from_output(&said.output).ok_or_else(|| {
-            let words = redact(&said.words).into_owned();
+        Credential::from_output(&said.stdout).ok_or_else(|| {
+            let words = redact(&said.stderr).into_owned();
             if !is_configured && (words.is_empty() || words.contains("terminal prompts disabled")) {
                 return nothing();
             }
@@ -378,10 +380,10 @@ impl Helpers {
         is_empty == Some(false)
     }
 
-    async fn ask_git(&self, action: &str, input: Vec<u8>) -> io::Result<Said> {
+    async fn ask_git(&self, action: &str, input: Vec<u8>) -> io::Result<Output> {
         let mut command = command(OsStr::new("git"), &self.root, &self.environment)?;
         command.args(["credential", action]);
-        converse(command, input, &self.background).await
+        communicate(command, input, &self.background).await
     }
 }
 
@@ -423,7 +425,7 @@ mod tests {
         }
         let nowhere = Path::new("/nonexistent");
         let config = Config::load(&environment, nowhere, nowhere).expect("well-formed");
-        let source = transport::Source {
+        let source = LocalRepository {
             root: &std::env::temp_dir(),
             git_dir: nowhere,
             common_dir: nowhere,

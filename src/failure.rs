@@ -1,9 +1,9 @@
-//! What went wrong in an attempt, in the terms an operator acts on: the one place where the words of git, of ssh,
-//! of the servers and of the operating system are turned into a [`Kind`].
+//! A failed attempt, in terms that an operator can act on: the one place where the messages of git, of ssh, of servers and
+//! of the operating system become a [`Kind`].
 //!
-//! Whose words they are decides where they stand: `servers` (the same over every transport), `git`, `ssh`,
-//! `http`. It decides nothing about retrying beyond [`Kind::is_retryable`]; when to retry is `state`'s business.
-//! Every message passes [`redact`] on its way in, so no secret reaches an event, a log or a status.
+//! Each program's messages stand in a module of their own, as a `table`: `servers` (the same over every transport), `git`,
+//! `ssh`, `tls`, `http`. When to retry is decided in `state`, by [`Kind::is_retryable`]. Every message passes [`redact`] on
+//! its way in, so no secret reaches an event, a log or a status.
 
 mod git;
 mod http;
@@ -11,16 +11,19 @@ mod kind;
 mod redaction;
 mod servers;
 mod ssh;
+mod table;
+mod tail;
 #[cfg(test)]
 mod tests;
+mod text;
 mod tls;
-mod words;
 
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
 use crate::oid::Oid;
+use crate::send_pack::WireError;
 
 pub use git::{is_lost_race, is_silent};
 pub(crate) use http::of_status;
@@ -29,9 +32,12 @@ pub use redaction::redact;
 pub(crate) use redaction::redact_url;
 pub(crate) use ssh::{LOCAL_HINT as SSH_LOCAL_HINT, UNKNOWN_HINT as SSH_UNKNOWN_HINT};
 pub use ssh::{ShellComplaint, complaint_of_shell, is_question};
+#[cfg(test)]
+pub(crate) use tail::LIMIT as TAIL_LIMIT;
+pub(crate) use tail::Tail;
 pub use tls::TlsFault;
 
-/// A failed attempt: its kind and what was said, with secrets removed.
+/// A failed attempt: its kind and its message, with secrets removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     kind: Kind,
@@ -43,7 +49,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of this kind; secrets are removed from the message.
+    /// Makes a failure of this kind; removes secrets from the message.
     pub fn new(kind: Kind, message: impl AsRef<str>) -> Self {
         let message = redact(message.as_ref().trim()).into_owned();
         Self {
@@ -56,7 +62,7 @@ impl Failure {
         }
     }
 
-    /// There is no TLS connection, for this reason.
+    /// There is no TLS connection, because of this fault.
     #[must_use]
     pub fn from_tls(fault: TlsFault, message: impl AsRef<str>) -> Self {
         Self {
@@ -65,7 +71,7 @@ impl Failure {
         }
     }
 
-    /// A diverged branch, with the remote's tip as evidence.
+    /// The branches have diverged; the remote's tip is the evidence.
     #[must_use]
     pub fn non_fast_forward(message: impl AsRef<str>, remote_commit: Oid) -> Self {
         Self {
@@ -74,7 +80,7 @@ impl Failure {
         }
     }
 
-    /// An error of the operating system while talking to the remote.
+    /// The operating system reported an error while talking to the remote.
     #[must_use]
     pub fn from_remote_io(context: &str, error: &io::Error) -> Self {
         let kind = match error.kind() {
@@ -84,127 +90,116 @@ impl Failure {
         Self::new(kind, format!("{context}: {error}"))
     }
 
-    /// What the server wrote behind `ng <ref>`, and what it and its hooks said besides.
+    /// The server refused to update the ref, with this reason behind `ng` and these other messages.
     #[must_use]
     pub fn from_rejection(reference: &str, reason: &str, server_messages: &str) -> Self {
+        let (reason, messages) = (cleaned(reason), cleaned(server_messages));
+        let kind = git::kind_of_rejection(&reason, &messages);
         Self::new(
-            git::kind_of_rejection(reason, server_messages),
-            with_server_messages(
-                &format!("the server refused to update {reference}: {reason}"),
-                server_messages,
-            ),
+            kind,
+            format!("the server refused to update {reference}: {reason}\n{messages}"),
         )
     }
 
-    /// What the server wrote behind `unpack`, when it was not `ok`, and what it said besides.
+    /// The server could not store the pack, with this reason behind `unpack` and these other messages.
     #[must_use]
     pub fn from_unpack_error(reason: &str, server_messages: &str) -> Self {
+        let (reason, messages) = (cleaned(reason), cleaned(server_messages));
+        let kind = git::kind_of_unpack_error(&reason, &messages);
         Self::new(
-            git::kind_of_unpack_error(reason, server_messages),
-            with_server_messages(
-                &format!("the server could not store the pack: {reason}"),
-                server_messages,
-            ),
+            kind,
+            format!("the server could not store the pack: {reason}\n{messages}"),
         )
     }
 
-    /// The connection ended early; what the other side's process said on its standard error tells why.
+    /// The connection ended early; the standard error of the program that connects, or of the server's, tells why.
     #[must_use]
     pub fn from_hangup(context: &str, stderr: &str) -> Self {
-        let said = words::plain(stderr);
-        let kind = git::kind_of_end(&said);
-        if said.is_empty() {
-            Self::new(kind, format!("the connection ended {context}"))
-        } else {
-            Self::new(kind, format!("{said} (the connection ended {context})")).with_hint_of_ssh(&said)
-        }
+        let stderr = cleaned(stderr);
+        let end = format!("the connection ended {context}");
+        Self::new(git::kind_of_end(&stderr), with_end(&stderr, &end)).with_hint_of_ssh(&stderr)
     }
 
-    /// The program that connects ended before the server said anything, and did not say why: nothing tells whether the
-    /// network, the server or the program itself is the cause.
+    /// The program that connects ended before the server sent anything, and gave no reason: the network, the server or
+    /// the program itself may be the cause.
     #[must_use]
     pub fn from_silent_end(context: &str, stderr: &str) -> Self {
-        let said = words::plain(stderr);
-        let end = format!("the program that connects ended {context}, and did not say why");
-        let message = if said.is_empty() {
-            end
-        } else {
-            format!("{said} ({end})")
-        };
-        Self::new(Kind::Unknown, message)
+        let end = format!("the program that connects ended {context}, and gave no reason");
+        Self::new(Kind::Unknown, with_end(&cleaned(stderr), &end))
     }
 
-    /// The program that connects asks a question, which nobody is there to answer.
+    /// The program that connects asks a question, which is never answered.
     #[must_use]
-    pub fn from_question(program_words: &str) -> Self {
-        let said = words::plain(program_words);
-        Self::new(
-            git::kind_of_end(&said),
-            format!("{said} (it asks, and nobody is there to answer)"),
-        )
-        .with_hint_of_ssh(&said)
+    pub fn from_question(stderr: &str) -> Self {
+        let stderr = cleaned(stderr);
+        let end = "it asks a question, which a service cannot answer";
+        Self::new(git::kind_of_end(&stderr), with_end(&stderr, end)).with_hint_of_ssh(&stderr)
     }
 
-    /// The server gave up in the middle of the protocol, in these words.
+    /// The server gave up in the middle of the protocol, with this message.
     #[must_use]
-    pub fn from_server_words(words: &str) -> Self {
-        let said = words::plain(words);
-        let kind = git::kind_of_hangup(&said).unwrap_or(Kind::RemoteError);
-        Self::new(kind, format!("the server gave up: {said}"))
+    pub fn from_server_message(message: &str) -> Self {
+        let message = cleaned(message);
+        let kind = git::kind_of_hangup(&message).unwrap_or(Kind::RemoteError);
+        Self::new(kind, format!("the server gave up: {message}"))
     }
 
-    /// A git command failed; what it said on its standard error tells why.
+    /// A command of the git CLI failed; its standard error tells why.
     #[must_use]
-    pub fn from_git(command: &str, stderr: &str) -> Self {
-        let said = words::plain(stderr);
-        if let Some(fault) = TlsFault::in_words(&said) {
-            return Self::from_tls(fault, format!("{command} failed: {said}"));
+    pub fn from_git_cli(command: &str, stderr: &str) -> Self {
+        let stderr = cleaned(stderr);
+        if stderr.is_empty() {
+            return Self::new(Kind::Unknown, format!("{command} failed and gave no reason"));
         }
-        let kind = git::kind_of_command(&said).unwrap_or(Kind::Unknown);
-        if said.is_empty() {
-            Self::new(kind, format!("{command} failed and did not say why"))
-        } else {
-            let failure = Self::new(kind, format!("{command} failed: {said}")).with_hint_of_ssh(&said);
-            let is_by_ssh = said.to_ascii_lowercase().contains(git::UNREAD);
-            match kind {
-                Kind::Local if is_by_ssh => failure.or_hint(ssh::LOCAL_HINT),
-                Kind::Unknown if is_by_ssh => failure.or_hint(ssh::UNKNOWN_HINT),
-                _ => failure,
-            }
+        let message = format!("{command} failed: {stderr}");
+        if let Some(fault) = TlsFault::of_git(&stderr) {
+            return Self::from_tls(fault, message);
+        }
+        let kind = git::kind_of_command(&stderr).unwrap_or(Kind::Unknown);
+        let failure = Self::new(kind, message).with_hint_of_ssh(&stderr);
+        let is_by_ssh = stderr.to_ascii_lowercase().contains(git::UNREAD);
+        match kind {
+            Kind::Local if is_by_ssh => failure.or_hint(ssh::LOCAL_HINT),
+            Kind::Unknown if is_by_ssh => failure.or_hint(ssh::UNKNOWN_HINT),
+            _ => failure,
         }
     }
 
-    /// What should have happened did not within its time: `what` is the beginning of a sentence.
+    /// Something did not happen in time: `what` is the beginning of a sentence.
     #[must_use]
     pub fn timed_out(what: &str, limit: Duration) -> Self {
         Self::new(Kind::Timeout, format!("{what} within {} s", limit.as_secs_f64()))
     }
 
-    /// Adds what the server and its hooks had said before a connection ended, which may tell why it did.
+    /// Adds the messages of the server and its hooks from before the connection ended, which may tell why it did.
     #[must_use]
     pub fn with_server_messages(self, server_messages: &str) -> Self {
+        let messages = cleaned(server_messages);
         let kind = match self.kind {
-            Kind::Network => git::kind_of_hangup(server_messages).unwrap_or(Kind::Network),
-            told => told,
+            Kind::Network => git::kind_of_hangup(&messages).unwrap_or(Kind::Network),
+            known => known,
         };
-        let message = with_server_messages(&self.message, server_messages);
         Self {
-            retry_after: self.retry_after,
-            remote_commit: self.remote_commit,
+            kind,
             hint: self.hint.filter(|_| kind == self.kind),
             tls: self.tls.filter(|_| kind == self.kind),
-            ..Self::new(kind, message)
+            ..self
         }
+        .add("\n", &messages)
     }
 
-    /// Adds to what was said.
+    /// Adds to the message.
     #[must_use]
-    pub fn and(self, words: &str) -> Self {
-        let message = format!("{}; {words}", self.message);
+    pub fn and(self, text: &str) -> Self {
+        self.add("; ", text)
+    }
+
+    fn add(self, separator: &str, text: &str) -> Self {
+        let message = format!("{}{separator}{text}", self.message);
         self.reworded(&message)
     }
 
-    /// The server asked us, in seconds, to wait at least this long.
+    /// The server asked for a wait of at least this long.
     #[must_use]
     pub fn with_retry_after(self, delay: Duration) -> Self {
         Self {
@@ -213,28 +208,26 @@ impl Failure {
         }
     }
 
-    /// Says what to do where that is more than follows from the kind.
+    /// Sets a hint that tells more than the kind does.
     #[must_use]
     pub const fn with_hint(mut self, hint: &'static str) -> Self {
         self.hint = Some(hint);
         self
     }
 
-    /// The same, where nothing was said about it before.
+    /// Sets this hint unless there is one already.
     #[must_use]
     pub(crate) fn or_hint(mut self, hint: &'static str) -> Self {
         self.hint.get_or_insert(hint);
         self
     }
 
-    fn with_hint_of_ssh(self, said: &str) -> Self {
-        match ssh::hint_of(said, self.kind) {
-            Some(hint) => self.with_hint(hint),
-            None => self,
-        }
+    fn with_hint_of_ssh(self, stderr: &str) -> Self {
+        let hint = ssh::hint_of(stderr, self.kind).or(self.hint);
+        Self { hint, ..self }
     }
 
-    /// The same failure in other words.
+    /// The same failure with another message.
     #[must_use]
     pub(crate) fn reworded(self, message: &str) -> Self {
         let message = redact(message.trim()).into_owned();
@@ -253,25 +246,25 @@ impl Failure {
         self.kind
     }
 
-    /// What was wrong with TLS, if that is what failed.
+    /// The fault of TLS, if that is the cause.
     #[must_use]
     pub const fn tls_fault(&self) -> Option<TlsFault> {
         self.tls
     }
 
-    /// What was said, without secrets.
+    /// The message, without secrets.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The remote's tip, where it is the evidence for the failure.
+    /// The remote's tip, if it is the evidence for the failure.
     #[must_use]
     pub const fn remote_commit(&self) -> Option<Oid> {
         self.remote_commit
     }
 
-    /// How long the server asked us to wait, if it did.
+    /// How long the server asked to wait, if it did.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         self.retry_after
@@ -286,11 +279,30 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-fn with_server_messages(text: &str, server_messages: &str) -> String {
-    let said = server_messages.trim();
-    if said.is_empty() {
-        text.to_owned()
+impl From<WireError> for Failure {
+    fn from(error: WireError) -> Self {
+        match error {
+            WireError::Io(error) => Self::from_remote_io("the connection broke", &error),
+            WireError::UnexpectedEof { context } => Self::from_hangup(context, ""),
+            WireError::Remote(message) => Self::from_server_message(&message),
+            WireError::Protocol(_) => Self::new(Kind::RemoteError, error.to_string()),
+            WireError::Pack(error) => match error.downcast() {
+                Ok(failure) => *failure,
+                Err(other) => Self::new(Kind::Local, other.to_string()),
+            },
+        }
+    }
+}
+
+/// The end of another program's output, as clean text.
+fn cleaned(text: &str) -> String {
+    Tail::from(text).text()
+}
+
+fn with_end(text: &str, end: &str) -> String {
+    if text.is_empty() {
+        end.to_owned()
     } else {
-        format!("{text}\n{said}")
+        format!("{text} ({end})")
     }
 }

@@ -20,7 +20,6 @@ pub mod pkt_line;
 pub mod repository;
 pub mod send_pack;
 pub mod state;
-mod tail;
 pub mod telemetry;
 pub mod transport;
 pub mod url;

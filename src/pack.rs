@@ -1,8 +1,7 @@
 //! Makes the thin pack of what the remote lacks, in time proportional to the change and not to the repository.
 //!
-//! A pack starts with the number of its objects, so all of them are found before the first is sent: a walk along the missing
-//! commits reads their trees. Commits and trees are encoded at once, and wait in memory up to a limit. All other objects are
-//! only listed, and are read and encoded while the pack is sent.
+//! A pack starts with the number of its objects, so all of them are listed before the first is sent: a walk along the missing
+//! commits reads their trees. Then they are read and encoded one by one, while the pack is sent.
 //!
 //! It does not look for files that were renamed and changed at once, reuse stored deltas, or check the repository: a damaged
 //! object that it does not touch stays unnoticed. It does not know the shallow boundary of a remote; a server that lacks more
@@ -61,32 +60,21 @@ pub fn write_pack(
 ) -> Result<PackStats, Failure> {
     let mut objects = Objects::new(store.into());
     let commits = objects.missing_commits(request.tip, &request.remote_has)?;
+    let mut listed = Vec::new();
     let mut enumeration = enumerate::Enumeration::default();
-    let mut encoder = encode::Encoder::default();
-    let mut early = encode::Early::default();
-    let mut late = Vec::new();
     for commit in &commits {
         out.flush().map_err(|error| stream::not_written(&error))?;
-        for &listed in enumeration.list_commit(&mut objects, commit)? {
-            if listed.is_blob || early.is_full() {
-                late.push(listed);
-            } else {
-                early.add(|out| encoder.encode(&mut objects, listed, out))?;
-            }
-        }
+        enumeration.list_commit(&mut objects, commit, &mut listed)?;
     }
     drop(enumeration);
-    let count = early.count() + late.len();
-    let mut pack = stream::PackStream::start(out, count)?;
-    early
-        .write_to(&mut pack)
-        .map_err(|error| stream::not_written(&error))?;
-    for &listed in &late {
-        encoder.encode(&mut objects, listed, &mut pack)?;
+    let mut encoder = encode::Encoder::default();
+    let mut pack = stream::PackStream::start(out, listed.len())?;
+    for &object in &listed {
+        encoder.encode(&mut objects, object, &mut pack)?;
     }
     Ok(PackStats {
         commits: commits.len(),
-        objects: count,
+        objects: listed.len(),
         bytes: pack.finish()?,
     })
 }

@@ -1,13 +1,14 @@
 //! The packets that every git protocol is made of: four hexadecimal digits of length, then the payload
 //! (`gitprotocol-common`, "pkt-line Format").
 //!
-//! It knows nothing of what the packets mean. Whatever a server sends gives a packet or an error, never a
-//! panic, and never makes this side hold more than one packet.
+//! It does not know what the packets mean. Any input gives packets or an error, never a panic, and never makes the
+//! reader hold more than one packet. The errors are those of `std::io`: [`io::ErrorKind::UnexpectedEof`] when the stream
+//! ends inside a packet, [`io::ErrorKind::InvalidData`] when the input is not a packet.
+
+use std::io;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
-
-use crate::send_pack::WireError;
 
 /// The longest packet that the protocol allows, its four digits of length included.
 pub const MAX_PACKET: usize = 65_520;
@@ -15,7 +16,7 @@ pub const MAX_PACKET: usize = 65_520;
 pub const MAX_PAYLOAD: usize = MAX_PACKET - LENGTH_DIGITS;
 
 const LENGTH_DIGITS: usize = 4;
-/// How much to ask of the reader at least, so that short packets do not cost a system call each.
+/// The least to read at once, so that short packets do not cost a system call each.
 const READ_AT_LEAST: usize = 8 * 1024;
 
 /// One packet.
@@ -47,26 +48,26 @@ impl<R> PacketReader<R> {
         }
     }
 
-    /// Gives the stream back. Bytes that were read ahead are lost.
+    /// Returns the stream. Bytes that were read ahead are lost.
     pub fn into_inner(self) -> R {
         self.inner
     }
 }
 
 impl<R: AsyncRead + Unpin> PacketReader<R> {
-    /// Reads the next packet; `None` where the stream ended between two packets.
+    /// Reads the next packet; `None` if the stream ended between two packets.
     ///
-    /// Cancel-safe: what was read stays in this reader, and the next call goes on with it.
+    /// Cancel-safe: the reader keeps the bytes of an unfinished packet, and the next call continues with them.
     ///
     /// # Errors
     ///
-    /// When reading fails, the stream ends inside a packet, or what comes is not a packet.
-    pub async fn read(&mut self) -> Result<Option<Packet>, WireError> {
+    /// Reading failed, the stream ended inside a packet, or the input is not a packet.
+    pub async fn read(&mut self) -> io::Result<Option<Packet>> {
         loop {
             if let Some(packet) = take_packet(&mut self.buffer)? {
                 return Ok(Some(packet));
             }
-            // A whole packet fits after this, and no reader can be made to hold more than a few of them.
+            // Room for one whole packet: the buffer never grows beyond that.
             self.buffer.reserve(match announced_length(&self.buffer)? {
                 Some(length) => length.max(READ_AT_LEAST),
                 None => READ_AT_LEAST,
@@ -75,25 +76,23 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
                 return if self.buffer.is_empty() {
                     Ok(None)
                 } else {
-                    Err(WireError::UnexpectedEof {
-                        context: "inside a packet",
-                    })
+                    Err(io::ErrorKind::UnexpectedEof.into())
                 };
             }
         }
     }
 
-    /// Takes the next packet out of what was read ahead; `None` where that holds no whole one.
+    /// Takes the next packet out of the bytes that were read ahead; `None` if they hold no whole packet.
     pub fn take_read(&mut self) -> Option<Packet> {
         take_packet(&mut self.buffer).ok().flatten()
     }
 
-    /// Reads to the end of the stream, whatever it holds, and keeps nothing.
+    /// Reads to the end of the stream and discards everything.
     ///
     /// # Errors
     ///
-    /// When reading fails.
-    pub async fn discard(&mut self) -> Result<(), WireError> {
+    /// Reading failed.
+    pub async fn discard(&mut self) -> io::Result<()> {
         loop {
             self.buffer.clear();
             self.buffer.reserve(READ_AT_LEAST);
@@ -104,12 +103,12 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
     }
 }
 
-/// Takes the first packet out of a buffer, or `None` where the buffer does not hold all of it yet.
+/// Takes the first packet out of a buffer; `None` if the buffer does not hold all of it yet.
 ///
 /// # Errors
 ///
-/// When the buffer starts with something that is not a packet.
-pub(crate) fn take_packet(buffer: &mut BytesMut) -> Result<Option<Packet>, WireError> {
+/// The buffer starts with something that is not a packet.
+pub(crate) fn take_packet(buffer: &mut BytesMut) -> io::Result<Option<Packet>> {
     let Some(length) = announced_length(buffer)? else {
         return Ok(None);
     };
@@ -128,7 +127,7 @@ pub(crate) fn take_packet(buffer: &mut BytesMut) -> Result<Option<Packet>, WireE
     Ok(Some(special))
 }
 
-fn announced_length(buffer: &[u8]) -> Result<Option<usize>, WireError> {
+fn announced_length(buffer: &[u8]) -> io::Result<Option<usize>> {
     let Some(digits) = buffer.first_chunk::<LENGTH_DIGITS>() else {
         return Ok(None);
     };
@@ -136,23 +135,21 @@ fn announced_length(buffer: &[u8]) -> Result<Option<usize>, WireError> {
         let value = char::from(digit).to_digit(16)?;
         Some((length << 4) | value as usize)
     });
-    // 3 could not even hold its own digits.
+    // A length includes its own four digits, so 3 is impossible.
     if let Some(0..=2 | LENGTH_DIGITS..=MAX_PACKET) = length {
         return Ok(length);
     }
-    // A shell's greeting or an HTML page is far more telling than its first four bytes.
+    // Shows enough of a shell's greeting or an HTML page to recognise it.
     let shown = &buffer[..buffer.len().min(80)];
-    Err(WireError::Protocol(format!(
-        "expected a git packet, got \"{}\"",
-        shown.escape_ascii()
-    )))
+    let message = format!("expected a git packet, got \"{}\"", shown.escape_ascii());
+    Err(io::Error::new(io::ErrorKind::InvalidData, message))
 }
 
 /// Appends a packet with this payload.
 ///
 /// # Panics
 ///
-/// When the payload is longer than [`MAX_PAYLOAD`].
+/// The payload is longer than [`MAX_PAYLOAD`].
 pub fn encode(payload: &[u8], out: &mut Vec<u8>) {
     assert!(payload.len() <= MAX_PAYLOAD, "a payload must fit in a packet");
     out.extend_from_slice(format!("{:04x}", payload.len() + LENGTH_DIGITS).as_bytes());
@@ -169,7 +166,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read_all(bytes: &[u8]) -> Result<Vec<Packet>, WireError> {
+    fn read_all(bytes: &[u8]) -> io::Result<Vec<Packet>> {
         let mut reader = PacketReader::new(bytes);
         let mut packets = Vec::new();
         block_on(async {
@@ -188,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_special_packets_are_told_apart_from_data() {
+    fn special_packets_differ_from_data() {
         let packets = read_all(b"0000000100020004000ahello\n").expect("valid");
         assert_eq!(
             packets,
@@ -203,24 +200,24 @@ mod tests {
     }
 
     #[test]
-    fn lengths_that_cannot_be_are_errors_that_show_what_came() {
+    fn an_impossible_length_is_an_error_that_shows_the_input() {
         for (bytes, shown) in [
             (&b"0003"[..], "0003"),
             (b"fff1", "fff1"),
             (b"+123", "+123"),
             (b"Welcome to the shell\n", "Welcome to the shell\\n"),
         ] {
-            match read_all(bytes) {
-                Err(WireError::Protocol(message)) => assert!(message.contains(shown), "{message}"),
-                other => panic!("{other:?}"),
-            }
+            let error = read_all(bytes).expect_err("not a packet");
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            assert!(error.to_string().contains(shown), "{error}");
         }
     }
 
     #[test]
     fn the_end_of_the_stream_inside_a_packet_is_an_error() {
         for bytes in [&b"0"[..], b"0005", b"000ahell"] {
-            assert!(matches!(read_all(bytes), Err(WireError::UnexpectedEof { .. })));
+            let error = read_all(bytes).expect_err("cut short");
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Pushes by the git command, to real repositories, with real hooks and a real remote helper.
+//! Pushes by the git CLI, to real repositories, with real hooks and a real remote helper.
 
 #![cfg(target_os = "linux")]
 
@@ -19,7 +19,7 @@ use git_push_daemon::options::{Timeouts, TransportChoice};
 use git_push_daemon::repository::Target;
 use git_push_daemon::send_pack::{Command as Update, Report};
 use git_push_daemon::state::{Divergence, Outcome};
-use git_push_daemon::transport::{self, Background, Settings, SharedClient, Source, Transport};
+use git_push_daemon::transport::{self, LocalRepository, Settings, Transport};
 use git_push_daemon::url::Remote;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe;
@@ -160,7 +160,7 @@ impl Sandbox {
         RemotePusher::new(side, route, TransportNote::default())
     }
 
-    /// Makes one attempt and ends whatever it has left behind.
+    /// Makes one attempt and ends everything that it started.
     async fn attempt(&self, remote: &str, transport: TransportChoice) -> Outcome {
         let pusher = self.pusher(remote, transport);
         let attempted = pusher.attempt(false).await;
@@ -172,12 +172,12 @@ impl Sandbox {
         self.attempt("origin", TransportChoice::GitCli).await
     }
 
-    /// The transport by itself, without the judgement of an attempt before it.
+    /// The transport alone, without the decisions of an attempt.
     fn transport(&self, remote: &str, wanted: TransportChoice) -> Result<Box<dyn Transport>, Failure> {
         let (root, git_dir) = (self.path("work"), self.path("work/.git"));
         let config = Config::load(&self.environment, &git_dir, &git_dir).expect("well-formed");
         let remote = Remote::resolve(&config, remote, &root).expect("a remote");
-        let source = Source {
+        let repository = LocalRepository {
             root: &root,
             git_dir: &git_dir,
             common_dir: &git_dir,
@@ -186,15 +186,13 @@ impl Sandbox {
         };
         let settings = Settings {
             idle_timeout: Some(PATIENCE),
-            report_timeout: None,
             environment: self.environment.clone(),
-            background: Background::default(),
-            http: SharedClient::default(),
+            ..Settings::default()
         };
-        transport::for_remote(&remote, &source, wanted, settings)
+        transport::for_remote(&remote, &repository, wanted, settings)
     }
 
-    /// Pushes the local tip, whatever the remote has.
+    /// Pushes the local tip, whatever the state of the remote.
     async fn push_regardless(&self) -> Report {
         let transport = self
             .transport("origin", TransportChoice::GitCli)
@@ -360,7 +358,7 @@ async fn a_pre_push_hook_that_declines_is_quoted() {
 }
 
 #[tokio::test]
-async fn a_hook_of_the_remote_that_declines_at_length_is_quoted_from_the_end() {
+async fn the_end_of_a_remote_hooks_long_message_is_quoted() {
     let sandbox = Sandbox::new();
     sandbox.script(
         "remote.git/hooks/pre-receive",
@@ -386,7 +384,7 @@ async fn a_flood_of_output_does_not_hide_a_success() {
 }
 
 #[tokio::test]
-async fn a_process_that_a_hook_leaves_behind_does_not_hold_the_push_up() {
+async fn a_process_that_a_hook_leaves_behind_does_not_delay_the_push() {
     let sandbox = Sandbox::new();
     let record = sandbox.path("left");
     sandbox.script(
@@ -443,7 +441,7 @@ async fn a_remote_helper_is_used_by_url_and_by_name() {
 }
 
 #[tokio::test]
-async fn the_transport_tells_its_name_and_why_it_is_used() {
+async fn the_transport_has_a_name_and_a_reason() {
     let sandbox = Sandbox::new();
     let native = sandbox
         .transport("origin", TransportChoice::Auto)
@@ -470,7 +468,7 @@ async fn a_helper_that_is_not_installed_is_named() {
 }
 
 #[tokio::test]
-async fn without_git_the_failure_says_what_needed_it() {
+async fn without_git_the_failure_names_the_reason_for_it() {
     let sandbox = Sandbox::new();
     let sandbox = sandbox.with("PATH", "");
     let failure = failure(sandbox.attempt("x::y", TransportChoice::Auto).await);
@@ -481,7 +479,7 @@ async fn without_git_the_failure_says_what_needed_it() {
 }
 
 #[tokio::test]
-async fn a_remote_that_is_not_there_is_told_in_git_s_words() {
+async fn a_missing_remote_is_reported_with_gits_message() {
     let sandbox = Sandbox::new();
     sandbox.git(&["config", "remote.origin.url", "/nonexistent/r.git"]);
     let failure = failure(sandbox.push().await);
@@ -490,7 +488,7 @@ async fn a_remote_that_is_not_there_is_told_in_git_s_words() {
 }
 
 #[tokio::test]
-async fn the_push_url_is_read_and_not_the_one_for_fetches() {
+async fn the_push_url_is_read_instead_of_the_fetch_url() {
     let sandbox = Sandbox::new();
     let decoy = sandbox.path("decoy.git");
     sandbox.git_in(".", &["init", "-q", "--bare", "decoy.git"]);
@@ -499,7 +497,7 @@ async fn the_push_url_is_read_and_not_the_one_for_fetches() {
         ("remote.origin.url", "../decoy.git"),
         ("remote.origin.pushurl", "here:remote.git"),
         ("url.../.insteadOf", "here:"),
-        // Would send the rewritten URL elsewhere, if it were rewritten again.
+        // Would redirect the rewritten URL, if it were rewritten again.
         (&*format!("url.{}/.insteadOf", decoy.display()), "../"),
     ] {
         sandbox.git(&["config", key, value]);
@@ -525,7 +523,7 @@ async fn a_remote_with_two_urls_is_up_to_date_when_both_are() {
     ));
     assert_eq!(sandbox.remote_tip("second.git", MAIN), Some(first));
 
-    // The first URL takes the push, the second has another's commit by now.
+    // The first URL accepts the push, the second now has another writer's commit.
     sandbox.git(&["checkout", "-q", "--detach"]);
     let other = sandbox.commit("another's");
     sandbox.git(&["push", "-q", "../second.git", "HEAD:main"]);
@@ -558,7 +556,7 @@ async fn a_password_in_a_url_is_on_no_command_line_of_ours_and_in_no_message() {
     );
 }
 
-/// Moves the remote's branch to another's commit, which the remote has under another name.
+/// Moves the remote's branch to another writer's commit, which the remote has under another name.
 fn hijack(sandbox: &Sandbox, commit: Oid) -> String {
     sandbox.git(&["push", "-q", "../remote.git", &format!("{commit}:refs/other/x")]);
     let remote = sandbox.path("remote.git");
@@ -566,7 +564,7 @@ fn hijack(sandbox: &Sandbox, commit: Oid) -> String {
 }
 
 #[tokio::test]
-async fn a_race_lost_before_git_looked_is_decided_again() {
+async fn a_race_lost_before_git_reads_the_refs_is_decided_again() {
     let sandbox = Sandbox::new();
     assert!(is_pushed(&sandbox.push().await, sandbox.tip()));
     sandbox.git(&["checkout", "-q", "--detach"]);
@@ -586,12 +584,12 @@ async fn a_race_lost_before_git_looked_is_decided_again() {
 }
 
 #[tokio::test]
-async fn a_race_lost_after_git_looked_is_decided_again() {
+async fn a_race_lost_after_git_has_read_the_refs_is_decided_again() {
     let sandbox = Sandbox::new();
     assert!(is_pushed(&sandbox.push().await, sandbox.tip()));
     let between = sandbox.commit("pushed by another process meanwhile");
     let tip = sandbox.commit("ours");
-    // The hook runs between git's look at the remote and its update.
+    // The hook runs after git has read the remote's refs and before it updates them.
     let script = hijack(&sandbox, between);
     let once = sandbox.path("once");
     sandbox.script(
@@ -609,7 +607,7 @@ async fn a_race_lost_after_git_looked_is_decided_again() {
 }
 
 #[tokio::test]
-async fn a_held_lock_is_told_as_such() {
+async fn a_held_lock_has_its_own_kind() {
     let sandbox = Sandbox::new();
     fs::write(sandbox.path("remote.git/refs/heads/main.lock"), "").expect("written");
     assert_eq!(failure(sandbox.push().await).kind(), Kind::RemoteLock);
@@ -643,7 +641,7 @@ async fn dropping_an_attempt_ends_git_and_its_hanging_hook() {
     }
     let work = sandbox.path("work");
     assert!(!running_in(&work).is_empty(), "the hook hangs");
-    // The deadline is never reached: what was dropped ends at once.
+    // The deadline is never reached: a dropped attempt ends at once.
     pusher.close(Instant::now() + PATIENCE).await;
     let gone = timeout(PATIENCE, async {
         while !running_in(&work).is_empty() {
@@ -666,11 +664,11 @@ fn running_in(directory: &Path) -> Vec<String> {
         .collect()
 }
 
-/// The directory of the sandbox whose commit a process that ignores SIGCHLD is to push, and which way.
+/// The directory of the sandbox, and the transport, for a process that ignores SIGCHLD.
 const PUSH_FROM: &str = "TEST_PUSH_FROM";
 const PUSH_BY: &str = "TEST_PUSH_BY";
 
-/// A part of the next test, in a process of its own, where the system reaps the children and their status is lost.
+/// Part of the next test, in a process of its own, where the system reaps the children and their status is lost.
 #[tokio::test]
 async fn one_attempt_from_a_service_that_ignores_sigchld() {
     let Some(from) = std::env::var_os(PUSH_FROM) else {
@@ -691,7 +689,7 @@ async fn one_attempt_from_a_service_that_ignores_sigchld() {
 }
 
 #[test]
-fn a_service_that_ignores_sigchld_pushes_and_tells_success_from_failure() {
+fn a_service_that_ignores_sigchld_pushes_and_distinguishes_success_from_failure() {
     const IGNORE: &str = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])";
     let sandbox = Sandbox::new();
     let attempt = |way: &str| {

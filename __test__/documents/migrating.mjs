@@ -1,5 +1,5 @@
 /**
- * MIGRATING.md: a service with its files, before and after the migration, is compiled and run. gitsheets itself is
+ * docs/migrating.md: a service with its files, before and after the migration, is compiled and run. gitsheets itself is
  * stood in for by a few lines with its documented methods.
  */
 
@@ -265,6 +265,6 @@ async function run(parent, ...blocks) {
 }
 
 export default {
-  name: 'MIGRATING.md',
+  name: 'docs/migrating.md',
   runs: [{ title: 'makes a service that compiles and runs', blocks: BLOCKS, run }],
 };

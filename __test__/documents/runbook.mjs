@@ -1,4 +1,4 @@
-/** RUNBOOK.md: each block is run where a service runs, in the trouble that it is for. */
+/** docs/runbook.md: each block is run where a service runs, in the trouble that it is for. */
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -313,11 +313,11 @@ async function measures(t, block) {
 const LOOK = 'sh in Divergence, step by step';
 
 export default {
-  name: 'RUNBOOK.md',
+  name: 'docs/runbook.md',
   runs: [
     {
       title: 'asks the API for its status, and for a push',
-      blocks: ['sh in What to look at', 'sh in What to look at (2)'],
+      blocks: ['sh in Where to look', 'sh in Where to look (2)'],
       run: asksTheApi,
     },
     {

@@ -6,7 +6,7 @@ import { readBetween, writeBetween } from '../../scripts/markdown.mjs';
 import { isExpected, nameOf, OUTCOMES } from './cell.mjs';
 import { CELLS } from './cells.mjs';
 
-const FILE = fileURLToPath(new URL('../../RELIABILITY.md', import.meta.url));
+const FILE = fileURLToPath(new URL('../../docs/reliability.md', import.meta.url));
 const MARKS = ['<!-- faults: begin; written by `npm run faults` -->', '<!-- faults: end -->'];
 
 /** The line of a cell, from what came. Where the server decides between kinds, all that it may choose are told. */

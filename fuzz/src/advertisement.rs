@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
+use git_push_daemon::failure::Failure;
 use git_push_daemon::oid::Oid;
 use git_push_daemon::pkt_line::{MAX_PAYLOAD, Packet, PacketReader, encode, encode_flush};
 use git_push_daemon::send_pack::{Advertisement, Command, WireError, encode_request};
 
-use super::stream::{ARRIVALS, Arrival, is_presentable, run, wire};
+use super::report_status::is_clean;
+use super::stream::{ARRIVALS, Arrival, run, wire};
 
 /// The input is what a server sends first, as [`wire`] has it.
 ///
@@ -32,7 +34,7 @@ pub fn check(input: &[u8]) {
             is_read_again(&advertisement);
             is_answered(&advertisement);
         }
-        Err(WireError::Remote(words)) => assert!(is_presentable(&words), "{words:?}"),
+        Err(WireError::Remote(message)) => is_clean(&Failure::from_server_message(&message)),
         Err(WireError::Protocol(message)) => assert!(message.len() < 100_000, "{message}"),
         Err(WireError::UnexpectedEof { .. }) => {}
         Err(other) => panic!("{other:?} cannot be"),

@@ -1,8 +1,9 @@
 //! Packets are read alike however their bytes arrive, as the protocol's text says, and within bounds.
 
+use std::io::ErrorKind;
+
 use bytes::Bytes;
 use git_push_daemon::pkt_line::{MAX_PACKET, MAX_PAYLOAD, Packet, PacketReader, encode, encode_flush};
-use git_push_daemon::send_pack::WireError;
 
 use super::stream::{ARRIVALS, Arrival, run_cancelled};
 
@@ -60,12 +61,12 @@ fn read(arrival: Arrival, input: &[u8]) -> (Vec<Packet>, End) {
         match run_cancelled(async || reader.read().await) {
             Ok(Some(packet)) => packets.push(packet),
             Ok(None) => break End::BetweenPackets,
-            Err(WireError::UnexpectedEof { .. }) => break End::InsideAPacket,
-            Err(WireError::Protocol(message)) => {
-                assert!(message.len() < 500, "{message}");
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => break End::InsideAPacket,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::InvalidData);
+                assert!(error.to_string().len() < 500, "{error}");
                 break End::NoPacket;
             }
-            Err(other) => panic!("{other:?} cannot be"),
         }
     };
     // Twice what is needed, as buffers grow in doublings.

@@ -50,9 +50,9 @@ pub fn check(input: &[u8]) {
     assert!(!shown.contains(SECRET), "{said:?} is shown as {shown:?}");
     for failure in [
         Failure::new(Kind::Unknown, &said),
-        Failure::from_git("git push", &said),
+        Failure::from_git_cli("git push", &said),
         Failure::from_hangup("there", &said),
-        Failure::from_server_words(&said),
+        Failure::from_server_message(&said),
         Failure::from_rejection("refs/heads/main", &said, &said),
         Failure::from_unpack_error("no", &said).with_server_messages(&said),
     ] {

@@ -24,7 +24,7 @@ pub fn check(input: &[u8]) {
     assert_eq!(outcome(&first), by_the_book(&sent), "{first:?}");
     match &first {
         Ok(report) => is_fit_for_people(report),
-        Err(WireError::Remote(words)) => assert!(is_presentable(words), "{words:?}"),
+        Err(WireError::Remote(message)) => is_clean(&Failure::from_server_message(message)),
         Err(error) => assert!(error.to_string().len() < 2000, "{error}"),
     }
 }
@@ -52,19 +52,20 @@ pub(super) fn is_alike(one: &Result<Report, WireError>, other: &Result<Report, W
     }
 }
 
-/// What the server says can be logged, and the failures that are made of it can be, too.
+/// The failures that are made of a report can be logged.
 pub(super) fn is_fit_for_people(report: &Report) {
-    assert!(is_presentable(&report.messages), "{report:?}");
     if let Err(reason) = &report.unpack {
-        assert!(is_presentable(reason), "{reason:?}");
-        let failure = Failure::from_unpack_error(reason, &report.messages);
-        assert!(failure.message().len() < 64 * 1024);
+        is_clean(&Failure::from_unpack_error(reason, &report.messages));
     }
     if let Err(reason) = &report.reference {
-        assert!(is_presentable(reason), "{reason:?}");
-        let failure = Failure::from_rejection(REFNAME, reason, &report.messages);
-        assert!(failure.message().len() < 64 * 1024);
+        is_clean(&Failure::from_rejection(REFNAME, reason, &report.messages));
     }
+}
+
+/// A failure can be logged.
+pub(super) fn is_clean(failure: &Failure) {
+    assert!(is_presentable(failure.message()), "{failure:?}");
+    assert!(failure.message().len() < 64 * 1024);
 }
 
 /// What a reading comes to.

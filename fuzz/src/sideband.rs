@@ -1,11 +1,12 @@
 //! A report comes to the same however the sideband cuts it up, and whatever else is said meanwhile.
 
 use arbitrary::Unstructured;
+use git_push_daemon::failure::Failure;
 use git_push_daemon::pkt_line::{Packet, PacketReader, encode, encode_flush};
 use git_push_daemon::send_pack::WireError;
 
-use super::report_status::{Outcome, is_alike, is_fit_for_people, outcome, read};
-use super::stream::{ARRIVALS, is_presentable, run, wire};
+use super::report_status::{Outcome, is_alike, is_clean, is_fit_for_people, outcome, read};
+use super::stream::{ARRIVALS, run, wire};
 
 /// How much of a server's messages is kept for certain.
 const KEPT: usize = 8 * 1024;
@@ -58,7 +59,7 @@ pub fn check(input: &[u8]) {
     }
     match &cut {
         Ok(report) => is_fit_for_people(report),
-        Err(WireError::Remote(words)) => assert!(is_presentable(words), "{words:?}"),
+        Err(WireError::Remote(message)) => is_clean(&Failure::from_server_message(message)),
         Err(_) => {}
     }
 }

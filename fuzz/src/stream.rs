@@ -114,10 +114,8 @@ pub(super) fn wire(input: &[u8]) -> Vec<u8> {
     wire
 }
 
-/// Whether a text can be logged and shown on a terminal, and is not longer than what is kept of a server's words.
+/// Whether a text can be logged and shown on a terminal.
 pub(super) fn is_presentable(text: &str) -> bool {
-    text.len() <= 8 * 1024
-        && text
-            .chars()
-            .all(|character| !character.is_control() || matches!(character, '\n' | '\t'))
+    let mut characters = text.chars();
+    characters.all(|character| !character.is_control() || matches!(character, '\n' | '\t'))
 }

@@ -1,6 +1,6 @@
 /**
  * `npm run release:check -- v1.2.3`: the tag is the version of package.json, Cargo.toml and both lock files, and the
- * changelog has a section for it.
+ * changelog has a section for it, with a date.
  */
 
 import { readFileSync } from 'node:fs';
@@ -38,6 +38,9 @@ await main(() => {
   // What is below the heading, which may go on with a date, up to the next one.
   if (!/^- /m.test(section.split('\n## ')[0])) {
     throw new Failed(`CHANGELOG.md has nothing under a heading "## ${wanted}"`);
+  }
+  if (/^[^\n]*unreleased/i.test(section)) {
+    throw new Failed(`CHANGELOG.md says that ${wanted} is unreleased: put the date there`);
   }
   console.log(`${tag}: the versions agree, and the changelog has it.`);
 });

@@ -11,7 +11,7 @@ use crate::config::{Config, Environment};
 use crate::failure::{Failure, Kind};
 use crate::options::{Timeouts, TransportChoice};
 use crate::repository::Target;
-use crate::transport::{self, CliTransport, Session, Settings, Source, Transport};
+use crate::transport::{self, GitCliTransport, LocalRepository, Session, Settings, Transport};
 use crate::url::Remote;
 
 const HELPER_HINT: &str = "The credential helper (credential.helper) or askpass program did not answer: run `git credential fill` by hand, as the service's user and with its environment. A helper that waits for a person (a browser, a keyring, a terminal) is none for a service; one that is only slow needs a larger connectTimeoutMs.";
@@ -145,7 +145,7 @@ impl Destination {
         settings: Settings,
     ) -> Result<Arc<Route>, Failure> {
         let source = self.source(target, &route.config);
-        let transport = CliTransport::new(&route.remote, &source, reason, settings)?;
+        let transport = GitCliTransport::new(&route.remote, &source, reason, settings)?;
         Ok(Arc::new(Route {
             remote: route.remote.clone(),
             transport: Box::new(transport),
@@ -153,8 +153,8 @@ impl Destination {
         }))
     }
 
-    fn source<'a>(&'a self, target: &'a Target, config: &'a Config) -> Source<'a> {
-        Source {
+    fn source<'a>(&'a self, target: &'a Target, config: &'a Config) -> LocalRepository<'a> {
+        LocalRepository {
             root: &self.root,
             git_dir: &target.git_dir,
             common_dir: &self.common_dir,

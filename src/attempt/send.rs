@@ -11,8 +11,8 @@ use crate::event::SentPush;
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::pack::{PackRequest, PackStats};
-use crate::send_pack::{Command, PackReceiver, Report};
-use crate::transport::{PushFailure, Session};
+use crate::send_pack::{Command, Report};
+use crate::transport::{PackReceiver, PushFailure, Session};
 
 /// Pieces of the pack that are ready before the remote takes them: the back-pressure on its generation.
 const PACK_PIECES: usize = 8;

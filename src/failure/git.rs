@@ -1,12 +1,12 @@
-//! The words of git: in its report on a ref, which are never translated, and on its standard error, for which the
-//! children of the transports run with English messages.
+//! Messages of git: in its report on a ref, which are never translated, and on its standard error, for which the
+//! transports start their children with English messages.
 
-use super::words::{self, Words};
-use super::{Kind, servers, ssh};
+use super::Kind::{self, Auth, Local, Network, NonFastForward, Rejected, RemoteError, RemoteLock};
+use super::table::{Table, contains_any};
+use super::{http, servers, ssh};
 
-/// A lost compare-and-swap or a held lock, in git's `refs` code (`refs.c`, `refs/files-backend.c`) and in
-/// `builtin/receive-pack.c`.
-/// The others are `JGit`'s, Gerrit's and those of servers built on libraries.
+/// A lost compare-and-swap or a held lock: in git's `refs` code (`refs.c`, `refs/files-backend.c`) and
+/// `builtin/receive-pack.c`, in `JGit`, Gerrit and servers that are built on libraries.
 const LOST_RACES: [&str; 14] = [
     "failed to update ref",
     "incorrect old value",
@@ -20,203 +20,199 @@ const LOST_RACES: [&str; 14] = [
     "already locked",
     "but expected ",
     "stale info",
-    // Since 2.50: somebody else created or deleted the ref.
+    // Since git 2.50: another push created or deleted the ref.
     "reference already exists",
     "reference does not exist",
 ];
 
-/// Whether a refusal says that the ref moved or was locked, or that the update is no fast-forward, which it was from
-/// the tip that was looked at: the advertisement must be read again.
+/// Whether a refusal says that the ref moved or was locked, or that the update is not a fast-forward although it was one
+/// from the advertised tip. The advertisement must be read again.
 #[must_use]
 pub fn is_lost_race(reason: &str) -> bool {
-    let lower = reason.to_ascii_lowercase();
-    is_non_fast_forward(reason) || LOST_RACES.iter().any(|words| lower.contains(words))
+    is_non_fast_forward(reason) || contains_any(reason, &LOST_RACES)
 }
 
-/// Servers spell it in several ways: `non-fast-forward`, `non-fast forward`, `nonfastforward`.
+/// Servers have several spellings: `non-fast-forward`, `non-fast forward`, `nonfastforward`.
 fn is_non_fast_forward(reason: &str) -> bool {
-    let is_letter = |byte: &char| byte.is_ascii_alphabetic();
-    let letters: String = reason.to_ascii_lowercase().chars().filter(is_letter).collect();
-    [
-        "nonfastforward",
-        "notfastforward",
-        "notafastforward",
-        "fetchfirst",
-    ]
-    .iter()
-    .any(|words| letters.contains(words))
+    let letters: String = reason.chars().filter(char::is_ascii_alphabetic).collect();
+    contains_any(
+        &letters,
+        &[
+            "nonfastforward",
+            "notfastforward",
+            "notafastforward",
+            "fetchfirst",
+        ],
+    )
 }
 
-/// Reasons behind `ng` that are no judgement of the push.
-const BROKEN: &Words = &[
-    ("unpacker error", Kind::RemoteError),
-    ("missing necessary objects", Kind::RemoteError),
+/// Reasons behind `ng` that are no decision about the push.
+const BROKEN: Table<Kind> = Table(&[
+    ("unpacker error", RemoteError),
+    ("missing necessary objects", RemoteError),
     // JGit.
-    ("missing object", Kind::RemoteError),
-    ("object not found", Kind::RemoteError),
-    ("missing unknown ", Kind::RemoteError),
-    ("missing commit ", Kind::RemoteError),
-    ("missing tree ", Kind::RemoteError),
-    ("missing blob ", Kind::RemoteError),
-    ("transaction aborted", Kind::RemoteError),
-    ("bad pack", Kind::RemoteError),
-    ("unable to migrate objects", Kind::RemoteError),
-    ("transaction failed to start", Kind::RemoteError),
-    ("proc-receive failed to report status", Kind::RemoteError),
-];
+    ("missing object", RemoteError),
+    ("object not found", RemoteError),
+    ("missing unknown ", RemoteError),
+    ("missing commit ", RemoteError),
+    ("missing tree ", RemoteError),
+    ("missing blob ", RemoteError),
+    ("transaction aborted", RemoteError),
+    ("bad pack", RemoteError),
+    ("unable to migrate objects", RemoteError),
+    ("transaction failed to start", RemoteError),
+    ("proc-receive failed to report status", RemoteError),
+]);
 
-/// Why the server could not write a ref although nobody else holds it: the words of the C library, and those of git for
-/// a ref that is damaged. Waiting does not help as it does against another push.
-const UNWRITABLE: &Words = &[
-    ("no space left on device", Kind::RemoteError),
-    ("disk quota exceeded", Kind::RemoteError),
-    ("read-only file system", Kind::RemoteError),
-    (": permission denied", Kind::RemoteError),
-    ("input/output error", Kind::RemoteError),
-    ("reference broken", Kind::RemoteError),
-    ("does not point to a valid object", Kind::RemoteError),
-    ("nonexistent object", Kind::RemoteError),
-];
+/// Reasons why the server could not write a ref that is not locked: errors of the C library, and those of git about a
+/// damaged ref. Unlike for a lock, waiting does not help.
+const UNWRITABLE: Table<Kind> = Table(&[
+    ("no space left on device", RemoteError),
+    ("disk quota exceeded", RemoteError),
+    ("read-only file system", RemoteError),
+    (": permission denied", RemoteError),
+    ("input/output error", RemoteError),
+    ("reference broken", RemoteError),
+    ("does not point to a valid object", RemoteError),
+    ("nonexistent object", RemoteError),
+]);
 
-/// A pack that the server does not want, or that never came.
-const UNWANTED: &Words = &[
-    ("pack exceeds maximum allowed size", Kind::Rejected),
+/// The server does not want the pack, or the pack was never sent.
+const UNWANTED: Table<Kind> = Table(&[
+    ("pack exceeds maximum allowed size", Rejected),
     // JGit, of a pack or an object.
-    ("rejecting the pack", Kind::Rejected),
-    // `receive.fsckObjects`: it is `index-pack` or `unpack-objects` that looks.
-    ("fsck error", Kind::Rejected),
-    // No byte of it came: the git command here died over the local repository.
-    ("eof before pack header was fully read", Kind::Local),
-];
+    ("rejecting the pack", Rejected),
+    // `receive.fsckObjects`: from `index-pack` or `unpack-objects`.
+    ("fsck error", Rejected),
+    // No byte arrived: the git CLI on this machine failed to read the local repository.
+    ("eof before pack header was fully read", Local),
+]);
 
-/// The kind of what stands behind `ng <ref>`. `said` is what the server and its hooks said besides.
-pub(super) fn kind_of_rejection(reason: &str, said: &str) -> Kind {
+/// The kind of the reason behind `ng <ref>`. `messages` are the other messages of the server and its hooks.
+pub(super) fn kind_of_rejection(reason: &str, messages: &str) -> Kind {
     if is_non_fast_forward(reason) {
-        return Kind::NonFastForward;
+        return NonFastForward;
     }
     if reason.contains("unpacker error") {
-        return kind_of_unpack_error(reason, said);
+        return kind_of_unpack_error(reason, messages);
     }
+    let all = format!("{reason}\n{messages}");
     if is_lost_race(reason) {
-        return words::find(UNWRITABLE, &format!("{reason}\n{said}")).unwrap_or(Kind::RemoteLock);
+        return UNWRITABLE.find(&all).unwrap_or(RemoteLock);
     }
-    words::find(BROKEN, reason)
-        .or_else(|| is_missing_object(reason).then_some(Kind::RemoteError))
-        .or_else(|| servers::kind_of(&format!("{reason}\n{said}")))
-        // All that GitHub says when its storage fails; a hook has declined otherwise.
-        .or_else(|| (reason == "failure").then_some(Kind::RemoteError))
-        .unwrap_or(Kind::Rejected)
+    // JGit's `object <id> missing`.
+    let is_missing = reason.starts_with("object ") && reason.ends_with(" missing");
+    BROKEN
+        .find(reason)
+        .or_else(|| is_missing.then_some(RemoteError))
+        .or_else(|| servers::kind_of(&all))
+        // GitHub says only this when its storage fails.
+        .or_else(|| (reason == "failure").then_some(RemoteError))
+        .unwrap_or(Rejected)
 }
 
-/// `JGit`'s `object <id> missing`.
-fn is_missing_object(reason: &str) -> bool {
-    reason.starts_with("object ") && reason.ends_with(" missing")
+/// The kind of the reason behind `unpack`. git's own reason is among the other messages.
+pub(super) fn kind_of_unpack_error(reason: &str, messages: &str) -> Kind {
+    let all = format!("{reason}\n{messages}");
+    UNWANTED
+        .find(&all)
+        .or_else(|| servers::kind_of(&all))
+        .unwrap_or(RemoteError)
 }
 
-/// The kind of what stands behind `unpack`, when it was not `ok`: git's reason is in what was said besides.
-pub(super) fn kind_of_unpack_error(reason: &str, said: &str) -> Kind {
-    let said = format!("{reason}\n{said}");
-    words::find(UNWANTED, &said)
-        .or_else(|| servers::kind_of(&said))
-        .unwrap_or(Kind::RemoteError)
-}
+/// The git CLI of this machine about itself. It tells more than the messages of others that it repeats.
+const LOCAL: Table<Kind> = Table(&[
+    ("cannot exec '", Local),
+    ("cannot run hooks/", RemoteError),
+    ("cannot run ", Local),
+    ("is not a git command", Local),
+    ("unable to find remote helper", Local),
+    ("unknown option", Local),
+    ("bad config", Local),
+    ("bad numeric config value", Local),
+    ("bad boolean config value", Local),
+    ("src refspec", Local),
+    ("uses plaintext credentials", Local),
+    ("' not allowed", Local),
+    ("failed to sign the push certificate", Local),
+    ("does not support --signed push", Rejected),
+    ("does not support push options", Rejected),
+    ("terminal prompts disabled", Auth),
+]);
 
-/// The git command of this machine, which says more of itself than what it repeats of others.
-const LOCAL: &Words = &[
-    ("cannot exec '", Kind::Local),
-    ("cannot run hooks/", Kind::RemoteError),
-    ("cannot run ", Kind::Local),
-    ("is not a git command", Kind::Local),
-    ("unable to find remote helper", Kind::Local),
-    ("unknown option", Kind::Local),
-    ("bad config", Kind::Local),
-    ("bad numeric config value", Kind::Local),
-    ("bad boolean config value", Kind::Local),
-    ("src refspec", Kind::Local),
-    ("uses plaintext credentials", Kind::Local),
-    ("' not allowed", Kind::Local),
-    ("failed to sign the push certificate", Kind::Local),
-    ("does not support --signed push", Kind::Rejected),
-    ("does not support push options", Kind::Rejected),
-    ("terminal prompts disabled", Kind::Auth),
-];
+/// git about HTTP, and the errors of curl that it repeats.
+const HTTP: Table<Kind> = Table(&[
+    ("authentication failed for", Auth),
+    ("could not read username", Auth),
+    ("could not read password", Auth),
+    // A status of 404.
+    ("/' not found", RemoteError),
+]);
 
-/// What git says of its own way over HTTP, and what it repeats of curl.
-const HTTP: &Words = &[
-    ("authentication failed for", Kind::Auth),
-    ("could not read username", Kind::Auth),
-    ("could not read password", Kind::Auth),
-    // How it puts a 404.
-    ("/' not found", Kind::RemoteError),
-];
+/// `git receive-pack` and `git daemon` about the requested repository.
+const SERVING: Table<Kind> = Table(&[
+    ("repository not exported", RemoteError),
+    ("does not appear to be a git repository", RemoteError),
+    ("not a git repository", RemoteError),
+    ("unable to chdir or not a git archive", RemoteError),
+    ("dubious ownership", RemoteError),
+    ("unsafe repository", RemoteError),
+    ("bad config line", RemoteError),
+    ("config value '", RemoteError),
+    ("unknown repository extension", RemoteError),
+    ("expected git repo version", RemoteError),
+    ("service not enabled", Rejected),
+    ("access denied", Auth),
+]);
 
-/// `git receive-pack` and `git daemon`, about the repository that was asked for.
-const SERVING: &Words = &[
-    ("repository not exported", Kind::RemoteError),
-    ("does not appear to be a git repository", Kind::RemoteError),
-    ("not a git repository", Kind::RemoteError),
-    ("unable to chdir or not a git archive", Kind::RemoteError),
-    ("dubious ownership", Kind::RemoteError),
-    ("unsafe repository", Kind::RemoteError),
-    ("bad config line", Kind::RemoteError),
-    ("config value '", Kind::RemoteError),
-    ("unknown repository extension", Kind::RemoteError),
-    ("expected git repo version", Kind::RemoteError),
-    ("service not enabled", Kind::Rejected),
-    ("access denied", Kind::Auth),
-];
-
-/// How git ends every failure over ssh, whatever ssh has said.
+/// The end of every failure of git over ssh, whatever ssh reported.
 pub(super) const UNREAD: &str = "could not read from remote repository";
 
-/// What git says in the end of nearly every failure to talk to a remote.
-const LAST_RESORT: &Words = &[
-    ("unable to access 'http", Kind::Network),
-    ("early eof", Kind::Network),
-    // curl's number and words follow, those of its TLS library among them.
-    ("rpc failed; curl ", Kind::Network),
-    ("unexpected disconnect", Kind::Network),
-    ("the remote end hung up", Kind::Network),
-    // The server gave up, in words that mean nothing to us.
-    ("remote error: ", Kind::RemoteError),
-];
+/// The end of nearly every other failure of git to talk to a remote.
+const LAST_RESORT: Table<Kind> = Table(&[
+    ("unable to access 'http", Network),
+    ("early eof", Network),
+    // Followed by curl's error number and text, which may be that of its TLS library.
+    ("rpc failed; curl ", Network),
+    ("unexpected disconnect", Network),
+    ("the remote end hung up", Network),
+    // The server gave up with an unknown message.
+    ("remote error: ", RemoteError),
+]);
 
-/// The kind of a connection that ended, by what the other side's process, or the way to it, said before.
-pub(super) fn kind_of_hangup(said: &str) -> Option<Kind> {
-    servers::kind_of(said)
-        .or_else(|| words::find(UNWANTED, said))
-        .or_else(|| words::find(HTTP, said))
-        .or_else(|| words::find(SERVING, said))
-        .or_else(|| ssh::kind_of(said))
-        .or_else(|| servers::kind_of_moved(said))
+/// The kind of a connection that ended, by the messages of the server's process or of the program that connects.
+pub(super) fn kind_of_hangup(text: &str) -> Option<Kind> {
+    servers::kind_of(text)
+        .or_else(|| UNWANTED.find(text))
+        .or_else(|| HTTP.find(text))
+        .or_else(|| SERVING.find(text))
+        .or_else(|| ssh::kind_of(text))
+        .or_else(|| servers::kind_of_moved(text))
 }
 
-/// The same where there is nothing but these words to tell the kind. A connection that ended without any was cut.
-pub(super) fn kind_of_end(said: &str) -> Kind {
-    kind_of_hangup(said)
-        .or_else(|| words::find(LAST_RESORT, said))
-        .or_else(|| is_silent(said).then_some(Kind::Network))
+/// The kind of a connection that ended, where nothing else is known. Without any message, the connection was cut.
+pub(super) fn kind_of_end(text: &str) -> Kind {
+    kind_of_hangup(text)
+        .or_else(|| LAST_RESORT.find(text))
+        .or_else(|| is_silent(text).then_some(Network))
         .unwrap_or(Kind::Unknown)
 }
 
-/// Whether nothing was said that could have a meaning.
+/// Whether a text has nothing in it that could tell the cause of a failure.
 #[must_use]
-pub fn is_silent(said: &str) -> bool {
-    said.lines().all(ssh::is_noise)
+pub fn is_silent(text: &str) -> bool {
+    text.lines().all(ssh::is_noise)
 }
 
-/// The kind of a failed git command, by what it said.
-pub(super) fn kind_of_command(said: &str) -> Option<Kind> {
-    words::find(LOCAL, said)
-        .or_else(|| ssh::is_failed_command(said).then_some(Kind::Local))
-        .or_else(|| is_broken_git(said).then_some(Kind::Local))
-        .or_else(|| servers::kind_of(said))
-        .or_else(|| super::http::kind_in(said))
-        .or_else(|| kind_of_hangup(said))
-        .or_else(|| words::find(LAST_RESORT, said))
-}
-
-/// Whether it is the git of this machine that its loader cannot start: the server's is `git-receive-pack`.
-fn is_broken_git(said: &str) -> bool {
-    ssh::kind_of_loader(said).is_some() && !said.contains("git-receive-pack")
+/// The kind of a failed git command by its standard error.
+pub(super) fn kind_of_command(text: &str) -> Option<Kind> {
+    // The loader's complaint is about this machine's git: the server's is `git-receive-pack`.
+    let is_broken_git = ssh::kind_of_loader(text).is_some() && !text.contains("git-receive-pack");
+    LOCAL
+        .find(text)
+        .or_else(|| (is_broken_git || ssh::is_failed_command(text)).then_some(Local))
+        .or_else(|| servers::kind_of(text))
+        .or_else(|| http::kind_in(text))
+        .or_else(|| kind_of_hangup(text))
+        .or_else(|| LAST_RESORT.find(text))
 }

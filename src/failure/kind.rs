@@ -1,8 +1,8 @@
-//! The kinds of failure: what JavaScript sees of them, and what an operator is to do.
+//! The kinds of failure: their names in JavaScript, and the advice to the operator.
 
 use std::fmt;
 
-/// The kind of a failure. The names of the variants in JavaScript are those of [`Kind::as_str`].
+/// The kind of a failure. [`Kind::as_str`] has its name in JavaScript.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// The remote branch has commits that the local branch does not contain.
@@ -10,7 +10,7 @@ pub enum Kind {
     /// The server understood the push and declined it: a hook, a protected or checked-out branch, an archived
     /// repository, a limit of size or quota.
     Rejected,
-    /// The server did not accept who we are, or what we may do.
+    /// The server did not accept the credentials, or they do not allow this push.
     Auth,
     /// The server's ssh host key is unknown or has changed.
     HostKey,
@@ -20,17 +20,17 @@ pub enum Kind {
     Timeout,
     /// Another process on the server holds the lock of the ref.
     RemoteLock,
-    /// The server failed: no such repository, disk full, corrupt repository, maintenance, a limit of its rate,
-    /// nonsense in the protocol.
+    /// The server failed: no such repository, disk full, corrupt repository, maintenance, a rate limit, an answer that is
+    /// not the protocol.
     RemoteError,
-    /// Our own side failed: the local repository, its disk, a program that could not be started.
+    /// This side failed: the local repository, its disk, a program that could not be started.
     Local,
-    /// None of the above could be told from what was said.
+    /// The cause is not known.
     Unknown,
 }
 
 impl Kind {
-    /// Every kind, in the order of the README's table.
+    /// Every kind, in the order of the runbook's table.
     pub const ALL: [Self; 10] = [
         Self::NonFastForward,
         Self::Rejected,
@@ -61,7 +61,7 @@ impl Kind {
         }
     }
 
-    /// gitsheets' two-valued `PushFailureReason`.
+    /// The value for gitsheets' `PushFailureReason`, which has two.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
@@ -70,8 +70,8 @@ impl Kind {
         }
     }
 
-    /// Whether waiting can help. Only a diverged branch needs a person: everything else can change on the
-    /// server (a hook, a rotated key, a freed disk, the end of a maintenance) without anything changing here.
+    /// Whether waiting can help. Only a diverged branch needs a person: everything else can change on the server (a hook,
+    /// a rotated key, a freed disk, the end of maintenance) without any change here.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         !matches!(self, Self::NonFastForward)
@@ -97,7 +97,7 @@ impl Kind {
                 "The server could not be reached: check the address, DNS, the network policy and the server."
             }
             Self::Timeout => {
-                "The server did not answer in time: check its load and the network between; a retry follows."
+                "The server did not answer in time: check its load and the network in between; a retry follows."
             }
             Self::RemoteLock => {
                 "Another push holds the lock of the branch on the server: wait, and if it stays, remove the stale .lock file on the server."
@@ -109,7 +109,7 @@ impl Kind {
                 "This side failed: check the local repository (git fsck), its disk and permissions, and that the git and ssh programs are installed."
             }
             Self::Unknown => {
-                "The cause could not be told: read the message, and try `git push` by hand with the same environment."
+                "The cause is not known: read the message, and try `git push` by hand with the same environment."
             }
         }
     }
@@ -147,11 +147,11 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_lists_every_kind_and_whether_it_is_retried() {
-        let (_, section) = include_str!("../../README.md")
+    fn the_runbook_lists_every_kind_and_whether_it_is_retried() {
+        let (_, section) = include_str!("../../docs/runbook.md")
             .split_once("## Kinds of failure")
             .expect("the section");
-        let (section, _) = section.split_once("\n## ").expect("another one follows");
+        let (section, _) = section.split_once("\n### ").expect("the steps follow");
         let rows: Vec<Vec<&str>> = section
             .lines()
             .filter(|line| line.starts_with("| `"))

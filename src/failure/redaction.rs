@@ -1,18 +1,18 @@
-//! Takes the secrets out of text: those that stand in URLs, which git and its servers like to repeat, and what git repeats of
-//! credential helpers.
+//! The one redactor: removes secrets in URLs, which git and its servers repeat in their messages, and the parts of credential
+//! helpers that git repeats.
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
-/// What begins the part of a URL that may hold secrets.
+/// Begins the part of a URL that may hold secrets.
 const START: &str = "://";
 
 /// Removes user names, passwords and queries from every URL in a text: `https://user:token@host/path?token=x` becomes
 /// `https://***@host/path?***`. The user of an ssh URL is an account name, not a secret, and stays without its password.
-/// Also removes what git and shells repeat of credential helpers: a line that is none, a helper's own text, a shell's trace.
+/// Also removes the parts of credential helpers that git and shells repeat: a malformed line, a helper's command, a trace.
 ///
-/// A URL ends at white space and at what quotes it, unless that stands within its user and password. Where a password was
-/// not escaped as it should have been, more than the password may go.
+/// A URL ends at white space or a quote, unless that is part of its user and password. If a password was not escaped
+/// correctly, more than the password may be removed.
 #[must_use]
 pub fn redact(text: &str) -> Cow<'_, str> {
     match redact_up_to(text, |c| c.is_whitespace() || "'\"<>|`".contains(c)) {
@@ -21,8 +21,8 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The same for a text that is one URL, path or name and nothing else, whatever characters are in it. What looks like
-/// `user:password@host/path` without its scheme, and so is read as `host:path`, loses the password too.
+/// The same for a text that is a single URL, path or name, with any characters. `user:password@host/path`, which lacks its
+/// scheme and so reads as `host:path`, loses the password too.
 #[must_use]
 pub(crate) fn redact_url(url: &str) -> Cow<'_, str> {
     if !url.contains(START)
@@ -36,7 +36,7 @@ pub(crate) fn redact_url(url: &str) -> Cow<'_, str> {
     redact_up_to(url, |_| false)
 }
 
-/// Lines in which git or a shell repeats what a credential helper is or printed.
+/// Hides the lines in which git or a shell repeats the command or the output of a credential helper.
 fn redact_helpers(text: &str) -> Cow<'_, str> {
     const NO_LINE: &str = "invalid credential line: ";
     const QUIT: (&str, &str) = ("credential helper '", "' told us to quit");
@@ -51,56 +51,42 @@ fn redact_helpers(text: &str) -> Cow<'_, str> {
         if line.trim_start_matches('+').starts_with(' ') && line.starts_with('+') {
             return Some("+ ***".to_owned());
         }
-        // A shell calls a helper by its whole text: `<helper> get: 1: ...`, `<helper> get: line 1: ...`.
+        // A shell names a helper by its whole command: `<helper> get: 1: ...`, `<helper> get: line 1: ...`.
         [" get: ", " store: ", " erase: "].iter().find_map(|action| {
-            let (_, said) = line.split_once(action)?;
-            let is_of_shell = said.starts_with("line ") || said.starts_with(|c: char| c.is_ascii_digit());
-            is_of_shell.then(|| format!("***{action}{said}"))
+            let (_, complaint) = line.split_once(action)?;
+            let is_of_shell =
+                complaint.starts_with("line ") || complaint.starts_with(|c: char| c.is_ascii_digit());
+            is_of_shell.then(|| format!("***{action}{complaint}"))
         })
     };
-    let mut redacted = String::new();
-    let mut is_changed = false;
-    for whole in text.split_inclusive('\n') {
-        let line = whole.trim_end_matches('\n');
-        match hide(line) {
-            Some(hidden) => {
-                is_changed = true;
-                redacted.push_str(&hidden);
-            }
-            None => redacted.push_str(line),
-        }
-        redacted.push_str(&whole[line.len()..]);
+    if !text.split('\n').any(|line| hide(line).is_some()) {
+        return Cow::Borrowed(text);
     }
-    if is_changed {
-        Cow::Owned(redacted)
-    } else {
-        Cow::Borrowed(text)
-    }
+    let lines: Vec<Cow<'_, str>> = text
+        .split('\n')
+        .map(|line| hide(line).map_or(Cow::Borrowed(line), Cow::Owned))
+        .collect();
+    Cow::Owned(lines.join("\n"))
 }
 
-/// Where the user and password of a URL end that has a character in them at which a URL in a text would end: the place of the
-/// `@` behind. `url` is what comes before that character, `after` goes on behind it.
+/// The place of the `@` that ends the user and password of a URL, if they contain a character that would end a URL in a
+/// text. `url` ends at that character, `after` continues behind it.
 fn end_of_broken_userinfo(url: &str, after: &str) -> Option<usize> {
     let behind = &after[url.len()..];
     let line = &behind[..behind.find('\n').unwrap_or(behind.len())];
     if authority(url).len() < url.len() || url.contains('@') || line.is_empty() {
         return None;
     }
-    let token = |text: &str| text.find(char::is_whitespace).unwrap_or(text.len());
-    let searched = match url.split_once(':') {
-        // No port, so it is a password, and white space may be in it.
-        Some((_, port)) if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) => {
-            let first = line.find('@')?;
-            &line[..first + token(&line[first..])]
-        }
-        Some(_) => return None,
-        // Perhaps a user name or token. White space in it is not told from the end of the URL, unless a colon follows.
-        None if line.trim_start().starts_with(':') => {
-            let first = line.find('@')?;
-            &line[..first + token(&line[first..])]
-        }
-        None => &line[..token(line)],
+    let has_password = match url.split_once(':') {
+        Some((_, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => return None,
+        // Not a port, so it is a password, which may contain white space.
+        Some(_) => true,
+        // Perhaps a user name or token. White space ends the URL, unless a colon follows.
+        None => line.trim_start().starts_with(':'),
     };
+    let start = if has_password { line.find('@')? } else { 0 };
+    let end = line[start..].find(char::is_whitespace);
+    let searched = &line[..end.map_or(line.len(), |end| start + end)];
     searched.rfind('@').map(|at| url.len() + at)
 }
 
@@ -137,13 +123,13 @@ fn redact_up_to(text: &str, is_end: impl Fn(char) -> bool) -> Cow<'_, str> {
         let path_start = host_start + host.len();
         let path = &url[path_start..];
         if let Some(scheme) = host.strip_suffix(':').filter(|_| path.starts_with("//")) {
-            // It was a scheme, given twice.
+            // The scheme was given twice.
             redacted.push_str(scheme);
             rest = &after[host_start + scheme.len()..];
             continue;
         }
         redacted.push_str(host);
-        // Another URL may follow in it: `https://proxy/https://user:token@host`.
+        // The path may contain another URL: `https://proxy/https://user:token@host`.
         let path_end = path.find(START).unwrap_or(path.len());
         match path[..path_end].split_once('?') {
             Some((before_query, after_query)) if !(after_query.is_empty() && path_end == path.len()) => {
@@ -161,13 +147,13 @@ fn redact_up_to(text: &str, is_end: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(redacted)
 }
 
-/// Up to the path, the query or the fragment.
+/// A URL up to its path, query or fragment.
 fn authority(url: &str) -> &str {
     &url[..url.find(['/', '?', '#']).unwrap_or(url.len())]
 }
 
-/// What stands before the host. A password with a slash in it, which should have been escaped, looks like a host with a
-/// port that is no number; so does what git repeats of it.
+/// The user and password before the host. A password with an unescaped slash looks like a host with a port that is no
+/// number; so does the part of it that git repeats.
 fn userinfo(url: &str) -> Option<&str> {
     let authority = authority(url);
     let (userinfo, host) = match authority.rsplit_once('@') {
@@ -192,7 +178,7 @@ fn userinfo(url: &str) -> Option<&str> {
     }
 }
 
-/// Whether it is an IPv6 address, with a zone or without.
+/// Whether a text is an IPv6 address, with or without a zone.
 fn is_address(text: &str) -> bool {
     let (address, _zone) = text.split_once('%').unwrap_or((text, ""));
     address.parse::<Ipv6Addr>().is_ok()
@@ -239,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_character_that_should_have_been_escaped_hides_no_password() {
+    fn an_unescaped_character_hides_no_password() {
         for character in (' '..='~').filter(|character| !"/?#@".contains(*character)) {
             for url in [
                 format!("http://bob:SEC{character}RET@h/x"),
@@ -272,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_repeated_of_a_credential_helper_is_hidden() {
+    fn the_repeated_parts_of_a_credential_helper_are_hidden() {
         for (said, expected) in [
             (
                 "warning: invalid credential line: ghp_SECRET\nfatal: no",

@@ -1,225 +1,209 @@
-//! What GitHub, GitLab, Gitea with Forgejo, Bitbucket, Azure DevOps, AWS `CodeCommit`, Gerrit and gitolite say when they refuse
-//! a push. None of them translates it.
+//! Messages with which GitHub, GitLab, Gitea with Forgejo, Bitbucket, Azure DevOps, AWS `CodeCommit`, Gerrit and gitolite
+//! refuse a push. None of them translates its messages.
 //!
-//! The same sentence comes on the standard error of ssh, as the page of an HTTP status, or beside a report that says
-//! no more than "hook declined". So it is looked for in all of them, before any word that belongs to one way alone.
+//! The same message comes on the standard error of ssh, as the page of an HTTP status, or beside a report that says no
+//! more than "hook declined". So all of these texts are searched for them, before any message of a single transport.
 
-use super::Kind;
-use super::words::{self, Words};
+use super::Kind::{self, Auth, Rejected, RemoteError, Timeout};
+use super::table::Table;
 
-const SERVERS: &Words = &[
-    // The operating system of a server, whose words hold those of a limit that somebody set.
-    ("disk quota exceeded", Kind::RemoteError),
-    ("no space left on device", Kind::RemoteError),
-    // A state that passes, in which other words of this table occur too.
-    ("secondary rate limit", Kind::RemoteError),
-    ("rate limit", Kind::RemoteError),
-    ("too many requests", Kind::RemoteError),
-    ("requested too many times", Kind::RemoteError),
-    ("undergoing maintenance", Kind::RemoteError),
-    ("maintenance mode", Kind::RemoteError),
-    ("for maintenance", Kind::RemoteError),
-    ("temporarily read-only", Kind::RemoteError),
-    ("temporarily unavailable", Kind::RemoteError),
-    ("read-only gitlab instance", Kind::RemoteError),
-    ("locked for migration", Kind::RemoteError),
-    ("unable to handle this request", Kind::RemoteError),
-    ("gitaly is not available", Kind::RemoteError),
-    ("gitaly, is not available", Kind::RemoteError),
-    ("repository is currently in read-only mode", Kind::RemoteError),
-    ("this cache server is read-only", Kind::RemoteError),
-    ("problem with this repository on disk", Kind::RemoteError),
-    (
-        "external authentication server failed to respond",
-        Kind::RemoteError,
-    ),
-    ("github enterprise license has expired", Kind::RemoteError),
-    // Azure DevOps: a request that was cancelled for using too much, no answer from its database, its own error.
-    ("tf400733:", Kind::RemoteError),
-    ("exceeding usage of resource", Kind::RemoteError),
-    ("tf246017:", Kind::RemoteError),
-    ("tf246018:", Kind::RemoteError),
-    ("tf400898:", Kind::RemoteError),
-    // AWS CodeCommit. The last of the keys' words hold those for a refusal of the account.
-    ("encryptionkeydisabled", Kind::RemoteError),
-    ("encryptionkeynotfound", Kind::RemoteError),
-    ("encryptionkeyunavailable", Kind::RemoteError),
-    ("encryptionintegritychecksfailed", Kind::RemoteError),
-    ("encryptionkeyaccessdenied", Kind::RemoteError),
-    ("internal server error", Kind::RemoteError),
-    ("internal api unreachable", Kind::RemoteError),
-    ("internal api error", Kind::RemoteError),
-    ("writes are currently disabled", Kind::RemoteError),
-    ("fatal error in commit_refs", Kind::RemoteError),
-    ("push operation timed out", Kind::Timeout),
-    // The credentials are good for less than a push, or no longer.
-    ("deploy key does not have write access", Kind::Auth),
-    ("marked as read only", Kind::Auth),
-    ("deployment key is read-only", Kind::Auth),
-    ("deployment key is not associated", Kind::Auth),
-    ("repository access denied", Kind::Auth),
-    (".git denied to ", Kind::Auth),
-    ("write access to repository not granted", Kind::Auth),
-    ("is not authorized to ", Kind::Auth),
-    ("permission denied for writing", Kind::Auth),
-    ("saml sso", Kind::Auth),
-    ("saml enforcement", Kind::Auth),
-    ("http basic: access denied", Kind::Auth),
-    ("invalid username or ", Kind::Auth),
-    ("invalid credentials", Kind::Auth),
-    ("password authentication was removed", Kind::Auth),
-    ("password authentication is not ", Kind::Auth),
-    ("ssh key has expired", Kind::Auth),
-    ("your account has been blocked", Kind::Auth),
-    ("account is suspended", Kind::Auth),
-    ("who the *heck* are you", Kind::Auth),
-    ("you are not authorised", Kind::Auth),
-    ("you are not authorized", Kind::Auth),
-    ("upload denied for project", Kind::Auth),
-    ("receive-pack not permitted", Kind::Auth),
-    ("tf401027:", Kind::Auth),
-    ("tf400813:", Kind::Auth),
-    ("tf30063:", Kind::Auth),
-    ("accessdenied", Kind::Auth),
-    ("user not authorized", Kind::Auth),
-    ("not permitted to write to this repository", Kind::Auth),
+const SERVERS: Table<Kind> = Table(&[
+    // Errors of the server's operating system, which contain the text of a configured limit ("quota exceeded").
+    ("disk quota exceeded", RemoteError),
+    ("no space left on device", RemoteError),
+    // A temporary state, whose messages contain others of this table.
+    ("secondary rate limit", RemoteError),
+    ("rate limit", RemoteError),
+    ("too many requests", RemoteError),
+    ("requested too many times", RemoteError),
+    ("undergoing maintenance", RemoteError),
+    ("maintenance mode", RemoteError),
+    ("for maintenance", RemoteError),
+    ("temporarily read-only", RemoteError),
+    ("temporarily unavailable", RemoteError),
+    ("read-only gitlab instance", RemoteError),
+    ("locked for migration", RemoteError),
+    ("unable to handle this request", RemoteError),
+    ("gitaly is not available", RemoteError),
+    ("gitaly, is not available", RemoteError),
+    ("repository is currently in read-only mode", RemoteError),
+    ("this cache server is read-only", RemoteError),
+    ("problem with this repository on disk", RemoteError),
+    ("external authentication server failed to respond", RemoteError),
+    ("github enterprise license has expired", RemoteError),
+    // Azure DevOps: a request that used too much was cancelled, its database did not answer, an internal error.
+    ("tf400733:", RemoteError),
+    ("exceeding usage of resource", RemoteError),
+    ("tf246017:", RemoteError),
+    ("tf246018:", RemoteError),
+    ("tf400898:", RemoteError),
+    // AWS CodeCommit. The last one contains the message for a refused account.
+    ("encryptionkeydisabled", RemoteError),
+    ("encryptionkeynotfound", RemoteError),
+    ("encryptionkeyunavailable", RemoteError),
+    ("encryptionintegritychecksfailed", RemoteError),
+    ("encryptionkeyaccessdenied", RemoteError),
+    ("internal server error", RemoteError),
+    ("internal api unreachable", RemoteError),
+    ("internal api error", RemoteError),
+    ("writes are currently disabled", RemoteError),
+    ("fatal error in commit_refs", RemoteError),
+    ("push operation timed out", Timeout),
+    // The credentials do not allow a push, or no longer do.
+    ("deploy key does not have write access", Auth),
+    ("marked as read only", Auth),
+    ("deployment key is read-only", Auth),
+    ("deployment key is not associated", Auth),
+    ("repository access denied", Auth),
+    (".git denied to ", Auth),
+    ("write access to repository not granted", Auth),
+    ("is not authorized to ", Auth),
+    ("permission denied for writing", Auth),
+    ("saml sso", Auth),
+    ("saml enforcement", Auth),
+    ("http basic: access denied", Auth),
+    ("invalid username or ", Auth),
+    ("invalid credentials", Auth),
+    ("password authentication was removed", Auth),
+    ("password authentication is not ", Auth),
+    ("ssh key has expired", Auth),
+    ("your account has been blocked", Auth),
+    ("account is suspended", Auth),
+    ("who the *heck* are you", Auth),
+    ("you are not authorised", Auth),
+    ("you are not authorized", Auth),
+    ("upload denied for project", Auth),
+    ("receive-pack not permitted", Auth),
+    ("tf401027:", Auth),
+    ("tf400813:", Auth),
+    ("tf30063:", Auth),
+    ("accessdenied", Auth),
+    ("user not authorized", Auth),
+    ("not permitted to write to this repository", Auth),
     // GitHub.
-    ("ip allow list", Kind::Auth),
-    ("using an rsa key with sha-1", Kind::Auth),
-    ("using a dsa key", Kind::Auth),
-    ("unknown public ssh key", Kind::Auth),
-    ("doing an ssh key audit", Kind::Auth),
-    ("blocked access to ssh keys", Kind::Auth),
-    ("error parsing your ssh key", Kind::Auth),
-    ("this ssh certificate", Kind::Auth),
-    ("the ssh certificate used", Kind::Auth),
-    ("ssh certificate authentication", Kind::Auth),
-    ("you must verify your email address", Kind::Auth),
-    ("weak credentials. please", Kind::Auth),
-    ("clone tokens are read-only", Kind::Auth),
-    ("token in this link has expired", Kind::Auth),
-    ("invalid signed token", Kind::Auth),
-    ("anonymous access denied", Kind::Auth),
-    ("no anonymous write access", Kind::Auth),
-    ("write to gist denied", Kind::Auth),
-    ("set up two-factor authentication", Kind::Auth),
-    ("conditional access policies", Kind::Auth),
-    ("forbidden from accessing this repository", Kind::Auth),
-    ("integration was suspended", Kind::Auth),
+    ("ip allow list", Auth),
+    ("using an rsa key with sha-1", Auth),
+    ("using a dsa key", Auth),
+    ("unknown public ssh key", Auth),
+    ("doing an ssh key audit", Auth),
+    ("blocked access to ssh keys", Auth),
+    ("error parsing your ssh key", Auth),
+    ("this ssh certificate", Auth),
+    ("the ssh certificate used", Auth),
+    ("ssh certificate authentication", Auth),
+    ("you must verify your email address", Auth),
+    ("weak credentials. please", Auth),
+    ("clone tokens are read-only", Auth),
+    ("token in this link has expired", Auth),
+    ("invalid signed token", Auth),
+    ("anonymous access denied", Auth),
+    ("no anonymous write access", Auth),
+    ("write to gist denied", Auth),
+    ("set up two-factor authentication", Auth),
+    ("conditional access policies", Auth),
+    ("forbidden from accessing this repository", Auth),
+    ("integration was suspended", Auth),
     // GitLab.
-    ("your password expired", Kind::Auth),
-    ("otp verification is required", Kind::Auth),
-    ("account has been deactivated", Kind::Auth),
-    ("account is pending approval", Kind::Auth),
-    ("must accept the terms of service", Kind::Auth),
-    ("primary email address is not confirmed", Kind::Auth),
+    ("your password expired", Auth),
+    ("otp verification is required", Auth),
+    ("account has been deactivated", Auth),
+    ("account is pending approval", Auth),
+    ("must accept the terms of service", Auth),
+    ("primary email address is not confirmed", Auth),
     // A rule of the branch or of the content.
-    ("gh001:", Kind::Rejected),
-    ("gh006:", Kind::Rejected),
-    ("gh013:", Kind::Rejected),
-    ("repository rule violations", Kind::Rejected),
-    ("protected branch", Kind::Rejected),
-    ("is protected from ", Kind::Rejected),
-    ("only be modified through pull requests", Kind::Rejected),
-    ("prohibited by gerrit", Kind::Rejected),
-    (": push not permitted", Kind::Rejected),
-    ("push to restricted branch", Kind::Rejected),
-    ("permission denied to update branch", Kind::Rejected),
-    ("contributor agreement", Kind::Rejected),
-    ("tf402455:", Kind::Rejected),
-    ("vs403654:", Kind::Rejected),
-    ("pushing over http is not allowed", Kind::Rejected),
+    ("gh001:", Rejected),
+    ("gh006:", Rejected),
+    ("gh013:", Rejected),
+    ("repository rule violations", Rejected),
+    ("protected branch", Rejected),
+    ("is protected from ", Rejected),
+    ("only be modified through pull requests", Rejected),
+    ("prohibited by gerrit", Rejected),
+    (": push not permitted", Rejected),
+    ("push to restricted branch", Rejected),
+    ("permission denied to update branch", Rejected),
+    ("contributor agreement", Rejected),
+    ("tf402455:", Rejected),
+    ("vs403654:", Rejected),
+    ("pushing over http is not allowed", Rejected),
     // Nothing may be written there.
-    ("archived so it is read-only", Kind::Rejected),
-    ("an archived project", Kind::Rejected),
-    (" is archived", Kind::Rejected),
-    ("mirror repository", Kind::Rejected),
-    ("this repository has been disabled", Kind::Rejected),
-    ("your repository is disabled", Kind::Rejected),
-    ("ask the owner to check their account", Kind::Rejected),
-    ("repository access blocked", Kind::Rejected),
-    ("due to dmca takedown", Kind::Rejected),
-    ("blocked in your country", Kind::Rejected),
-    ("unauthenticated git protocol", Kind::Rejected),
+    ("archived so it is read-only", Rejected),
+    ("an archived project", Rejected),
+    (" is archived", Rejected),
+    ("mirror repository", Rejected),
+    ("this repository has been disabled", Rejected),
+    ("your repository is disabled", Rejected),
+    ("ask the owner to check their account", Rejected),
+    ("repository access blocked", Rejected),
+    ("due to dmca takedown", Rejected),
+    ("blocked in your country", Rejected),
+    ("unauthenticated git protocol", Rejected),
     // A limit of size or quota.
-    ("file size limit", Kind::Rejected),
-    ("blobs which exceed the ", Kind::Rejected),
-    ("larger than the allowed size", Kind::Rejected),
-    ("exceeded its size limit", Kind::Rejected),
-    ("exceed the size limit", Kind::Rejected),
-    ("size limit)", Kind::Rejected),
-    ("restricted to read-only access", Kind::Rejected),
-    ("quota exceeded", Kind::Rejected),
-    // After the protected branches of GitLab, which it tells of in nearly the same words.
-    ("not allowed to push code", Kind::Auth),
-    ("not allowed to upload code", Kind::Auth),
-    // No such repository, or none that this account may know of.
-    ("repository not found", Kind::RemoteError),
-    ("repository does not exist", Kind::RemoteError),
-    (
-        "could not be found or you don't have permission",
-        Kind::RemoteError,
-    ),
-    (
-        "project you were looking for could not be found",
-        Kind::RemoteError,
-    ),
-    ("this project does not exist yet", Kind::RemoteError),
-    ("cannot find repository", Kind::RemoteError),
-    ("repositorydoesnotexist", Kind::RemoteError),
-    ("project not found", Kind::RemoteError),
-    ("tf200016:", Kind::RemoteError),
-    ("does not exist or you do", Kind::RemoteError),
-    ("does not exist, or you do", Kind::RemoteError),
-    ("unknown git/gitolite command", Kind::RemoteError),
-    ("invalid repo name", Kind::RemoteError),
-    ("suspicious characters loitering", Kind::RemoteError),
-    ("no relative paths allowed", Kind::RemoteError),
-];
+    ("file size limit", Rejected),
+    ("blobs which exceed the ", Rejected),
+    ("larger than the allowed size", Rejected),
+    ("exceeded its size limit", Rejected),
+    ("exceed the size limit", Rejected),
+    ("size limit)", Rejected),
+    ("restricted to read-only access", Rejected),
+    ("quota exceeded", Rejected),
+    // After GitLab's messages about protected branches, which are nearly the same.
+    ("not allowed to push code", Auth),
+    ("not allowed to upload code", Auth),
+    // There is no such repository, or this account may not know of it.
+    ("repository not found", RemoteError),
+    ("repository does not exist", RemoteError),
+    ("could not be found or you don't have permission", RemoteError),
+    ("project you were looking for could not be found", RemoteError),
+    ("this project does not exist yet", RemoteError),
+    ("cannot find repository", RemoteError),
+    ("repositorydoesnotexist", RemoteError),
+    ("project not found", RemoteError),
+    ("tf200016:", RemoteError),
+    ("does not exist or you do", RemoteError),
+    ("does not exist, or you do", RemoteError),
+    ("unknown git/gitolite command", RemoteError),
+    ("invalid repo name", RemoteError),
+    ("suspicious characters loitering", RemoteError),
+    ("no relative paths allowed", RemoteError),
+]);
 
-/// Where the repository has gone: said for information beside anything else, and only sometimes a refusal.
-const MOVED: &Words = &[
-    ("please update your git remote", Kind::RemoteError),
-    ("this repository moved", Kind::RemoteError),
-];
+/// The repository has moved: servers add this to any answer, and only sometimes refuse because of it.
+const MOVED: Table<Kind> = Table(&[
+    ("please update your git remote", RemoteError),
+    ("this repository moved", RemoteError),
+]);
 
-/// The kind of a refusal in a server's own words.
-pub(super) fn kind_of(said: &str) -> Option<Kind> {
-    kind_of_gitolite(said)
-        .or_else(|| words::find(SERVERS, said))
-        .or_else(|| said.lines().find_map(kind_of_line))
+/// The kind of a refusal by its server's message.
+pub(super) fn kind_of(text: &str) -> Option<Kind> {
+    kind_of_gitolite(text)
+        .or_else(|| SERVERS.find(text))
+        .or_else(|| text.lines().find_map(kind_of_line))
 }
 
-/// Words that mean this only where they are all of a line: a hook may say them of anything else.
+/// The kind where nothing else in the text tells it.
+pub(super) fn kind_of_moved(text: &str) -> Option<Kind> {
+    MOVED.find(text)
+}
+
+/// Messages that count only as a whole line: in a longer one, a hook may use them for anything.
 fn kind_of_line(line: &str) -> Option<Kind> {
-    let line = line
-        .strip_prefix("remote:")
-        .unwrap_or(line)
-        .trim()
-        .to_ascii_lowercase();
-    match line.trim_end_matches('.') {
+    let line = line.strip_prefix("remote:").unwrap_or(line).trim();
+    match line.to_ascii_lowercase().trim_end_matches('.') {
         // Bitbucket.
-        "unauthorized" | "forbidden" => Some(Kind::Auth),
+        "unauthorized" | "forbidden" => Some(Auth),
         // Gerrit's `fatal: project <name> not found`.
-        line if line.starts_with("fatal: project ") && line.ends_with(" not found") => {
-            Some(Kind::RemoteError)
-        }
+        line if line.starts_with("fatal: project ") && line.ends_with(" not found") => Some(RemoteError),
         _ => None,
     }
 }
 
-/// gitolite's `<access> <ref> <repository> <user> DENIED by <rule>`. The ref is `any` where the account may not write to the
-/// repository at all, or there is none; else a rule of the branch or of the content has declined the push.
-fn kind_of_gitolite(said: &str) -> Option<Kind> {
-    let line = said.lines().find(|line| line.contains(" DENIED by "))?;
-    let (before, _) = line.split_once(" DENIED by ")?;
+/// gitolite's `<access> <ref> <repository> <user> DENIED by <rule>`. The ref is `any` where the account may not write to
+/// the repository at all, or there is none; otherwise a rule of the branch or of the content declined the push.
+fn kind_of_gitolite(text: &str) -> Option<Kind> {
+    let (before, _) = text.lines().find_map(|line| line.split_once(" DENIED by "))?;
     match before.split_whitespace().rev().nth(2)? {
-        "any" => Some(Kind::Auth),
-        _ => Some(Kind::Rejected),
+        "any" => Some(Auth),
+        _ => Some(Rejected),
     }
-}
-
-/// The same where nothing was said of the push itself.
-pub(super) fn kind_of_moved(said: &str) -> Option<Kind> {
-    words::find(MOVED, said)
 }

@@ -1,251 +1,255 @@
-//! The words of OpenSSH, of plink and dbclient, of the C library under them, and of the shells at both of their ends.
+//! Messages of OpenSSH, plink and dbclient, of the C library below them, and of the shells at both ends.
 //!
-//! They are not translated, and the C library speaks English to them (they set no locale for messages). A shell
-//! on this side gets English messages from the transport.
+//! ssh programs set no locale for messages, so these and the C library's are English. A shell on this machine is started
+//! with English messages by the transport.
 
-use super::Kind;
-use super::words::{self, Words};
+use super::Kind::{self, Auth, HostKey, Local, Network, RemoteError, Timeout};
+use super::table::{Table, contains_any};
 
-/// What ends ssh before it has connected to anything: the machine, the program and its settings. Samples are in the tests.
-const LOCAL: &Words = &[
-    ("openssl version mismatch", Kind::Local),
-    ("no user exists for uid", Kind::Local),
-    ("you don't exist, go away", Kind::Local),
-    ("bad configuration option", Kind::Local),
-    // What follows `-o` is none of its settings.
-    ("command-line line ", Kind::Local),
-    ("command-line: line ", Kind::Local),
-    ("can't open user config file ", Kind::Local),
-    ("bad owner or permissions on ", Kind::Local),
-    ("bad port '", Kind::Local),
-    ("invalid port", Kind::Local),
-    ("unknown cipher type", Kind::Local),
-    ("unknown mac type", Kind::Local),
-    ("unsupported kex algorithm", Kind::Local),
-    ("bad match condition", Kind::Local),
-    ("percent_expand", Kind::Local),
-    ("percent_dollar_expand", Kind::Local),
-    ("tilde_expand", Kind::Local),
-    ("unknown option -- ", Kind::Local),
-    ("plink: unknown option", Kind::Local),
-    ("illegal option -- ", Kind::Local),
-    ("invalid option -- ", Kind::Local),
-    ("usage: ssh", Kind::Local),
-    ("usage: plink", Kind::Local),
-    ("usage: dbclient", Kind::Local),
-    ("unix_listener", Kind::Local),
-    ("controlpath too long", Kind::Local),
-    ("too long for unix domain socket", Kind::Local),
-    ("cannot assign requested address", Kind::Local),
-    ("address already in use", Kind::Local),
-];
+/// Ssh ended before it connected to anything, because of the machine, the program or its settings. Samples are in the
+/// tests.
+const LOCAL: Table<Kind> = Table(&[
+    ("openssl version mismatch", Local),
+    ("no user exists for uid", Local),
+    ("you don't exist, go away", Local),
+    ("bad configuration option", Local),
+    // An option behind `-o` that is none of its settings.
+    ("command-line line ", Local),
+    ("command-line: line ", Local),
+    ("can't open user config file ", Local),
+    ("bad owner or permissions on ", Local),
+    ("bad port '", Local),
+    ("invalid port", Local),
+    ("unknown cipher type", Local),
+    ("unknown mac type", Local),
+    ("unsupported kex algorithm", Local),
+    ("bad match condition", Local),
+    ("percent_expand", Local),
+    ("percent_dollar_expand", Local),
+    ("tilde_expand", Local),
+    ("unknown option -- ", Local),
+    ("plink: unknown option", Local),
+    ("illegal option -- ", Local),
+    ("invalid option -- ", Local),
+    ("usage: ssh", Local),
+    ("usage: plink", Local),
+    ("usage: dbclient", Local),
+    ("unix_listener", Local),
+    ("controlpath too long", Local),
+    ("too long for unix domain socket", Local),
+    ("cannot assign requested address", Local),
+    ("address already in use", Local),
+]);
 
-const SSH: &Words = &[
-    ("host key verification failed", Kind::HostKey),
-    ("remote host identification has changed", Kind::HostKey),
-    ("no matching host key type", Kind::HostKey),
+const SSH: Table<Kind> = Table(&[
+    ("host key verification failed", HostKey),
+    ("remote host identification has changed", HostKey),
+    ("no matching host key type", HostKey),
     // plink.
-    ("host key is not cached", Kind::HostKey),
-    ("cannot confirm a host key", Kind::HostKey),
-    ("host key not in manually configured list", Kind::HostKey),
-    ("host key does not match", Kind::HostKey),
-    ("couldn't agree a host key algorithm", Kind::HostKey),
+    ("host key is not cached", HostKey),
+    ("cannot confirm a host key", HostKey),
+    ("host key not in manually configured list", HostKey),
+    ("host key does not match", HostKey),
+    ("couldn't agree a host key algorithm", HostKey),
     // dbclient.
-    ("is not in the trusted hosts file", Kind::HostKey),
-    ("host key mismatch", Kind::HostKey),
-    ("didn't validate host key", Kind::HostKey),
-    ("no matching algo hostkey", Kind::HostKey),
-    ("permission denied (", Kind::Auth),
-    ("permission denied, please try again", Kind::Auth),
-    ("too many authentication failures", Kind::Auth),
-    ("authentication failed", Kind::Auth),
+    ("is not in the trusted hosts file", HostKey),
+    ("host key mismatch", HostKey),
+    ("didn't validate host key", HostKey),
+    ("no matching algo hostkey", HostKey),
+    ("permission denied (", Auth),
+    ("permission denied, please try again", Auth),
+    ("too many authentication failures", Auth),
+    ("authentication failed", Auth),
     // Launchpad.
-    ("authorization failed", Kind::Auth),
-    ("no supported authentication methods", Kind::Auth),
-    ("server refused our key", Kind::Auth),
-    ("unable to use key file", Kind::Auth),
-    ("cannot answer interactive prompts", Kind::Auth),
-    ("no auth methods could be used", Kind::Auth),
-    // What dbclient says of a key in a format that it does not read.
-    ("exited: string too long", Kind::Auth),
-    // They ask, which nobody answers.
-    ("password:", Kind::Auth),
-    ("enter passphrase", Kind::Auth),
-    ("passphrase for key", Kind::Auth),
+    ("authorization failed", Auth),
+    ("no supported authentication methods", Auth),
+    ("server refused our key", Auth),
+    ("unable to use key file", Auth),
+    ("cannot answer interactive prompts", Auth),
+    ("no auth methods could be used", Auth),
+    // dbclient about a key in a format that it does not read.
+    ("exited: string too long", Auth),
+    // A question, which is never answered.
+    ("password:", Auth),
+    ("enter passphrase", Auth),
+    ("passphrase for key", Auth),
     // The account's shell on the server is `nologin`.
-    ("account is currently not available", Kind::Auth),
-    ("account has expired", Kind::Auth),
-    ("password has expired", Kind::Auth),
-    ("connection timed out", Kind::Timeout),
-    ("operation timed out", Kind::Timeout),
-    ("keepalive timeout", Kind::Timeout),
-    ("idle timeout", Kind::Timeout),
-    ("timeout waiting for handshake", Kind::Timeout),
-    ("timeout before auth", Kind::Timeout),
-    // What OpenSSH's ServerAliveInterval leads to.
-    (" not responding", Kind::Timeout),
-    ("connection refused", Kind::Network),
-    ("could not resolve host", Kind::Network),
-    ("error resolving ", Kind::Network),
-    ("host does not exist", Kind::Network),
-    ("name or service not known", Kind::Network),
-    ("temporary failure in name resolution", Kind::Network),
-    ("no route to host", Kind::Network),
-    ("network is unreachable", Kind::Network),
-    ("network is down", Kind::Network),
-    ("host is down", Kind::Network),
-    ("connection reset", Kind::Network),
-    ("connection abort", Kind::Network),
-    ("connection closed by", Kind::Network),
-    ("closed by remote host", Kind::Network),
-    ("closed the connection", Kind::Network),
-    ("closed network connection", Kind::Network),
-    ("unable to open connection", Kind::Network),
-    ("network error: ", Kind::Network),
-    ("connect failed", Kind::Network),
-    ("broken pipe", Kind::Network),
-    ("exchange_identification", Kind::Network),
-    ("banner exchange", Kind::Network),
-    ("corrupted mac on input", Kind::Network),
-    ("bad packet length", Kind::Network),
-    ("ssh_dispatch_run_fatal", Kind::Network),
-    ("stdio forwarding failed", Kind::Network),
-    ("ssh: connect to host ", Kind::Network),
-    ("received disconnect from ", Kind::Network),
-    ("unable to negotiate with ", Kind::RemoteError),
-    ("couldn't agree a ", Kind::RemoteError),
-    ("no matching algo ", Kind::RemoteError),
-    ("exec request failed on channel", Kind::RemoteError),
-    ("session open refused by peer", Kind::RemoteError),
-    ("allows sftp connections only", Kind::RemoteError),
-    ("interactive git shell is not enabled", Kind::RemoteError),
-    (
-        "unprivileged users are not permitted to log in",
-        Kind::RemoteError,
-    ),
-    // The remote shell's words for a server without git: bash and zsh, dash and busybox, fish, Windows, git-shell.
-    ("command not found", Kind::RemoteError),
-    (": not found", Kind::RemoteError),
-    ("receive-pack: no such file or directory", Kind::RemoteError),
-    ("receive-pack: permission denied", Kind::RemoteError),
-    ("receive-pack: cannot execute", Kind::RemoteError),
-    ("unknown command", Kind::RemoteError),
+    ("account is currently not available", Auth),
+    ("account has expired", Auth),
+    ("password has expired", Auth),
+    ("connection timed out", Timeout),
+    ("operation timed out", Timeout),
+    ("keepalive timeout", Timeout),
+    ("idle timeout", Timeout),
+    ("timeout waiting for handshake", Timeout),
+    ("timeout before auth", Timeout),
+    // OpenSSH with ServerAliveInterval.
+    (" not responding", Timeout),
+    ("connection refused", Network),
+    ("could not resolve host", Network),
+    ("error resolving ", Network),
+    ("host does not exist", Network),
+    ("name or service not known", Network),
+    ("temporary failure in name resolution", Network),
+    ("no route to host", Network),
+    ("network is unreachable", Network),
+    ("network is down", Network),
+    ("host is down", Network),
+    ("connection reset", Network),
+    ("connection abort", Network),
+    ("connection closed by", Network),
+    ("closed by remote host", Network),
+    ("closed the connection", Network),
+    ("closed network connection", Network),
+    ("unable to open connection", Network),
+    ("network error: ", Network),
+    ("connect failed", Network),
+    ("broken pipe", Network),
+    ("exchange_identification", Network),
+    ("banner exchange", Network),
+    ("corrupted mac on input", Network),
+    ("bad packet length", Network),
+    ("ssh_dispatch_run_fatal", Network),
+    ("stdio forwarding failed", Network),
+    ("ssh: connect to host ", Network),
+    ("received disconnect from ", Network),
+    ("unable to negotiate with ", RemoteError),
+    ("couldn't agree a ", RemoteError),
+    ("no matching algo ", RemoteError),
+    ("exec request failed on channel", RemoteError),
+    ("session open refused by peer", RemoteError),
+    ("allows sftp connections only", RemoteError),
+    ("interactive git shell is not enabled", RemoteError),
+    ("unprivileged users are not permitted to log in", RemoteError),
+    // The remote shell on a server without git: bash and zsh, dash and busybox, fish, Windows, git-shell.
+    ("command not found", RemoteError),
+    (": not found", RemoteError),
+    ("receive-pack: no such file or directory", RemoteError),
+    ("receive-pack: permission denied", RemoteError),
+    ("receive-pack: cannot execute", RemoteError),
+    ("unknown command", RemoteError),
     (
         "is not recognized as an internal or external command",
-        Kind::RemoteError,
+        RemoteError,
     ),
-    ("unrecognized command", Kind::RemoteError),
-    (": syntax error", Kind::RemoteError),
-    // plink and dbclient, of a key that they then did without: whatever else was said tells more.
-    ("load private key", Kind::Local),
-    ("configured key file not available", Kind::Local),
-    ("failed loading keyfile", Kind::Local),
-];
+    ("unrecognized command", RemoteError),
+    (": syntax error", RemoteError),
+    // plink and dbclient about a key, without which they then went on: any other message tells more.
+    ("load private key", Local),
+    ("configured key file not available", Local),
+    ("failed loading keyfile", Local),
+]);
 
-/// What to do about a failure of this machine's ssh.
+/// What to do if ssh failed on this machine.
 pub(crate) const LOCAL_HINT: &str = "ssh failed on this machine, before it reached the server: read its message, then check the ssh program, its configuration and options (ssh_config, GIT_SSH_COMMAND, core.sshCommand), and the user that the service runs as.";
 
-/// What to do where neither ssh nor the server behind it said anything that is known.
-pub(crate) const UNKNOWN_HINT: &str = "ssh, or the server behind it, said nothing that is known here: read the message, and run the same ssh command by hand, as the service's user and with its environment.";
+/// What to do if neither ssh nor the server sent a known message.
+pub(crate) const UNKNOWN_HINT: &str = "Neither ssh nor the server gave a reason that is known here: read the message, and run the same ssh command by hand, as the service's user and with its environment.";
 
-const KEY_HINT: &str = "ssh could not use a private key on this side, as its message says: check that the key file is mounted where ssh looks for it, that the service's user owns it with mode 0600 or 0400, that it is whole and in a format that this ssh program reads, and that it needs no passphrase. A key in an agent: check that the agent may sign with it without asking.";
-
-const ALGORITHM_HINT: &str = "ssh and the server have no algorithm in common: update the older side, or allow by HostKeyAlgorithms, KexAlgorithms, Ciphers, MACs or PubkeyAcceptedAlgorithms in ssh_config what the message says that the server offers.";
-
-/// What to do, where the words tell more of it than the kind does.
-const HINTS: &[(&str, &[Kind], &str)] = &[
-    ("no mutual signature", &[Kind::Auth], ALGORITHM_HINT),
-    ("unable to negotiate with ", NEGOTIATION, ALGORITHM_HINT),
-    ("couldn't agree a ", NEGOTIATION, ALGORITHM_HINT),
-    ("no matching algo ", NEGOTIATION, ALGORITHM_HINT),
-    // OpenSSH, of the file's permissions and format, its absence, and the agent.
-    ("load key \"", KEY, KEY_HINT),
-    ("unprotected private key file", KEY, KEY_HINT),
-    (" not accessible: ", KEY, KEY_HINT),
-    ("no such identity: ", KEY, KEY_HINT),
-    ("agent refused operation", KEY, KEY_HINT),
-    ("signing failed for ", KEY, KEY_HINT),
-    ("enter passphrase", KEY, KEY_HINT),
-    ("passphrase for key", KEY, KEY_HINT),
-    // plink.
-    ("unable to use key file", KEY, KEY_HINT),
-    ("load private key", KEY, KEY_HINT),
-    ("configured key file not available", KEY, KEY_HINT),
-    // dbclient.
-    ("failed loading keyfile", KEY, KEY_HINT),
-    ("exited: string too long", KEY, KEY_HINT),
-];
-const NEGOTIATION: &[Kind] = &[Kind::HostKey, Kind::RemoteError];
-const KEY: &[Kind] = &[Kind::Auth, Kind::Local];
-
-/// What to do about a failure of this kind with these words, where that is more than follows from the kind.
-pub(super) fn hint_of(said: &str, kind: Kind) -> Option<&'static str> {
-    let said = said.to_ascii_lowercase();
-    HINTS
-        .iter()
-        .find(|(words, kinds, _)| kinds.contains(&kind) && said.contains(words))
-        .map(|&(_, _, hint)| hint)
+/// A hint for failures of certain kinds.
+#[derive(Clone, Copy)]
+struct Hint {
+    kinds: &'static [Kind],
+    text: &'static str,
 }
 
-/// The names under which shells complain that nobody has given another.
+const KEY: Hint = Hint {
+    kinds: &[Auth, Local],
+    text: "ssh could not use a private key on this machine, as its message says: check that the key file is mounted where ssh looks for it, that the service's user owns it with mode 0600 or 0400, that it is complete and in a format that this ssh program reads, and that it needs no passphrase. If the key is in an agent, check that the agent may sign with it without asking.",
+};
+
+const ALGORITHMS: Hint = Hint {
+    kinds: &[HostKey, RemoteError, Auth],
+    text: "ssh and the server have no algorithm in common: update the older side, or use HostKeyAlgorithms, KexAlgorithms, Ciphers, MACs or PubkeyAcceptedAlgorithms in ssh_config to allow what the server offers according to the message.",
+};
+
+/// What to do, where the message tells more about it than the kind does.
+const HINTS: Table<Hint> = Table(&[
+    ("no mutual signature", ALGORITHMS),
+    ("unable to negotiate with ", ALGORITHMS),
+    ("couldn't agree a ", ALGORITHMS),
+    ("no matching algo ", ALGORITHMS),
+    // OpenSSH, about the file's permissions and format, its absence, and the agent.
+    ("load key \"", KEY),
+    ("unprotected private key file", KEY),
+    (" not accessible: ", KEY),
+    ("no such identity: ", KEY),
+    ("agent refused operation", KEY),
+    ("signing failed for ", KEY),
+    ("enter passphrase", KEY),
+    ("passphrase for key", KEY),
+    // plink.
+    ("unable to use key file", KEY),
+    ("load private key", KEY),
+    ("configured key file not available", KEY),
+    // dbclient.
+    ("failed loading keyfile", KEY),
+    ("exited: string too long", KEY),
+]);
+
+/// What to do about a failure of this kind with this text, where that is more than follows from the kind.
+pub(super) fn hint_of(text: &str, kind: Kind) -> Option<&'static str> {
+    let mut hints = HINTS.matches(text).filter(|hint| hint.kinds.contains(&kind));
+    hints.next().map(|hint| hint.text)
+}
+
+/// The names with which shells begin their complaints, unless they were given another.
 const SHELLS: [&str; 7] = ["sh", "bash", "dash", "ash", "ksh", "zsh", "busybox"];
 
-/// What a shell, or a program's loader, says of what it cannot run.
-const CANNOT_RUN: &Words = &[
-    ("not found", Kind::Local),
-    ("no such file or directory", Kind::Local),
-    ("permission denied", Kind::Local),
-    ("exec format error", Kind::Local),
-    ("cannot execute", Kind::Local),
-    ("is a directory", Kind::Local),
+/// A shell or a loader about a program that it cannot run.
+const CANNOT_RUN: [&str; 6] = [
+    "not found",
+    "no such file or directory",
+    "permission denied",
+    "exec format error",
+    "cannot execute",
+    "is a directory",
 ];
 
-/// The kind of what ssh and the shell behind it said.
-pub(super) fn kind_of(said: &str) -> Option<Kind> {
-    kind_of_loader(said)
-        .or_else(|| kind_of_proxy_command(said))
-        .or_else(|| words::find(LOCAL, said))
-        .or_else(|| kind_of_settings(said))
-        .or_else(|| words::find(SSH, said))
+/// The kind of a failure by the messages of ssh and of the shell behind it.
+pub(super) fn kind_of(text: &str) -> Option<Kind> {
+    kind_of_loader(text)
+        .or_else(|| is_failed_proxy_command(text).then_some(Local))
+        .or_else(|| LOCAL.find(text))
+        .or_else(|| is_bad_setting(text).then_some(Local))
+        .or_else(|| SSH.find(text))
 }
 
-/// A program that its dynamic loader cannot start: in the words of glibc, of musl and of macOS. On the server it is git;
-/// whatever else it is runs here.
-pub(super) fn kind_of_loader(said: &str) -> Option<Kind> {
-    let complaint = said.lines().map(str::to_ascii_lowercase).find(|line| {
-        line.contains("error while loading shared librar")
-            || line.contains("error loading shared library")
-            || line.contains("error relocating ")
-            || line.contains("symbol lookup error")
-            || line.contains("library not loaded")
+/// A program that its dynamic loader cannot start: messages of glibc, of musl and of macOS. git runs on the server, any
+/// other program here.
+pub(super) fn kind_of_loader(text: &str) -> Option<Kind> {
+    const COMPLAINTS: [&str; 5] = [
+        "error while loading shared librar",
+        "error loading shared library",
+        "error relocating ",
+        "symbol lookup error",
+        "library not loaded",
+    ];
+    let line = text.lines().map(str::to_ascii_lowercase).find(|line| {
+        contains_any(line, &COMPLAINTS)
             || line.contains("version `") && line.contains("not found (required by")
     })?;
-    let mut words = complaint.split([' ', '/']);
-    let is_git = words.any(|word| {
+    let is_git = line.split([' ', '/']).any(|word| {
         let word = word.trim_end_matches([':', ')', '\'']);
         matches!(word, "git" | "git-receive-pack")
     });
-    Some(if is_git { Kind::RemoteError } else { Kind::Local })
+    Some(if is_git { RemoteError } else { Local })
 }
 
-/// A program for `ProxyCommand` that could not be run. Only a shell of this machine can have complained where ssh has not
-/// heard a word of the server.
-fn kind_of_proxy_command(said: &str) -> Option<Kind> {
-    let lower = said.to_ascii_lowercase();
-    let has_not_met = ["exchange_identification", "unknown port 65535", "banner exchange"];
+/// Whether the program of `ProxyCommand` could not be run. Only a shell of this machine can have complained before ssh
+/// heard from the server.
+fn is_failed_proxy_command(text: &str) -> bool {
     let is_complaint = |line: &str| {
-        let name = line
-            .split([':', ' '])
-            .next()
-            .and_then(|path| path.rsplit('/').next());
-        name.is_some_and(|name| SHELLS.contains(&name)) && words::find(CANNOT_RUN, line).is_some()
+        let path = line.split([':', ' ']).next().unwrap_or_default();
+        let name = path.rsplit('/').next().unwrap_or_default();
+        SHELLS.contains(&name.to_ascii_lowercase().as_str()) && contains_any(line, &CANNOT_RUN)
     };
-    let is_local = has_not_met.iter().any(|words| lower.contains(words)) && lower.lines().any(is_complaint);
-    is_local.then_some(Kind::Local)
+    let before_the_server = ["exchange_identification", "unknown port 65535", "banner exchange"];
+    contains_any(text, &before_the_server) && text.lines().any(is_complaint)
 }
 
-/// A value in a configuration file, or behind an option, that ssh does not take: `<file> line <number>: <complaint>`.
-fn kind_of_settings(said: &str) -> Option<Kind> {
+/// Whether ssh refuses a value in a configuration file or behind an option: `<file> line <number>: <complaint>`.
+fn is_bad_setting(text: &str) -> bool {
     const COMPLAINTS: [&str; 9] = [
         "bad ",
         "invalid ",
@@ -257,23 +261,19 @@ fn kind_of_settings(said: &str) -> Option<Kind> {
         "extra arguments",
         "keyword ",
     ];
-    let is_complaint = |line: &str| {
-        let Some((before, complaint)) = line.split_once(": ") else {
-            return false;
-        };
-        let Some((_, number)) = before.rsplit_once(" line ") else {
-            return false;
-        };
-        let complaint = complaint.to_ascii_lowercase();
-        number.parse::<u32>().is_ok() && COMPLAINTS.iter().any(|words| complaint.starts_with(words))
-    };
-    said.lines().any(is_complaint).then_some(Kind::Local)
+    text.to_ascii_lowercase().lines().any(|line| {
+        line.split_once(": ").is_some_and(|(place, complaint)| {
+            let number = place
+                .rsplit_once(" line ")
+                .map(|(_, number)| number.parse::<u32>());
+            matches!(number, Some(Ok(_))) && COMPLAINTS.iter().any(|start| complaint.starts_with(start))
+        })
+    })
 }
 
-/// What ssh says beside anything else, and what tells nothing of a failure.
+/// Whether a line of ssh tells nothing about a failure.
 pub(super) fn is_noise(line: &str) -> bool {
-    let line = line.to_ascii_lowercase();
-    let starts = [
+    const STARTS: [&str; 7] = [
         "warning: ",
         "debug1: ",
         "debug2: ",
@@ -282,12 +282,13 @@ pub(super) fn is_noise(line: &str) -> bool {
         "failed to add the host to ",
         "could not create directory ",
     ];
-    starts.iter().any(|start| line.starts_with(start)) || line.contains("warning: setlocale")
+    let line = line.to_ascii_lowercase();
+    STARTS.iter().any(|start| line.starts_with(start)) || line.contains("warning: setlocale")
 }
 
-/// Whether the last that was said is a question. Its answer is waited for, and nobody is there to give one.
+/// Whether the text ends with a question. The program waits for an answer that will not come.
 #[must_use]
-pub fn is_question(said: &str) -> bool {
+pub fn is_question(text: &str) -> bool {
     const ENDS: [&str; 6] = [
         "(y/n)",
         "(yes/no)?",
@@ -296,25 +297,16 @@ pub fn is_question(said: &str) -> bool {
         "password:",
         "passphrase:",
     ];
-    let last = said.lines().last().unwrap_or_default().to_ascii_lowercase();
+    let last = text.lines().last().unwrap_or_default().to_ascii_lowercase();
     let last = last.trim_end();
     let asks_for_key = last.contains("passphrase for key") && last.ends_with(':');
-    !said.ends_with('\n') && (asks_for_key || ENDS.iter().any(|end| last.ends_with(end)))
+    !text.ends_with('\n') && (asks_for_key || ENDS.iter().any(|end| last.ends_with(end)))
 }
 
-/// Why a shell that git has started on this machine could not run its command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ShellComplaint {
-    /// There is no such program.
-    MissingProgram,
-    /// The program is no program, may not be run, or the command is malformed.
-    Other,
-}
-
-/// Whether a shell that git has started on this machine complains that it cannot run the program of its command. git
-/// gives it that command as its name, so that a word of the name is the program; a server's shell has its own. The command
-/// that ends with a quoted path is the receive-pack of a remote on this machine, not ssh.
-pub(super) fn is_failed_command(said: &str) -> bool {
+/// Whether a shell that git started on this machine complains that it cannot run the program of its command. git gives
+/// it that command as its name, so the program is a word of the name; a server's shell has its own name. A command that
+/// ends with a quoted path is the receive-pack of a remote on this machine, not ssh.
+pub(super) fn is_failed_command(text: &str) -> bool {
     const COMPLAINTS: [&str; 7] = [
         "not found",
         "command not found",
@@ -324,47 +316,52 @@ pub(super) fn is_failed_command(said: &str) -> bool {
         "Is a directory",
         "required file not found",
     ];
-    said.lines().any(|line| {
+    text.lines().any(|line| {
         let Some((name, complaint)) = line.split_once(": ") else {
             return false;
         };
         let mut parts = complaint.rsplit(": ");
-        let says_so = parts.next().is_some_and(|words| COMPLAINTS.contains(&words));
-        let is_receive_pack = name.ends_with('\'');
-        let is_of_name = |part: &str| name.split_whitespace().any(|word| word == part);
+        let cannot_run = parts.next().is_some_and(|part| COMPLAINTS.contains(&part));
+        let names_program = parts.any(|part| name.split_whitespace().any(|word| word == part));
         let shell = name.rsplit(['/', '-']).next().unwrap_or_default();
         let is_malformed = complaint.to_ascii_lowercase().contains(": syntax error")
             || complaint.contains(": unexpected EOF while looking for matching");
-        !is_receive_pack && (says_so && parts.any(is_of_name) || is_malformed && !SHELLS.contains(&shell))
+        let is_receive_pack = name.ends_with('\'');
+        !is_receive_pack && (cannot_run && names_program || is_malformed && !SHELLS.contains(&shell))
     })
 }
 
-/// Whether a shell of this machine complains that it cannot run its command. It begins its complaints with
-/// the name it was given: that tells them from those of a shell on the server.
+/// Why a shell on this machine could not run its command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShellComplaint {
+    /// There is no such program.
+    MissingProgram,
+    /// The program cannot be executed, or the command is malformed.
+    Other,
+}
+
+/// The complaints of a shell about its command. Those that contain another come first.
+const SHELL_COMPLAINTS: Table<ShellComplaint> = Table(&[
+    ("cannot execute", ShellComplaint::Other),
+    ("not found", ShellComplaint::MissingProgram),
+    ("no such file or directory", ShellComplaint::MissingProgram),
+    ("permission denied", ShellComplaint::Other),
+    ("exec format error", ShellComplaint::Other),
+    ("is a directory", ShellComplaint::Other),
+    ("syntax error", ShellComplaint::Other),
+    ("unexpected ", ShellComplaint::Other),
+    ("bad substitution", ShellComplaint::Other),
+    ("not set", ShellComplaint::Other),
+]);
+
+/// The complaint of a shell on this machine that it cannot run its command. It begins with the name that the shell was
+/// given, which tells it from the complaint of a shell on the server.
 #[must_use]
 pub fn complaint_of_shell(stderr: &str, shell_name: &str) -> Option<ShellComplaint> {
-    const MISSING: [&str; 2] = ["not found", "No such file or directory"];
-    const OTHERS: [&str; 8] = [
-        "Permission denied",
-        "Exec format error",
-        "cannot execute",
-        "Is a directory",
-        "yntax error",
-        "unexpected ",
-        "bad substitution",
-        "not set",
-    ];
     let complaint = stderr.match_indices(shell_name).find_map(|(at, _)| {
         let is_at_start = at == 0 || stderr[..at].ends_with('\n');
         let rest = stderr[at + shell_name.len()..].strip_prefix(':')?;
         is_at_start.then(|| rest.lines().next().unwrap_or_default())
     })?;
-    let contains = |list: &[&str]| list.iter().any(|words| complaint.contains(words));
-    if contains(&["cannot execute"]) {
-        Some(ShellComplaint::Other)
-    } else if contains(&MISSING) {
-        Some(ShellComplaint::MissingProgram)
-    } else {
-        contains(&OTHERS).then_some(ShellComplaint::Other)
-    }
+    SHELL_COMPLAINTS.find(complaint)
 }

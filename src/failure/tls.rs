@@ -1,7 +1,8 @@
-//! Faults of TLS: what is wrong with a certificate, or what the two sides lack in common. rustls names them here; the TLS
-//! library behind git's curl does in words, which differ between OpenSSL, `GnuTLS` and Schannel.
+//! Faults of TLS: what is wrong with a certificate, or what the two sides lack in common. rustls names the fault; the TLS
+//! library behind git's curl (OpenSSL, `GnuTLS` or Schannel) prints an error.
 
 use super::Kind;
+use super::table::{Table, contains_any};
 
 /// Why there is no TLS connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,44 +11,44 @@ pub enum TlsFault {
     WrongName,
     /// The certificate names its host in the subject alone.
     NoAlternativeName,
-    /// The certificate, or one that vouches for it, is out of date.
+    /// The certificate, or one of its chain, has expired.
     Expired,
-    /// The same, not yet in date.
+    /// The certificate, or one of its chain, is not yet valid.
     NotYetValid,
-    /// No trusted authority vouches for the certificate.
+    /// No trusted authority has signed the certificate.
     UnknownAuthority,
     /// A signature does not verify.
     BadSignature,
-    /// The authority has taken the certificate back.
+    /// The authority has revoked the certificate.
     Revoked,
-    /// The certificate is for something other than a server.
+    /// The certificate is not for a server.
     WrongPurpose,
-    /// The certificate's version, key or signature is unknown to rustls.
+    /// rustls does not support the certificate's version, key or signature.
     UnsupportedCertificate,
-    /// The key is another one than `http.pinnedPubkey` names.
+    /// The key is not the one that `http.pinnedPubkey` names.
     WrongPin,
-    /// The certificate was refused, and nothing tells why.
+    /// The certificate was refused for an unknown reason.
     NotAccepted,
-    /// No version, cipher or kind of key is common to both sides.
+    /// The two sides have no version, cipher or kind of key in common.
     NothingInCommon,
-    /// What answers speaks something other than TLS.
+    /// The server does not speak TLS.
     NotTls,
-    /// The server does not take our certificate, or misses one.
+    /// The server refused the client's certificate, or requires one.
     ClientRefused,
-    /// The key of our certificate has a passphrase.
+    /// The key of the client's certificate has a passphrase.
     ClientKeyEncrypted,
-    /// The key of our certificate is of a kind unknown to rustls.
+    /// rustls does not support the key of the client's certificate.
     ClientKeyUnsupported,
-    /// Our certificate or its key cannot be read.
+    /// The client's certificate or its key cannot be read.
     ClientUnusable,
     /// The trusted certificates cannot be read.
     TrustUnusable,
 }
 
-/// Words of the TLS libraries behind curl, in lower case, most telling first.
-const WORDS: &[(&str, TlsFault)] = &[
+/// Errors of the TLS libraries behind curl.
+const ERRORS: Table<TlsFault> = Table(&[
     ("does not match pinned public key", TlsFault::WrongPin),
-    // Alerts are about our own certificate, in the words that are otherwise about the server's.
+    // An alert is about the client's certificate; without "alert", the same text is about the server's.
     ("alert certificate", TlsFault::ClientRefused),
     ("alert bad certificate", TlsFault::ClientRefused),
     ("alert unsupported certificate", TlsFault::ClientRefused),
@@ -98,12 +99,12 @@ const WORDS: &[(&str, TlsFault)] = &[
     ("handshake failed", TlsFault::NothingInCommon),
     ("gnutls_handshake() failed", TlsFault::NothingInCommon),
     ("tls fatal alert", TlsFault::NothingInCommon),
-];
+]);
 
-/// Where git repeats what curl said: nowhere else do those words speak of this connection.
-const BEFORE_WORDS: [&str; 2] = ["fatal: unable to access '", "rpc failed; curl "];
+/// Precedes curl's errors in the output of git: elsewhere, the same text is not about this connection.
+const BEFORE_ERROR: [&str; 2] = ["fatal: unable to access '", "rpc failed; curl "];
 
-/// Words of a broken connection, which TLS libraries say in their own way.
+/// Errors of the TLS libraries about a broken connection.
 const BROKEN: [&str; 3] = [
     "connection was non-properly terminated",
     "unexpected eof",
@@ -111,22 +112,14 @@ const BROKEN: [&str; 3] = [
 ];
 
 impl TlsFault {
-    /// The fault that git tells of, if it does.
-    pub(super) fn in_words(said: &str) -> Option<Self> {
-        said.lines().find_map(|line| {
-            let line = line.to_ascii_lowercase();
-            let words = BEFORE_WORDS
-                .iter()
-                .find_map(|before| Some(line.split_once(before)?.1))?;
-            // The URL may hold any words.
-            let words = words.split_once("': ").map_or(words, |(_, words)| words);
-            if BROKEN.iter().any(|broken| words.contains(broken)) {
-                return None;
-            }
-            WORDS
-                .iter()
-                .find(|(known, _)| words.contains(known))
-                .map(|&(_, fault)| fault)
+    /// The fault that git reports, if any.
+    pub(super) fn of_git(text: &str) -> Option<Self> {
+        text.to_ascii_lowercase().lines().find_map(|line| {
+            let mut parts = BEFORE_ERROR.iter().filter_map(|before| line.split_once(before));
+            let (_, error) = parts.next()?;
+            // The URL may contain any text.
+            let error = error.split_once("': ").map_or(error, |(_, error)| error);
+            ERRORS.find(error).filter(|_| !contains_any(error, &BROKEN))
         })
     }
 
@@ -143,8 +136,8 @@ impl TlsFault {
         }
     }
 
-    /// Whether git's own TLS may still connect. A certificate that is out of date or revoked is so for everybody, and a
-    /// key with a passphrase cannot be read without it.
+    /// Whether git's own TLS may still connect. It cannot if the certificate is out of date or revoked, or a key has a
+    /// passphrase.
     #[must_use]
     pub const fn is_for_git(self) -> bool {
         !matches!(
@@ -153,7 +146,7 @@ impl TlsFault {
         )
     }
 
-    /// Whether rustls may be the only one that it matters to: git push is worth a try.
+    /// Whether the fault may be a limit of rustls alone, so that git push is worth a try.
     #[must_use]
     pub const fn is_limit_of_ours(self) -> bool {
         matches!(
@@ -167,46 +160,14 @@ impl TlsFault {
         )
     }
 
-    /// What is wrong, as part of a sentence.
+    /// What is wrong, as part of a sentence: the hint up to its colon.
     #[must_use]
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::WrongName => "the server's certificate is for another name",
-            Self::NoAlternativeName => {
-                "the server's certificate has its name in the subject alone, without a subjectAltName"
-            }
-            Self::Expired => "the server's certificate has expired",
-            Self::NotYetValid => "the server's certificate is not yet valid",
-            Self::UnknownAuthority => {
-                "the server's certificate is signed by no authority that is trusted here"
-            }
-            Self::BadSignature => {
-                "the signature of the server's certificate does not verify, or is by a key of a length that the native TLS does not know"
-            }
-            Self::Revoked => "the server's certificate has been revoked",
-            Self::WrongPurpose => "the server's certificate is not meant for servers",
-            Self::UnsupportedCertificate => {
-                "the server's certificate, or its authority's, is of a version or has a key that the native TLS does not know"
-            }
-            Self::WrongPin => "the server's public key is not the one of http.pinnedPubkey",
-            Self::NotAccepted => "the server's certificate was not accepted",
-            Self::NothingInCommon => {
-                "the server offers no version, cipher or kind of key that the native TLS knows"
-            }
-            Self::NotTls => "what answers there does not speak TLS",
-            Self::ClientRefused => {
-                "the server did not accept the client certificate of http.sslCert, or requires one"
-            }
-            Self::ClientKeyEncrypted => "the key of the client certificate is encrypted",
-            Self::ClientKeyUnsupported => {
-                "the key of the client certificate is of a kind that the native TLS does not know"
-            }
-            Self::ClientUnusable => "the client certificate or its key cannot be used",
-            Self::TrustUnusable => "the trusted certificates cannot be used",
-        }
+    pub fn problem(self) -> String {
+        let (problem, _) = self.hint().split_once(": ").unwrap_or((self.hint(), ""));
+        format!("{}{}", problem[..1].to_ascii_lowercase(), &problem[1..])
     }
 
-    /// One line that tells the operator what to do.
+    /// One line that tells the operator what is wrong, and what to do.
     #[must_use]
     pub const fn hint(self) -> &'static str {
         match self {
@@ -214,7 +175,7 @@ impl TlsFault {
                 "The server's certificate is for another name: use a name that it is for in the remote's URL, or have the server's certificate issued for this one."
             }
             Self::NoAlternativeName => {
-                "The server's certificate has no subjectAltName: have it issued with one, as most clients ask for it."
+                "The server's certificate has its name in the subject alone, without a subjectAltName: have it issued with one, as most clients require it."
             }
             Self::Expired => {
                 "The server's certificate has expired: renew it on the server, and check the clock of this machine."
@@ -223,46 +184,46 @@ impl TlsFault {
                 "The server's certificate is not yet valid: check the clock of this machine, and the date from which the certificate is valid."
             }
             Self::UnknownAuthority => {
-                "No authority that is trusted here has signed the server's certificate: verify the certificate, then set http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE to its authority's, and have the server send its intermediate certificates."
+                "The server's certificate is signed by no authority that is trusted here: verify the certificate, then set http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE to its authority's, and have the server send its intermediate certificates."
             }
             Self::BadSignature => {
-                "The signature of the server's certificate does not verify: check that http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE has the authority's current certificate, and that all RSA keys have 2048 to 8192 bits."
+                "The signature of the server's certificate does not verify, or is by a key of a length that the native TLS does not support: check that http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE has the authority's current certificate, and that all RSA keys have 2048 to 8192 bits."
             }
             Self::Revoked => {
-                "The server's certificate has been revoked by its authority: have a new one issued for the server."
+                "The server's certificate has been revoked: have its authority issue a new one for the server."
             }
             Self::WrongPurpose => {
                 "The server's certificate is not meant for servers: have it issued with the extended key usage serverAuth."
             }
             Self::UnsupportedCertificate => {
-                "The native TLS does not know this kind of certificate: have the server's issued with a key of RSA 2048, P-256 or P-384 in version 3."
+                "The server's certificate, or its authority's, is of a version or has a key that the native TLS does not support: have the server's issued with a key of RSA 2048, P-256 or P-384 in version 3."
             }
             Self::WrongPin => {
-                "The server's public key is not the one that http.pinnedPubkey names: verify the server's new key with its operator, then update the pin."
+                "The server's public key is not the one of http.pinnedPubkey: verify the server's new key with its operator, then update the pin."
             }
             Self::NotAccepted => {
-                "The server's certificate was not accepted: look at its name, its dates and its authority with `openssl s_client -showcerts`; http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE names the trusted authorities."
+                "The server's certificate was not accepted: check its name, its dates and its authority with `openssl s_client -showcerts`; http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE names the trusted authorities."
             }
             Self::NothingInCommon => {
-                "This side and the server have no TLS in common: have the server offer TLS 1.2 or 1.3 with current ciphers and a certificate with a key of RSA 2048, P-256 or P-384. A server that requires a client certificate (http.sslCert) may refuse so too."
+                "The server offers no version, cipher or kind of key that the native TLS supports: have the server offer TLS 1.2 or 1.3 with current ciphers and a certificate with a key of RSA 2048, P-256 or P-384. A server that requires a client certificate (http.sslCert) may refuse in the same way."
             }
             Self::NotTls => {
                 "The server does not speak TLS on this port: check the port of the URL, and whether it should begin with http://."
             }
             Self::ClientRefused => {
-                "The server did not accept the client certificate: check that http.sslCert and http.sslKey are set, in date, and signed by an authority that the server trusts."
+                "The server did not accept the client certificate of http.sslCert, or requires one: check that http.sslCert and http.sslKey are set, in date, and signed by an authority that the server trusts."
             }
             Self::ClientKeyEncrypted => {
                 "The key of the client certificate is encrypted: store it without a passphrase, or set http.sslCertPasswordProtected to true and a credential helper that knows the passphrase."
             }
             Self::ClientKeyUnsupported => {
-                "The native TLS does not know this kind of key: use a client certificate with a key of RSA 2048, P-256 or P-384."
+                "The key of the client certificate is of a kind that the native TLS does not support: use a client certificate with a key of RSA 2048, P-256 or P-384."
             }
             Self::ClientUnusable => {
-                "The client certificate cannot be used: check the files of http.sslCert and http.sslKey, that they belong together, and that the key is not encrypted."
+                "The client certificate or its key cannot be used: check the files of http.sslCert and http.sslKey, that they belong together, and that the key is not encrypted."
             }
             Self::TrustUnusable => {
-                "The trusted certificates cannot be used: check the file of http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE, which has to hold certificates in PEM."
+                "The trusted certificates cannot be used: check the file of http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE, which must hold certificates in PEM."
             }
         }
     }
@@ -273,8 +234,8 @@ mod tests {
     use super::super::Failure;
     use super::*;
 
-    /// What git 2.47 says through curl with OpenSSL, `GnuTLS` and Schannel, behind `unable to access`.
-    const SAID: &[(&str, Option<TlsFault>)] = &[
+    /// Errors of git 2.47 through curl with OpenSSL, `GnuTLS` and Schannel, behind `unable to access`.
+    const SAMPLES: &[(&str, Option<TlsFault>)] = &[
         (
             "SSL: no alternative certificate subject name matches target host name 'h'",
             Some(TlsFault::WrongName),
@@ -383,26 +344,26 @@ mod tests {
     ];
 
     #[test]
-    fn what_git_says_of_a_certificate_is_told_apart_and_hinted_at() {
-        for &(said, fault) in SAID {
-            let stderr = format!("fatal: unable to access 'https://h/r.git/': {said}\n");
-            let failure = Failure::from_git("git ls-remote", &stderr);
-            assert_eq!(failure.tls_fault(), fault, "{said}");
+    fn each_tls_error_of_git_has_its_fault_kind_and_hint() {
+        for &(error, fault) in SAMPLES {
+            let stderr = format!("fatal: unable to access 'https://h/r.git/': {error}\n");
+            let failure = Failure::from_git_cli("git ls-remote", &stderr);
+            assert_eq!(failure.tls_fault(), fault, "{error}");
             let expected = fault.map_or(Kind::Network, TlsFault::kind);
-            assert_eq!(failure.kind(), expected, "{said}");
+            assert_eq!(failure.kind(), expected, "{error}");
             let hint = fault.map_or(Kind::Network.hint(), TlsFault::hint);
-            assert_eq!(failure.hint(), hint, "{said}");
+            assert_eq!(failure.hint(), hint, "{error}");
         }
     }
 
     #[test]
-    fn the_words_of_a_hook_or_a_url_are_no_fault_of_this_connection() {
-        for said in [
+    fn the_text_of_a_hook_or_a_url_is_no_fault_of_this_connection() {
+        for error in [
             "remote: SSL certificate problem: certificate has expired",
             "fatal: unable to access 'https://h/certificate%20expired/': Could not resolve host: h",
             "error: certificate has expired",
         ] {
-            assert_eq!(TlsFault::in_words(said), None, "{said}");
+            assert_eq!(TlsFault::of_git(error), None, "{error}");
         }
     }
 }

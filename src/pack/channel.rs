@@ -1,4 +1,4 @@
-//! From the blocking thread that makes a pack to the task that sends it.
+//! Carries a pack from the blocking thread that makes it to the task that sends it.
 
 use std::io::{self, Write};
 
@@ -8,14 +8,14 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use crate::failure::{Failure, Kind};
 
-/// How much is gathered before it is sent on.
+/// Bytes that are gathered before they are passed on.
 const PIECE: usize = 64 * 1024;
 
-/// Sends what is written to it through a bounded channel, in pieces of 64 KiB, and blocks while the channel
-/// is full. A dropped receiver is a broken pipe at the next write.
+/// Writes to a bounded channel, in pieces of 64 KiB, and blocks while the channel is full. After the receiver is dropped the
+/// next write fails with a broken pipe.
 ///
-/// To be used on a thread that may block. The receiver takes the end of the channel for the end of the
-/// pack, so a writer that is dropped before [`finish`](Self::finish) sends a failure first.
+/// To be used on a thread that may block. The receiver takes the end of the channel for the end of the pack, so a writer that
+/// is dropped before [`finish`](Self::finish) sends a failure first.
 #[derive(Debug)]
 pub struct ChannelWriter {
     sender: Sender<Result<Bytes, Failure>>,
@@ -24,7 +24,7 @@ pub struct ChannelWriter {
 }
 
 impl ChannelWriter {
-    /// Writes into this channel.
+    /// Makes a writer to this channel.
     #[must_use]
     pub fn new(sender: Sender<Result<Bytes, Failure>>) -> Self {
         Self {
@@ -34,45 +34,45 @@ impl ChannelWriter {
         }
     }
 
-    /// Sends what is left, and ends the channel.
+    /// Sends the last piece, and ends the channel.
     ///
     /// # Errors
     ///
-    /// When the receiver is gone.
+    /// If the receiver was dropped.
     pub fn finish(mut self) -> io::Result<()> {
         self.flush()?;
         self.is_finished = true;
         Ok(())
     }
 
-    /// Ends the channel with a failure, so that the receiver does not take what it has for a whole pack.
+    /// Ends the channel with a failure, so that the receiver does not take its pieces for a whole pack.
     pub fn fail(mut self, failure: Failure) {
-        // Where the receiver is gone nobody wants to know.
+        // Without a receiver there is no one to tell.
         let _: Result<(), _> = self.sender.blocking_send(Err(failure));
         self.is_finished = true;
     }
 
     fn send_buffer(&mut self) -> io::Result<()> {
         let piece = self.buffer.split().freeze();
-        self.sender.blocking_send(Ok(piece)).map_err(|_| hung_up())
+        self.sender.blocking_send(Ok(piece)).map_err(|_| broken_pipe())
     }
 
-    fn is_wanted(&self) -> io::Result<()> {
+    fn check_receiver(&self) -> io::Result<()> {
         if self.sender.is_closed() {
-            Err(hung_up())
+            Err(broken_pipe())
         } else {
             Ok(())
         }
     }
 }
 
-fn hung_up() -> io::Error {
+fn broken_pipe() -> io::Error {
     io::Error::from(io::ErrorKind::BrokenPipe)
 }
 
 impl Write for ChannelWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.is_wanted()?;
+        self.check_receiver()?;
         let taken = bytes.len().min(PIECE - self.buffer.len());
         self.buffer.reserve(PIECE - self.buffer.len());
         self.buffer.extend_from_slice(&bytes[..taken]);
@@ -83,7 +83,7 @@ impl Write for ChannelWriter {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.is_wanted()?;
+        self.check_receiver()?;
         if self.buffer.is_empty() {
             return Ok(());
         }
@@ -97,8 +97,8 @@ impl Drop for ChannelWriter {
             return;
         }
         let failure = Failure::new(Kind::Local, "the pack ended before it was whole");
-        // Without blocking where that is possible: a runtime that shuts down may drop this on a thread that
-        // must not block, but then nothing was written yet, so there is room.
+        // Does not block if there is room: a runtime that shuts down may drop this on a thread that must not block, but then
+        // nothing was written yet.
         if let Err(TrySendError::Full(failure)) = self.sender.try_send(Err(failure)) {
             let _: Result<(), _> = self.sender.blocking_send(failure);
         }
@@ -132,7 +132,10 @@ mod tests {
         writer.write_all(b"x").expect("room");
         drop(receiver);
         for error in [writer.write_all(b"y"), writer.flush(), writer.finish()] {
-            assert_eq!(error.expect_err("nobody reads").kind(), io::ErrorKind::BrokenPipe);
+            assert_eq!(
+                error.expect_err("there is no receiver").kind(),
+                io::ErrorKind::BrokenPipe
+            );
         }
     }
 

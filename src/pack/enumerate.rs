@@ -1,43 +1,39 @@
-//! Which objects of a commit the remote lacks: what its trees have that none of its parents' trees has at
-//! the same name.
+//! Lists the objects of a commit that the remote lacks: those in its trees that none of its parents' trees has at the same name.
 //!
-//! It works commit by commit, parents first, so at any time every object of the parents' trees is either
-//! on the remote or listed already. That is why the old version of an object can serve as its delta base.
-//! An object that is taken to be on the remote is remembered, and never listed afterwards. Without that
-//! memory a revert makes a cycle: A as a delta of B, and B as a delta of A.
+//! It works commit by commit, parents first, so that every object of the parents' trees is either on the remote or listed
+//! already, and its old version can serve as the base of its delta. An object that is taken to be on the remote is remembered,
+//! and never listed afterwards. Without that memory a revert makes a cycle: A as a delta of B, and B as a delta of A.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use git2::ObjectType;
+
 use super::objects::{Object, Objects};
-use super::tree::{Entries, Entry, Kind, Malformed};
-use crate::failure::{self, Failure};
+use super::tree::{self, Entry, EntryKind};
+use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::repository::Commit;
 
 /// The longest chain of deltas, as in `git pack-objects`.
 const MAX_DEPTH: u8 = 50;
 
-/// An object to send. A backlog may hold one of these per object, so it is small.
+/// An object to send.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Listed {
     pub(super) oid: Oid,
-    /// What it may be a delta of; [`Oid::ZERO`] for nothing.
-    pub(super) base: Oid,
-    /// A blob, which nobody has looked at yet; commits and trees have just been read.
-    pub(super) is_blob: bool,
+    /// The object that it may be a delta of.
+    pub(super) base: Option<Oid>,
 }
 
 /// Finds the objects to send.
 #[derive(Default)]
 pub(super) struct Enumeration {
-    /// Those of the commit at hand.
-    listed: Vec<Listed>,
-    /// What is listed, with the length of its chain of deltas.
+    /// The objects that are listed, each with the length of its chain of deltas.
     depths: HashMap<Oid, u8>,
-    /// What is on the remote, as far as that was of interest.
+    /// Objects that are on the remote, as far as they were met.
     on_remote: HashSet<Oid>,
-    /// The trees of the commits that are listed, for those that have them as parents.
+    /// The trees of the commits that are listed, for their children.
     trees: HashMap<Oid, Oid>,
 }
 
@@ -45,13 +41,12 @@ pub(super) struct Enumeration {
 struct Candidate {
     oid: Oid,
     base: Option<Oid>,
-    is_blob: bool,
     /// The tree that holds it, by its place among the candidates.
     parent: Option<usize>,
 }
 
-/// A changed tree to look into.
-struct Changed {
+/// A changed tree to compare.
+struct ChangedTree {
     candidate: usize,
     oid: Oid,
     /// The parents' trees at the same path, the first parent's first.
@@ -59,54 +54,48 @@ struct Changed {
 }
 
 impl Enumeration {
-    /// Lists what a commit adds to its parents, all of which were listed before or are on the remote. Bases come
-    /// before what may be a delta of them.
+    /// Lists the objects that a commit adds to its parents, all of which were listed before or are on the remote. A base is
+    /// listed before its deltas.
+    ///
+    /// # Errors
+    ///
+    /// If a tree or a parent cannot be read.
     pub(super) fn list_commit(
         &mut self,
         objects: &mut Objects,
         commit: &Commit,
-    ) -> Result<&[Listed], Failure> {
-        self.listed.clear();
-        self.add_commit(objects, commit)?;
-        Ok(&self.listed)
-    }
-
-    fn add_commit(&mut self, objects: &mut Objects, commit: &Commit) -> Result<(), Failure> {
+        listed: &mut Vec<Listed>,
+    ) -> Result<(), Failure> {
         let mut old = Vec::new();
         for &parent in &commit.parents {
-            old.push(self.tree_of(objects, parent)?);
+            old.push(match self.trees.get(&parent) {
+                Some(&tree) => tree,
+                None => objects.tree_of(parent)?,
+            });
         }
-        self.list(commit.oid, None, false);
-        let root = commit.tree;
-        self.trees.insert(commit.oid, root);
-        if old.contains(&root) || self.is_available(root) {
+        self.list(commit.oid, None, listed);
+        self.trees.insert(commit.oid, commit.tree);
+        if old.contains(&commit.tree) || self.is_available(commit.tree) {
             return Ok(());
         }
-        let candidates = self.candidates(objects, root, old)?;
+        let candidates = self.candidates(objects, commit.tree, old)?;
         let mut skipped = vec![false; candidates.len()];
         for (at, candidate) in candidates.iter().enumerate() {
-            // What is below a tree that the remote has is there too.
+            // If the remote has a tree, it has everything below the tree.
             skipped[at] =
                 candidate.parent.is_some_and(|parent| skipped[parent]) || self.is_available(candidate.oid);
             if !skipped[at] {
-                self.list(candidate.oid, candidate.base, candidate.is_blob);
+                self.list(candidate.oid, candidate.base, listed);
             }
         }
         Ok(())
-    }
-
-    fn tree_of(&self, objects: &mut Objects, commit: Oid) -> Result<Oid, Failure> {
-        match self.trees.get(&commit) {
-            Some(&tree) => Ok(tree),
-            None => Ok(objects.tree_of(commit)?),
-        }
     }
 
     fn is_available(&self, oid: Oid) -> bool {
         self.depths.contains_key(&oid) || self.on_remote.contains(&oid)
     }
 
-    /// The new trees and blobs below a root, trees before what they hold.
+    /// The new trees and blobs below a root, each tree before its entries.
     fn candidates(
         &mut self,
         objects: &mut Objects,
@@ -116,14 +105,13 @@ impl Enumeration {
         let mut candidates = vec![Candidate {
             oid: root,
             base: old.first().copied(),
-            is_blob: false,
             parent: None,
         }];
         if let Some(&first) = old.first() {
             self.note_on_remote(first);
         }
-        // A list rather than recursion: nothing limits how deep directories are nested.
-        let mut pending = VecDeque::from([Changed {
+        // A queue instead of recursion: directories may nest to any depth.
+        let mut pending = VecDeque::from([ChangedTree {
             candidate: 0,
             oid: root,
             old,
@@ -137,98 +125,58 @@ impl Enumeration {
     fn compare(
         &mut self,
         objects: &mut Objects,
-        changed: &Changed,
+        changed: &ChangedTree,
         candidates: &mut Vec<Candidate>,
-        pending: &mut VecDeque<Changed>,
+        pending: &mut VecDeque<ChangedTree>,
     ) -> Result<(), Failure> {
         let new_tree = read_tree(objects, changed.oid)?;
-        let mut old_trees = Vec::with_capacity(changed.old.len());
+        let mut old_trees = Vec::new();
         for &oid in &changed.old {
             old_trees.push((oid, read_tree(objects, oid)?));
         }
-        let mut old_entries = Vec::with_capacity(old_trees.len());
+        let mut parents = Vec::new();
         for (oid, tree) in &old_trees {
-            old_entries.push((
-                *oid,
-                Entries::new(&tree.data).map_err(|Malformed| malformed(*oid))?,
-            ));
+            parents.push(entries(*oid, tree)?.into_iter().peekable());
         }
-        let mut new_entries = Entries::new(&new_tree.data).map_err(|Malformed| malformed(changed.oid))?;
-        loop {
-            // What is as it was in the first parent adds nothing, whatever the other parents have there.
-            if let Some((_, first)) = old_entries.first_mut() {
-                new_entries
-                    .skip_common(first)
-                    .map_err(|Malformed| malformed(changed.oid))?;
-            }
-            let Some(entry) = new_entries
-                .advance()
-                .map_err(|Malformed| malformed(changed.oid))?
-            else {
-                break;
-            };
-            let mut old = Vec::new();
-            for (place, (oid, entries)) in old_entries.iter_mut().enumerate() {
-                let is_first_parent = place == 0;
-                if let Some(same) = self
-                    .same_name(&entry, entries, is_first_parent)
-                    .map_err(|Malformed| malformed(*oid))?
-                {
-                    old.push(same.oid);
+        let mut old = Vec::new();
+        for entry in entries(changed.oid, &new_tree)? {
+            old.clear();
+            for (parent, entries) in parents.iter_mut().enumerate() {
+                while let Some(passed) = entries.next_if(|next| next.order(&entry).is_le()) {
+                    let is_same_name = passed.order(&entry).is_eq();
+                    if is_same_name && passed.kind == entry.kind {
+                        old.push(passed.oid);
+                    }
+                    if parent == 0 && (!is_same_name || passed.oid != entry.oid) {
+                        self.note_removed(&passed);
+                    }
                 }
             }
-            if entry.kind == Kind::Link || old.contains(&entry.oid) || self.is_available(entry.oid) {
+            if entry.kind == EntryKind::Link || old.contains(&entry.oid) || self.is_available(entry.oid) {
                 continue;
             }
             candidates.push(Candidate {
                 oid: entry.oid,
                 base: old.first().copied(),
-                is_blob: entry.kind == Kind::Blob,
                 parent: Some(changed.candidate),
             });
-            if entry.kind == Kind::Tree {
-                pending.push_back(Changed {
+            if entry.kind == EntryKind::Tree {
+                pending.push_back(ChangedTree {
                     candidate: candidates.len() - 1,
                     oid: entry.oid,
-                    old,
+                    old: old.clone(),
                 });
             }
         }
-        // What the first parent has behind the last entry was removed here.
-        if let Some((oid, entries)) = old_entries.first_mut() {
-            while let Some(gone) = entries.advance().map_err(|Malformed| malformed(*oid))? {
-                self.note_removed(&gone);
-            }
+        for removed in parents.into_iter().next().into_iter().flatten() {
+            self.note_removed(&removed);
         }
         Ok(())
     }
 
-    /// The entry of the same name and kind in an old tree, up to which it is advanced. What the first parent
-    /// has and this commit has not at the same place may have moved, so it is noted.
-    fn same_name<'t>(
-        &mut self,
-        entry: &Entry<'_>,
-        old: &mut Entries<'t>,
-        is_first_parent: bool,
-    ) -> Result<Option<Entry<'t>>, Malformed> {
-        while let Some(candidate) = old.current() {
-            let order = candidate.order(entry);
-            if order.is_gt() {
-                break;
-            }
-            let Some(passed) = old.advance()? else { break };
-            if is_first_parent && (order.is_lt() || passed.oid != entry.oid) {
-                self.note_removed(&passed);
-            }
-            if order.is_eq() {
-                return Ok((passed.kind == entry.kind).then_some(passed));
-            }
-        }
-        Ok(None)
-    }
-
+    /// Notes an entry that the first parent has and this commit lacks: it may have moved.
     fn note_removed(&mut self, entry: &Entry<'_>) {
-        if entry.kind != Kind::Link {
+        if entry.kind != EntryKind::Link {
             self.note_on_remote(entry.oid);
         }
     }
@@ -240,35 +188,31 @@ impl Enumeration {
         }
     }
 
-    fn list(&mut self, oid: Oid, base: Option<Oid>, is_blob: bool) {
-        let (base, depth) = match base {
-            None => (Oid::ZERO, 0),
-            Some(base) => match self.depths.get(&base) {
-                Some(&depth) if depth < MAX_DEPTH => (base, depth + 1),
-                Some(_) => (Oid::ZERO, 0),
-                None => {
-                    self.on_remote.insert(base);
-                    (base, 1)
-                }
-            },
-        };
+    fn list(&mut self, oid: Oid, base: Option<Oid>, listed: &mut Vec<Listed>) {
+        let base = base.filter(|base| self.depths.get(base).is_none_or(|&depth| depth < MAX_DEPTH));
+        let depth = base.map_or(0, |base| {
+            self.note_on_remote(base);
+            1 + self.depths.get(&base).copied().unwrap_or(0)
+        });
         self.depths.insert(oid, depth);
-        self.listed.push(Listed { oid, base, is_blob });
+        listed.push(Listed { oid, base });
     }
 }
 
 fn read_tree(objects: &mut Objects, oid: Oid) -> Result<Arc<Object>, Failure> {
     let object = objects.read(oid)?;
-    if object.kind == git2::ObjectType::Tree {
+    if object.kind == ObjectType::Tree {
         Ok(object)
     } else {
         Err(malformed(oid))
     }
 }
 
+fn entries(oid: Oid, tree: &Object) -> Result<Vec<Entry<'_>>, Failure> {
+    tree::parse(&tree.data).ok_or_else(|| malformed(oid))
+}
+
 fn malformed(oid: Oid) -> Failure {
-    Failure::new(
-        failure::Kind::Local,
-        format!("object {oid} of the local repository is not a valid tree"),
-    )
+    let message = format!("object {oid} of the local repository is not a valid tree");
+    Failure::new(Kind::Local, message)
 }

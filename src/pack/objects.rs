@@ -12,7 +12,7 @@ use crate::oid::Oid;
 use crate::repository::{Commit, Commits, Database, ObjectStore, libgit2, missing_commits, to_git2};
 
 /// Bytes of objects that are kept.
-const BUDGET: usize = 1024 * 1024;
+const BUDGET: usize = 2 * 1024 * 1024;
 
 /// After how many bytes of objects libgit2's own cache is emptied. For each pack it keeps up to 16 MB of what deltas are made
 /// against, and has no switch for that.

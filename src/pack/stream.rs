@@ -1,4 +1,4 @@
-//! Writes a pack (`gitformat-pack`, version 2): its header, the entries that it is given, and its SHA-1 trailer.
+//! Writes the frame of a pack (`gitformat-pack`, version 2): its header, the given entries, and its SHA-1 trailer.
 
 use std::io::{self, Write};
 
@@ -61,7 +61,7 @@ impl Write for PackStream<'_> {
 
 pub(super) fn not_written(error: &io::Error) -> Failure {
     if error.kind() == io::ErrorKind::BrokenPipe {
-        Failure::new(Kind::Local, "the pack was cancelled: nobody reads it any more")
+        Failure::new(Kind::Local, "the pack was cancelled")
     } else {
         Failure::new(Kind::Local, format!("the pack could not be written: {error}"))
     }

@@ -1,8 +1,8 @@
-//! Where the objects of a repository are: its own directory, or that of `GIT_OBJECT_DIRECTORY`, and its alternates, by
+//! Finds and opens the objects of a repository: its own directory, or that of `GIT_OBJECT_DIRECTORY`, and its alternates, by
 //! git's rules (`object-file.c` of git 2.47).
 //!
-//! libgit2 reads alternates of its own accord, but neither the environment nor quoted lines, and it takes a relative line
-//! that does not begin with a dot for one below the current directory.
+//! libgit2 reads alternates by itself, but knows neither the environment nor quoted lines, and resolves a relative line that
+//! does not begin with a dot against the current directory.
 
 use std::fs::{self, File};
 use std::io;
@@ -22,10 +22,9 @@ const OWN: &str = "GIT_OBJECT_DIRECTORY";
 const ALTERNATES: &str = "GIT_ALTERNATE_OBJECT_DIRECTORIES";
 const SEPARATOR: u8 = if cfg!(windows) { b';' } else { b':' };
 
-/// The directories of a repository's objects, and what else is needed to read them.
+/// The directories of a repository's objects, and where the boundary of a shallow clone is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectStore {
-    /// Where `shallow` is.
     common_dir: PathBuf,
     /// Its own, then those of its alternates.
     directories: Vec<PathBuf>,
@@ -37,7 +36,7 @@ impl From<&Self> for ObjectStore {
     }
 }
 
-/// A repository of libgit2's, in no particular environment.
+/// The store of a repository that libgit2 has opened, in an empty environment.
 impl From<&git2::Repository> for ObjectStore {
     fn from(repository: &git2::Repository) -> Self {
         Self::find(repository.commondir(), repository.path(), &Environment::default())
@@ -45,7 +44,7 @@ impl From<&git2::Repository> for ObjectStore {
 }
 
 impl ObjectStore {
-    /// Finds them. Relative paths in the environment are below `root`, where git would run.
+    /// Finds the directories. Relative paths in the environment are below `root`, where git would run.
     pub(super) fn find(common_dir: &Path, root: &Path, environment: &Environment) -> Self {
         let own = match environment.get_os(OWN) {
             Some(directory) => root.join(directory),
@@ -69,12 +68,7 @@ impl ObjectStore {
         &self.common_dir
     }
 
-    #[cfg(test)]
-    fn directories(&self) -> &[PathBuf] {
-        &self.directories
-    }
-
-    /// Each directory, and when a pack last came or went in it; `None` where that cannot be told.
+    /// Each directory, and when a pack last came or went in it; `None` if that is unknown.
     pub(super) fn state(&self) -> Vec<(PathBuf, Option<SystemTime>)> {
         let changed = |directory: &PathBuf| {
             let packs = directory.join("pack").metadata();
@@ -86,7 +80,7 @@ impl ObjectStore {
             .collect()
     }
 
-    /// git takes no repository whose own objects are nowhere.
+    /// Refuses a repository without a directory of its own objects, as git does.
     pub(super) fn check(&self) -> Result<(), OpenError> {
         let own = &self.directories[0];
         if own.is_dir() {
@@ -98,18 +92,16 @@ impl ObjectStore {
         )))
     }
 
-    /// Opens them as one database. `spelling` is put behind each path: libgit2 shares packs and their caches between all that
-    /// open them by the same path.
+    /// Opens the directories as one database. `spelling` is appended to each path: libgit2 shares packs and their caches
+    /// between all databases that open them by the same path.
     ///
     /// # Errors
     ///
-    /// When git2 cannot pass a path on.
+    /// If git2 cannot pass a path on.
     pub(crate) fn open(&self, spelling: &str) -> Result<Database, Failure> {
-        let failure = |what: &str| {
-            Failure::new(
-                Kind::Local,
-                format!("the local object database cannot be opened: {what}"),
-            )
+        let failure = |problem: &str| {
+            let message = format!("the local object database cannot be opened: {problem}");
+            Failure::new(Kind::Local, message)
         };
         let mut database = Database {
             odb: git2::Odb::new().map_err(|error| failure(error.message()))?,
@@ -123,7 +115,7 @@ impl ObjectStore {
                     .map_err(|error| failure(&format!("{}: {error}", directory.display())))?,
             };
             let path = format!("{path}/{spelling}");
-            // What it does not like about alternates further down was found above, or is to be had from nowhere.
+            // libgit2 follows alternates by itself and may fail at one: `find` has found those that exist.
             if let Err(error) = database.odb.add_disk_alternate(&path) {
                 tracing::debug!(path, %error, "libgit2 read not all of the alternates");
             }
@@ -140,7 +132,7 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// A path that is UTF-8, which git2 insists on, to a directory whose own is not.
+    /// A path that is UTF-8, which git2 requires, to a directory whose own path is not.
     #[cfg(target_os = "linux")]
     fn path_of_open(&mut self, directory: &Path) -> io::Result<String> {
         use std::os::fd::AsRawFd;
@@ -166,28 +158,22 @@ impl Deref for Database {
     }
 }
 
-/// The environment, with the directories of objects by their whole paths, so that they are the same wherever they are read.
+/// Makes the paths of object directories in an environment absolute, so that they mean the same in any directory.
 pub(super) fn absolute(mut environment: Environment, root: &Path) -> Environment {
     if let Some(own) = environment.get_os(OWN).map(|own| root.join(own)) {
         environment = environment.with(OWN, own);
     }
     if let Some(given) = environment.get_os(ALTERNATES) {
-        let mut rest = given.as_encoded_bytes();
-        let mut paths = Vec::new();
-        while !rest.is_empty() {
-            let (entry, after) = next_entry(rest, SEPARATOR);
-            rest = after;
-            if !entry.is_empty() {
-                paths.push(quoted(root.join(path_of(&entry)).as_os_str().as_encoded_bytes()));
-            }
-        }
-        environment = environment.with(ALTERNATES, path_of(&paths.join(&SEPARATOR)));
+        let paths = paths_in(given.as_encoded_bytes(), SEPARATOR);
+        let quoted: Vec<_> = paths.iter().map(|path| quoted(&root.join(path))).collect();
+        environment = environment.with(ALTERNATES, path_of(&quoted.join(&SEPARATOR)));
     }
     environment
 }
 
-/// A path as [`unquote`] reads it, where it cannot stand as it is.
-fn quoted(path: &[u8]) -> Vec<u8> {
+/// A path as [`unquote`] reads it; in quotes only if it needs them.
+fn quoted(path: &Path) -> Vec<u8> {
+    let path = path.as_os_str().as_encoded_bytes();
     if !path.contains(&SEPARATOR) {
         return path.to_vec();
     }
@@ -209,30 +195,23 @@ struct Alternates {
 
 impl Alternates {
     fn add_those_of(&mut self, objects: &Path, depth: usize) {
-        // One that cannot be read is none.
+        // Most repositories have no such file; git ignores one that it cannot read.
         if let Ok(lines) = fs::read(objects.join("info/alternates")) {
             let base = objects.canonicalize().unwrap_or_else(|_| objects.to_owned());
             self.add_all(&lines, b'\n', &base, depth);
         }
     }
 
-    fn add_all(&mut self, mut list: &[u8], separator: u8, base: &Path, depth: usize) {
-        if depth > MAX_DEPTH {
-            return;
-        }
-        // The list is a C string.
-        list = &list[..list.iter().position(|&byte| byte == 0).unwrap_or(list.len())];
-        while !list.is_empty() {
-            let (entry, rest) = next_entry(list, separator);
-            list = rest;
-            if !entry.is_empty() {
-                self.add(&base.join(path_of(&entry)), depth);
+    fn add_all(&mut self, list: &[u8], separator: u8, base: &Path, depth: usize) {
+        if depth <= MAX_DEPTH {
+            for path in paths_in(list, separator) {
+                self.add(&base.join(path), depth);
             }
         }
     }
 
     fn add(&mut self, directory: &Path, depth: usize) {
-        // One that is not there is passed over, as by git.
+        // Like git, ignores one that does not exist.
         let Ok(directory) = directory.canonicalize() else {
             return;
         };
@@ -244,26 +223,29 @@ impl Alternates {
     }
 }
 
-/// Takes the first entry off a list: a comment, which is empty, a path quoted as in C, or whatever stands up to the
-/// separator.
-fn next_entry(list: &[u8], separator: u8) -> (Vec<u8>, &[u8]) {
-    let end = list
-        .iter()
-        .position(|&byte| byte == separator)
-        .unwrap_or(list.len());
-    let (entry, end) = if list.starts_with(b"#") {
-        (Vec::new(), end)
-    } else if let Some((unquoted, length)) = unquote(list) {
-        (unquoted, length)
-    } else {
-        (list[..end].to_vec(), end)
-    };
-    // What stands behind a closing quote is taken for the separator, whatever it is.
-    (entry, list.get(end + 1..).unwrap_or_default())
+/// Splits a list of paths, some of them quoted as in C, without its comments. It is a C string: a NUL ends it.
+fn paths_in(list: &[u8], separator: u8) -> Vec<PathBuf> {
+    let mut rest = list.split(|&byte| byte == 0).next().unwrap_or_default();
+    let mut paths = Vec::new();
+    while !rest.is_empty() {
+        let end = rest.iter().position(|&byte| byte == separator);
+        let end = end.unwrap_or(rest.len());
+        let (path, end) = if rest.starts_with(b"#") {
+            (Vec::new(), end)
+        } else {
+            unquote(rest).unwrap_or_else(|| (rest[..end].to_vec(), end))
+        };
+        if !path.is_empty() {
+            paths.push(path_of(&path));
+        }
+        // git takes any byte behind a closing quote for the separator.
+        rest = rest.get(end + 1..).unwrap_or_default();
+    }
+    paths
 }
 
-/// Reads a string quoted as in C (`unquote_c_style` in git's `quote.c`), with the length of what was read. `None` where it is
-/// not quoted, or not rightly so.
+/// Reads a string quoted as in C (`unquote_c_style` in git's `quote.c`), and returns it with the length of what was read.
+/// `None` if it is not quoted, or not correctly.
 fn unquote(text: &[u8]) -> Option<(Vec<u8>, usize)> {
     let mut bytes = text.iter().copied().enumerate();
     bytes.next().filter(|&(_, first)| first == b'"')?;
@@ -297,35 +279,25 @@ fn unquote(text: &[u8]) -> Option<(Vec<u8>, usize)> {
 mod tests {
     use super::*;
 
-    fn entries(list: &str) -> Vec<String> {
-        let mut rest = list.as_bytes();
-        let mut entries = Vec::new();
-        while !rest.is_empty() {
-            let (entry, after) = next_entry(rest, b':');
-            entries.push(String::from_utf8_lossy(&entry).into_owned());
-            rest = after;
-        }
-        entries
-    }
-
     #[test]
     fn entries_are_plain_quoted_or_comments() {
         for (list, expected) in [
             ("/a:/b", &["/a", "/b"][..]),
             ("/a", &["/a"]),
-            ("/a::/b:", &["/a", "", "/b"]),
-            ("#/a:/b", &["", "/b"]),
+            ("/a::/b:", &["/a", "/b"]),
+            ("#/a:/b", &["/b"]),
             (" #a", &[" #a"]),
             (r#""/a:b":/c"#, &["/a:b", "/c"]),
             (r#""/a\"\\\101\t\n":"/c""#, &["/a\"\\A\t\n", "/c"]),
-            // What is not quoted to its end is taken as it is.
+            // Without a closing quote, or with a wrong escape, a path is taken as it is.
             (r#""/a:/b"#, &["\"/a", "/b"]),
             (r#""/a\q":/b"#, &["\"/a\\q\"", "/b"]),
             (r#""/a\48":/b"#, &["\"/a\\48\"", "/b"]),
             (r#""/a"x/b"#, &["/a", "/b"]),
             (r#"/a"b":c"#, &["/a\"b\"", "c"]),
         ] {
-            assert_eq!(entries(list), expected, "{list}");
+            let paths: Vec<&Path> = expected.iter().map(Path::new).collect();
+            assert_eq!(paths_in(list.as_bytes(), b':'), paths, "{list}");
         }
     }
 
@@ -341,7 +313,7 @@ mod tests {
         }
         let store = ObjectStore::find(&root.join("0"), &root, &Environment::default());
         let expected: Vec<PathBuf> = (0..=MAX_DEPTH + 1).map(objects).collect();
-        assert_eq!(store.directories(), expected);
+        assert_eq!(store.directories, expected);
 
         fs::write(
             objects(2).join("info/alternates"),
@@ -349,7 +321,7 @@ mod tests {
         )
         .expect("writes");
         let store = ObjectStore::find(&root.join("0"), &root, &Environment::default());
-        assert_eq!(store.directories(), [objects(0), objects(1), objects(2)]);
+        assert_eq!(store.directories, [objects(0), objects(1), objects(2)]);
     }
 
     #[test]
@@ -365,7 +337,7 @@ mod tests {
             .with("GIT_ALTERNATE_OBJECT_DIRECTORIES", r#""a:b":own:objects"#);
         let store = ObjectStore::find(&root, &root, &environment);
         let expected = ["own", "a:b", "objects", "c"].map(|name| root.join(name));
-        assert_eq!(store.directories(), expected);
+        assert_eq!(store.directories, expected);
         let moved = absolute(environment, &root);
         assert_eq!(ObjectStore::find(&root, Path::new("/"), &moved), store);
     }

@@ -8,12 +8,12 @@ use super::Repository;
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 
-/// The commits whose parents a shallow clone does not have: the `shallow` file of its common directory, which
-/// few repositories have.
+/// Reads the commits whose parents a shallow clone lacks: the `shallow` file of its common directory, which few repositories
+/// have.
 ///
 /// # Errors
 ///
-/// Fails where the file is there and cannot be read or understood.
+/// If the file exists and cannot be read, or a line is not an object id.
 pub(crate) fn shallow_commits(common_dir: &Path) -> Result<Vec<Oid>, Failure> {
     let path = common_dir.join("shallow");
     let unreadable =
@@ -32,11 +32,11 @@ pub(crate) fn shallow_commits(common_dir: &Path) -> Result<Vec<Oid>, Failure> {
 }
 
 impl Repository {
-    /// The commits whose parents this repository, a shallow clone, does not have.
+    /// Reads the commits whose parents this repository lacks if it is a shallow clone.
     ///
     /// # Errors
     ///
-    /// Fails where the file that names them is there and cannot be read or understood.
+    /// If the file that names them exists and cannot be read, or a line is not an object id.
     pub fn shallow_commits(&self) -> Result<Vec<Oid>, Failure> {
         shallow_commits(self.common_dir())
     }
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_cannot_be_understood_is_not_taken_for_none() {
+    fn an_unreadable_file_is_an_error() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let common_dir = directory.path();
         assert_eq!(shallow_commits(common_dir).expect("there is none"), []);

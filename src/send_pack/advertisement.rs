@@ -1,24 +1,25 @@
-//! What the server says first: its refs and what it can do.
+//! The server's advertisement: its refs and its capabilities.
 
 use std::collections::HashSet;
 
 use tokio::io::AsyncRead;
 
 use super::WireError;
-use super::messages::plain_text;
+use super::error::text;
 use crate::oid::Oid;
 use crate::pkt_line::{Packet, PacketReader};
 
-/// The largest advertisement that is read, in bytes of payload: about half a million refs. It bounds the
-/// memory that a hostile server can use.
+/// The largest advertisement that is read, in bytes of payload: about half a million refs. It bounds the memory that a
+/// hostile server can use.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// What a server advertised before a push.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Advertisement {
     refs: Vec<(Oid, String)>,
-    /// The refs that lead nowhere: receive-pack gives a file that it cannot read the id of zeros.
+    /// Refs without a value: receive-pack gives the zero id to a ref file that it cannot read.
     broken: Vec<String>,
+    /// The distinct ids of the refs and of the `.have` lines, in the server's order.
     tips: Vec<Oid>,
     capabilities: Vec<String>,
     shallow: Vec<Oid>,
@@ -29,7 +30,7 @@ impl Advertisement {
     ///
     /// # Errors
     ///
-    /// When reading fails, the server refuses or says something else, or its repository is not SHA-1.
+    /// Reading failed, the server refused or sent something else, or its repository is not SHA-1.
     pub async fn read<R: AsyncRead + Unpin>(reader: &mut PacketReader<R>) -> Result<Self, WireError> {
         let mut parser = Parser::default();
         let mut bytes_read = 0;
@@ -39,40 +40,36 @@ impl Advertisement {
                 Some(Packet::Data(payload)) => {
                     bytes_read += payload.len();
                     if bytes_read > MAX_BYTES {
-                        return Err(WireError::Protocol(format!(
-                            "the advertisement is longer than {MAX_BYTES} bytes"
-                        )));
+                        let problem = format!("the advertisement is longer than {MAX_BYTES} bytes");
+                        return Err(WireError::Protocol(problem));
                     }
                     parser.line(&payload)?;
                 }
                 Some(packet @ (Packet::Delim | Packet::ResponseEnd)) => {
                     return Err(WireError::Protocol(format!("{packet:?} in the advertisement")));
                 }
+                None if bytes_read == 0 => {
+                    return Err(WireError::UnexpectedEof {
+                        context: "before the server's first packet",
+                    });
+                }
                 None => {
                     return Err(WireError::UnexpectedEof {
-                        context: if bytes_read == 0 {
-                            "before the server's first packet"
-                        } else {
-                            "inside the advertisement"
-                        },
+                        context: "inside the advertisement",
                     });
                 }
             }
         }
     }
 
-    /// Makes one of refs that were read in another way: without capabilities, and without shallow commits.
+    /// Makes an advertisement of refs that were read in another way: without capabilities and shallow commits.
     #[must_use]
     pub fn from_refs(refs: Vec<(Oid, String)>) -> Self {
-        let mut seen = HashSet::new();
-        let (broken, refs): (Vec<_>, Vec<_>) = refs.into_iter().partition(|(oid, _)| oid.is_zero());
-        let tips = refs.iter().map(|&(oid, _)| oid);
-        Self {
-            tips: tips.filter(|&oid| seen.insert(oid)).collect(),
-            broken: broken.into_iter().map(|(_, name)| name).collect(),
-            refs,
-            ..Self::default()
+        let mut parser = Parser::default();
+        for (oid, name) in refs {
+            parser.add_ref(oid, name);
         }
+        parser.advertisement
     }
 
     /// The refs, in the server's order.
@@ -84,10 +81,8 @@ impl Advertisement {
     /// The object that a ref points to, if the server has the ref.
     #[must_use]
     pub fn tip(&self, refname: &str) -> Option<Oid> {
-        self.refs
-            .iter()
-            .find(|(_, name)| name == refname)
-            .map(|&(oid, _)| oid)
+        let found = self.refs.iter().find(|(_, name)| name == refname);
+        found.map(|&(oid, _)| oid)
     }
 
     /// Whether the server has a ref of this name that it cannot read.
@@ -96,20 +91,20 @@ impl Advertisement {
         self.broken.iter().any(|name| name == refname)
     }
 
-    /// Every object that the server said it has, each once: the tips of its refs, and of the repositories
-    /// that it borrows objects from (`.have`).
+    /// Every object that the server advertised, each once: the tips of its refs, and those of the repositories that it
+    /// borrows objects from (`.have`).
     pub fn tips(&self) -> impl Iterator<Item = Oid> + '_ {
         self.tips.iter().copied()
     }
 
-    /// Notes that the server has moved a ref of this advertisement: it has the new tip now, with its history.
+    /// Records that the server has moved a ref: it now has the new tip with its history.
     pub fn move_tip(&mut self, refname: &str, tip: Oid) {
         let before = self.tip(refname);
         match self.refs.iter_mut().find(|(_, name)| name == refname) {
             Some((at, _)) => *at = tip,
             None => self.refs.push((tip, refname.to_owned())),
         }
-        // The old one is a part of that history.
+        // The old tip is part of that history.
         self.tips.retain(|&known| Some(known) != before && known != tip);
         self.tips.push(tip);
     }
@@ -132,13 +127,19 @@ impl Advertisement {
         self.value(capability).is_some()
     }
 
-    /// Whether the server is one that is known to compare the old value of a command with the ref's under the ref's lock,
-    /// so that an `ok` is true however old this advertisement is. It is told by what it calls itself: git itself (of
-    /// version 2.28 or newer, which names its object format), GitHub (`github/spokes-receive-pack-...`, in the past
-    /// `git/github-...`), `JGit` and with it Gerrit.
+    /// Whether the server reports the outcome of a push.
+    #[must_use]
+    pub fn confirms_pushes(&self) -> bool {
+        self.supports("report-status") || self.supports("report-status-v2")
+    }
+
+    /// Whether the server is known to compare the old value of a command with the ref's value under the ref's lock, so
+    /// that its `ok` is true however old this advertisement is. Its agent tells: git itself (version 2.28 or newer, which
+    /// names its object format), GitHub (`github/spokes-receive-pack-...`, in the past `git/github-...`), and `JGit` with
+    /// Gerrit.
     ///
-    /// Dulwich compares, and answers `ok` whatever comes of it; go-git moves the ref without comparing. Who says nothing, or
-    /// something else, may be one of these.
+    /// Dulwich compares, but answers `ok` in either case; go-git moves the ref without comparing. A server with no agent,
+    /// or another one, may be one of these.
     #[must_use]
     pub fn compares_old_values(&self) -> bool {
         let agent = self.value("agent").unwrap_or_default();
@@ -153,15 +154,11 @@ impl Advertisement {
         }
     }
 
-    /// The value of a capability; empty for one that has none.
+    /// The value of a capability; empty for one without a value.
     fn value(&self, capability: &str) -> Option<&str> {
         self.capabilities.iter().find_map(|offered| {
-            let rest = offered.strip_prefix(capability)?;
-            if rest.is_empty() {
-                Some("")
-            } else {
-                rest.strip_prefix('=')
-            }
+            let (name, value) = offered.split_once('=').unwrap_or((offered, ""));
+            (name == capability).then_some(value)
         })
     }
 }
@@ -176,21 +173,20 @@ struct Parser {
 impl Parser {
     fn line(&mut self, payload: &[u8]) -> Result<(), WireError> {
         if let Some(message) = payload.strip_prefix(b"ERR ") {
-            return Err(WireError::Remote(plain_text(message)));
+            return Err(WireError::Remote(text(message)));
         }
         let line = payload.strip_suffix(b"\n").unwrap_or(payload);
         if self.capabilities_read {
             return self.reference(line);
         }
-        if let Some(version) = line.strip_prefix(b"version ") {
-            return if version == b"1" {
-                Ok(())
-            } else {
-                Err(WireError::Protocol(format!(
-                    "protocol version {}, where only 0 and 1 can push",
-                    version.escape_ascii()
-                )))
-            };
+        match line.strip_prefix(b"version ") {
+            Some(b"1") => return Ok(()),
+            Some(version) => {
+                let version = version.escape_ascii();
+                let problem = format!("protocol version {version}, where only 0 and 1 can push");
+                return Err(WireError::Protocol(problem));
+            }
+            None => {}
         }
         self.capabilities_read = true;
         let (reference, capabilities) = match line.iter().position(|&byte| byte == 0) {
@@ -201,54 +197,48 @@ impl Parser {
             .split_ascii_whitespace()
             .map(str::to_owned)
             .collect();
-        // Before the first id is looked at: its length depends on this.
-        if let Some(format) = self.advertisement.value("object-format")
-            && format != "sha1"
-        {
-            return Err(WireError::Protocol(format!(
+        // Comes before the first id, whose length depends on the format.
+        match self.advertisement.value("object-format") {
+            None | Some("sha1") => self.reference(reference),
+            Some(format) => Err(WireError::Protocol(format!(
                 "the remote repository has the object format {}, and only sha1 can be pushed to",
                 format.escape_debug()
-            )));
+            ))),
         }
-        self.reference(reference)
     }
 
     fn reference(&mut self, line: &[u8]) -> Result<(), WireError> {
-        let malformed = || {
-            let shown = &line[..line.len().min(200)];
-            WireError::Protocol(format!(
-                "expected a ref in the advertisement, got \"{}\"",
-                shown.escape_ascii()
-            ))
-        };
+        let malformed = || WireError::unexpected("a ref in the advertisement", line);
         if let Some(hex) = line.strip_prefix(b"shallow ") {
-            self.advertisement
-                .shallow
-                .push(Oid::from_hex(hex).ok_or_else(malformed)?);
+            let oid = Oid::from_hex(hex).ok_or_else(malformed)?;
+            self.advertisement.shallow.push(oid);
             return Ok(());
         }
         let (hex, name) = line.split_at_checked(Oid::HEX_LENGTH).ok_or_else(malformed)?;
         let oid = Oid::from_hex(hex).ok_or_else(malformed)?;
         let name = name.strip_prefix(b" ").ok_or_else(malformed)?;
-        if oid.is_zero() {
-            // A server without refs has to hang its capabilities on something.
-            if name != b"capabilities^{}"
-                && let Ok(name) = std::str::from_utf8(name)
-            {
-                self.advertisement.broken.push(name.to_owned());
-            }
-            return Ok(());
-        }
-        if self.seen.insert(oid) {
-            self.advertisement.tips.push(oid);
-        }
-        // A name that is not UTF-8 cannot be the branch that is pushed.
-        if name != b".have"
-            && let Ok(name) = std::str::from_utf8(name)
-        {
-            self.advertisement.refs.push((oid, name.to_owned()));
+        match std::str::from_utf8(name) {
+            Ok(name) => self.add_ref(oid, name.to_owned()),
+            // Such a name cannot be the branch that is pushed, but the server has the object.
+            Err(_) => self.add_tip(oid),
         }
         Ok(())
+    }
+
+    fn add_ref(&mut self, oid: Oid, name: String) {
+        self.add_tip(oid);
+        match name.as_str() {
+            // A server without refs sends its capabilities with this placeholder.
+            ".have" | "capabilities^{}" => {}
+            _ if oid.is_zero() => self.advertisement.broken.push(name),
+            _ => self.advertisement.refs.push((oid, name)),
+        }
+    }
+
+    fn add_tip(&mut self, oid: Oid) {
+        if !oid.is_zero() && self.seen.insert(oid) {
+            self.advertisement.tips.push(oid);
+        }
     }
 }
 
@@ -281,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ref_that_the_server_cannot_read_is_none_of_its_tips() {
+    fn a_ref_that_the_server_cannot_read_is_not_a_tip() {
         let zero = Oid::ZERO;
         let advertised = read(&[&format!("{zero} refs/heads/odd\0report-status\n")]).expect("valid");
         let listed = Advertisement::from_refs(vec![(zero, "refs/heads/odd".to_owned())]);
@@ -314,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moved_ref_has_its_new_tip_and_the_others_theirs() {
+    fn a_moved_ref_has_its_new_tip_and_the_others_keep_theirs() {
         let lines = [
             format!("{A} refs/heads/main\0report-status"),
             format!("{B} refs/heads/b"),
@@ -346,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_told_in_the_servers_words() {
+    fn a_refusal_has_the_message_of_the_server() {
         match read(&["ERR access denied or repository not exported: /x\n"]) {
             Err(WireError::Remote(message)) => {
                 assert_eq!(message, "access denied or repository not exported: /x");
@@ -356,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_pushed_to_is_refused_by_name() {
+    fn an_unsupported_repository_is_refused_by_name() {
         let long = "c".repeat(64);
         for (line, word) in [
             (format!("{long} refs/heads/main\0object-format=sha256"), "sha256"),
@@ -373,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn an_early_end_says_whether_anything_came() {
+    fn an_early_end_says_whether_anything_was_received() {
         for (bytes, expected) in [
             (&b""[..], "before the server's first packet"),
             (b"000eversion 1\n", "inside the advertisement"),
@@ -386,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_utf_8_still_tells_what_the_server_has() {
+    fn a_name_that_is_not_utf_8_still_gives_a_tip() {
         let mut bytes = Vec::new();
         encode(&[A.as_bytes(), b" refs/heads/\xff"].concat(), &mut bytes);
         encode_flush(&mut bytes);

@@ -1,6 +1,8 @@
-//! The exchange itself: the request and the pack go out while the answer is read.
+//! The exchange itself: the request and the pack are sent while the answer is read.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
+use std::error::Error;
 use std::io;
 use std::pin::pin;
 
@@ -8,36 +10,35 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
+use super::pieces::PackPieces;
 use super::report::ReportReader;
 use super::{Advertisement, Command, Report, SendError, WireError, encode_request};
-use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::pkt_line::PacketReader;
 
-/// The pack, in pieces; its end is the end of the channel. Dropping the receiver cancels its generation.
-pub type PackReceiver = mpsc::Receiver<Result<Bytes, Failure>>;
-
-/// Sends the command and the pack, and reads the report.
+/// Sends the command and the pack, and reads the report. The pack ends with the channel; dropping the receiver cancels
+/// its generation.
 ///
-/// Both directions run at once: a server may refuse before it has read the whole pack, and one that dies
-/// says why before the pipe breaks. So what the server said is preferred to the error of writing to it.
-/// The writer is flushed and dropped after the pack.
+/// Both directions run at once: a server may refuse before it has read the whole pack, and a server that dies explains
+/// itself before the pipe breaks. So the server's message takes precedence over an error of writing. The writer is
+/// flushed and dropped after the pack.
 ///
 /// # Errors
 ///
-/// When no report came. A report that refuses the update is not an error.
-pub async fn send<R, W>(
+/// No report came. A report that refuses the update is not an error.
+pub async fn send<R, W, E>(
     reader: &mut PacketReader<R>,
     writer: W,
     advertisement: &Advertisement,
     command: &Command,
     shallow: &[Oid],
     agent: &str,
-    pack: PackReceiver,
+    pack: mpsc::Receiver<Result<Bytes, E>>,
 ) -> Result<Report, SendError>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
+    E: Into<Box<dyn Error + Send + Sync>>,
 {
     let sent = Cell::new(false);
     let failed = |source, messages| SendError {
@@ -45,13 +46,9 @@ where
         source,
         messages,
     };
-    if !advertisement.supports("report-status") && !advertisement.supports("report-status-v2") {
-        return Err(failed(
-            WireError::Protocol(
-                "it offers no report-status, so that a push could not be confirmed".to_owned(),
-            ),
-            String::new(),
-        ));
+    if !advertisement.confirms_pushes() {
+        let problem = "it offers no report-status, so that a push could not be confirmed";
+        return Err(failed(WireError::Protocol(problem.to_owned()), String::new()));
     }
     let request = encode_request(advertisement, command, shallow, agent);
     let mut report_reader = ReportReader::new(advertisement.supports("side-band-64k"), command.refname());
@@ -63,7 +60,7 @@ where
             biased;
             written = &mut writing => match written {
                 Ok(()) => reading.await,
-                // The server hung up: what it said before it did tells why, and a broken pipe does not.
+                // The server's last message tells why it hung up; the broken pipe does not.
                 Err(WireError::Io(error)) if is_hangup(&error) => reading.await,
                 Err(error) => Err(error),
             },
@@ -80,38 +77,23 @@ fn is_hangup(error: &io::Error) -> bool {
     )
 }
 
-/// Reads and discards until the server ends the connection: what it still says after the report.
-///
-/// # Errors
-///
-/// When reading fails.
-pub async fn drain<R: AsyncRead + Unpin>(reader: &mut PacketReader<R>) -> Result<(), WireError> {
-    reader.discard().await
-}
-
-/// Sets `sent` just before the last piece of the pack is handed over. To know which one is the last, each
-/// piece is held back until the next has come.
-async fn write_request<W: AsyncWrite + Unpin>(
+/// Sets `sent` just before the last piece of the pack is written.
+async fn write_request<W: AsyncWrite + Unpin, E: Into<Box<dyn Error + Send + Sync>>>(
     mut writer: W,
     request: &[u8],
-    mut pack: PackReceiver,
+    pack: mpsc::Receiver<Result<Bytes, E>>,
     sent: &Cell<bool>,
 ) -> Result<(), WireError> {
     writer.write_all(request).await?;
-    let mut held: Option<Bytes> = None;
-    while let Some(piece) = pack.recv().await {
-        let piece = piece.map_err(WireError::Pack)?;
-        if piece.is_empty() {
-            continue;
-        }
-        if let Some(ready) = held.replace(piece) {
-            writer.write_all(&ready).await?;
-        }
+    let mut pieces = PackPieces::new(VecDeque::new(), pack);
+    while let Some(piece) = pieces.next().await {
+        let (piece, is_last) = piece.map_err(|error| WireError::Pack(error.into()))?;
+        sent.set(is_last);
+        writer.write_all(&piece).await?;
     }
-    let last =
-        held.ok_or_else(|| WireError::Pack(Failure::new(Kind::Local, "the pack ended before it began")))?;
-    sent.set(true);
-    writer.write_all(&last).await?;
+    if !sent.get() {
+        return Err(WireError::Pack("the pack is empty".into()));
+    }
     writer.flush().await?;
     Ok(())
 }
@@ -138,7 +120,9 @@ mod tests {
             .expect("valid")
     }
 
-    fn pack(pieces: Vec<Result<Bytes, Failure>>) -> PackReceiver {
+    type PackReceiver = mpsc::Receiver<Result<Bytes, String>>;
+
+    fn pack(pieces: Vec<Result<Bytes, String>>) -> PackReceiver {
         let (sender, receiver) = mpsc::channel(pieces.len().max(1));
         for piece in pieces {
             sender.try_send(piece).expect("room");
@@ -189,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_request_and_the_whole_pack_arrive_and_the_report_is_returned() {
+    async fn the_request_and_the_pack_arrive_and_the_report_is_returned() {
         let pieces = vec![
             Ok(Bytes::from_static(&PACK[..5])),
             Ok(Bytes::new()),
@@ -205,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_that_comes_before_the_pack_is_through_is_returned_at_once() {
+    async fn a_refusal_before_the_end_of_the_pack_is_returned_at_once() {
         // The pack never ends: the sender stays open.
         let (sender, receiver) = mpsc::channel(1);
         let result = push("report-status", receiver, |mut server| async move {
@@ -218,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_dies_is_quoted_rather_than_the_broken_pipe() {
+    async fn the_message_of_a_dying_server_counts_more_than_the_broken_pipe() {
         let pieces = vec![Ok(vec![7; 100_000].into()), Ok(vec![7; 100_000].into())];
         let error = push(
             "report-status side-band-64k",
@@ -238,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_breaks_during_the_pack_sent_nothing_that_could_count() {
+    async fn a_connection_that_breaks_during_the_pack_has_not_sent_it() {
         let pieces = vec![Ok(vec![7; 100_000].into()), Ok(vec![7; 100_000].into())];
         let error = push(
             "report-status",
@@ -264,8 +248,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_pack_that_cannot_be_made_ends_the_push_before_its_last_piece() {
-        let failure = Failure::new(Kind::Local, "object gone");
-        let pieces = vec![Ok(Bytes::from_static(PACK)), Err(failure.clone())];
+        let pieces = vec![Ok(Bytes::from_static(PACK)), Err("object gone".to_owned())];
         let error = push("report-status", pack(pieces), |mut server| async move {
             let mut got = Vec::new();
             server.read_to_end(&mut got).await.expect("readable");
@@ -273,12 +256,12 @@ mod tests {
         })
         .await
         .expect_err("no report");
-        assert!(matches!(error.source, WireError::Pack(got) if got == failure));
+        assert!(matches!(error.source, WireError::Pack(error) if error.to_string() == "object gone"));
         assert!(!error.sent);
     }
 
     #[tokio::test]
-    async fn a_server_that_would_not_confirm_gets_nothing() {
+    async fn a_server_that_cannot_confirm_gets_nothing() {
         let error = push("side-band-64k", pack(Vec::new()), |mut server| async move {
             let mut got = Vec::new();
             server.read_to_end(&mut got).await.expect("readable");

@@ -1,43 +1,46 @@
-//! What the server says at the end: whether it stored the pack and moved the ref.
+//! The server's report: whether it stored the pack and moved the ref.
 
 use bytes::BytesMut;
 use tokio::io::AsyncRead;
 
 use super::WireError;
-use super::messages::{Messages, plain_text};
-use crate::pkt_line::{Packet, PacketReader, take_packet};
+use super::error::text;
+use crate::pkt_line::{MAX_PACKET, Packet, PacketReader, take_packet};
 
-/// The server's verdict on a push.
+const NO_REPORT: WireError = WireError::UnexpectedEof {
+    context: "before the server's report",
+};
+
+/// The server's report on a push. Its texts are the server's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// Whether the pack was stored; else the server's reason.
+    /// Whether the pack was stored; otherwise the server's reason.
     pub unpack: Result<(), String>,
-    /// Whether the ref was updated; else the server's reason.
+    /// Whether the ref was updated; otherwise the server's reason.
     pub reference: Result<(), String>,
     /// Whether the server says that it updated another ref instead, or to another value, as its `proc-receive` hook can
-    /// have it do (`option refname` and `option new-oid` in gitprotocol-pack(5)), or that it failed after all, in the same
-    /// breath as the report.
+    /// (`option refname` and `option new-oid` in gitprotocol-pack(5)), or that it failed after all, right after the
+    /// report.
     pub is_doubtful: bool,
-    /// What the server and its hooks said for people: at most the last 8 KiB, without control characters
-    /// and escape sequences.
+    /// The messages of the server and its hooks: the last 64 KiB at least.
     pub messages: String,
 }
 
 impl Report {
-    /// Whether the server accepted the update. The ref has the new value then, unless it `is_doubtful`, or the server
-    /// does not keep its word.
+    /// Whether the server accepted the update. The ref then has the new value, unless the report `is_doubtful` or the
+    /// server does not keep its word.
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.unpack.is_ok() && self.reference.is_ok()
     }
 }
 
-/// Reads the report on `refname`, and no further: what the server does after it (the post-receive hook,
-/// housekeeping) goes on, and [`drain`](super::drain) reads what it says of that.
+/// Reads the report on `refname`, and no further: the server's later work (the post-receive hook, housekeeping)
+/// continues, and [`PacketReader::discard`] reads its messages.
 ///
 /// # Errors
 ///
-/// When reading fails, the server gives up, or the report is not one or does not mention the ref.
+/// Reading failed, the server gave up, or the answer is not a report on the ref.
 pub async fn read_report<R: AsyncRead + Unpin>(
     reader: &mut PacketReader<R>,
     sideband: bool,
@@ -46,56 +49,55 @@ pub async fn read_report<R: AsyncRead + Unpin>(
     ReportReader::new(sideband, refname).read(reader).await
 }
 
-/// Reads a report, and keeps what the server said where none came.
+/// Reads a report, and keeps the server's messages even if no report comes.
 #[derive(Debug)]
 pub(super) struct ReportReader<'a> {
-    lines: Lines<'a>,
+    refname: &'a str,
     sideband: bool,
-    /// The report's own packets, where the sideband's cut through them.
+    /// The start of a packet of the report that the sideband has cut.
     pending: BytesMut,
-    messages: Messages,
+    messages: Vec<u8>,
+    unpack: Option<Result<(), String>>,
+    reference: Option<Result<(), String>>,
+    is_doubtful: bool,
 }
 
 impl<'a> ReportReader<'a> {
     pub(super) fn new(sideband: bool, refname: &'a str) -> Self {
         Self {
-            lines: Lines {
-                refname,
-                unpack: None,
-                reference: None,
-                is_doubtful: false,
-            },
+            refname,
             sideband,
             pending: BytesMut::new(),
-            messages: Messages::default(),
+            messages: Vec::new(),
+            unpack: None,
+            reference: None,
+            is_doubtful: false,
         }
     }
 
-    /// What the server has said for people so far.
+    /// The server's messages so far.
     pub(super) fn messages(&self) -> String {
-        self.messages.to_text()
+        text(&self.messages)
     }
 
-    /// Cancel-safe: another call goes on where this one was.
+    /// Cancel-safe: another call continues where this one stopped.
     pub(super) async fn read<R: AsyncRead + Unpin>(
         &mut self,
         reader: &mut PacketReader<R>,
     ) -> Result<Report, WireError> {
         loop {
-            let packet = reader.read().await?.ok_or(WireError::UnexpectedEof {
-                context: "before the server's report",
-            })?;
+            let packet = reader.read().await?.ok_or(NO_REPORT)?;
             let is_complete = if self.sideband {
                 self.demultiplex(&packet)?
             } else {
-                self.lines.packet(&packet)?
+                self.packet(&packet)?
             };
             if is_complete {
                 while let Some(packet) = reader.take_read().filter(|_| self.sideband) {
-                    self.lines.is_doubtful |=
+                    self.is_doubtful |=
                         matches!(&packet, Packet::Data(payload) if payload.first() == Some(&3));
                 }
-                return self.lines.verdict(self.messages());
+                return self.report();
             }
         }
     }
@@ -103,42 +105,34 @@ impl<'a> ReportReader<'a> {
     /// Whether the report is complete.
     fn demultiplex(&mut self, packet: &Packet) -> Result<bool, WireError> {
         let Packet::Data(payload) = packet else {
-            return Err(WireError::UnexpectedEof {
-                context: "before the server's report",
-            });
+            return Err(NO_REPORT);
         };
         match payload.split_first() {
             Some((1, data)) => {
                 self.pending.extend_from_slice(data);
                 while let Some(packet) = take_packet(&mut self.pending)? {
-                    if self.lines.packet(&packet)? {
+                    if self.packet(&packet)? {
                         return Ok(true);
                     }
                 }
                 Ok(false)
             }
             Some((2, message)) => {
-                self.messages.push(message);
+                self.messages.extend_from_slice(message);
+                // Drops the front only now and then, so that the cost stays linear.
+                if self.messages.len() > 2 * MAX_PACKET {
+                    self.messages.drain(..self.messages.len() - MAX_PACKET);
+                }
                 Ok(false)
             }
-            Some((3, message)) => Err(WireError::Remote(plain_text(message))),
+            Some((3, message)) => Err(WireError::Remote(text(message))),
             _ => match payload.strip_prefix(b"ERR ") {
-                Some(message) => Err(WireError::Remote(plain_text(message))),
-                None => Err(unexpected("a sideband packet", payload)),
+                Some(message) => Err(WireError::Remote(text(message))),
+                None => Err(WireError::unexpected("a sideband packet", payload)),
             },
         }
     }
-}
 
-#[derive(Debug)]
-struct Lines<'a> {
-    refname: &'a str,
-    unpack: Option<Result<(), String>>,
-    reference: Option<Result<(), String>>,
-    is_doubtful: bool,
-}
-
-impl Lines<'_> {
     /// Whether the report is complete.
     fn packet(&mut self, packet: &Packet) -> Result<bool, WireError> {
         match packet {
@@ -157,12 +151,12 @@ impl Lines<'_> {
         if self.unpack.is_none() {
             self.unpack = match (line.strip_prefix(b"unpack "), line.strip_prefix(b"ERR ")) {
                 (Some(b"ok"), _) => Some(Ok(())),
-                (Some(reason), _) => Some(Err(plain_text(reason))),
-                (None, Some(message)) => return Err(WireError::Remote(plain_text(message))),
-                (None, None) => return Err(unexpected("the word \"unpack\" in the report", line)),
+                (Some(reason), _) => Some(Err(text(reason))),
+                (None, Some(message)) => return Err(WireError::Remote(text(message))),
+                (None, None) => return Err(WireError::unexpected("\"unpack\" in the report", line)),
             };
         } else if let Some(name) = line.strip_prefix(b"ok ") {
-            // A refusal stays one, whatever else is said of the same ref.
+            // A refusal of the same ref is final, whichever comes first.
             if name == self.refname.as_bytes() && self.reference.is_none() {
                 self.reference = Some(Ok(()));
             }
@@ -172,7 +166,7 @@ impl Lines<'_> {
                 None => (rest, &b"no reason given"[..]),
             };
             if name == self.refname.as_bytes() {
-                self.reference = Some(Err(plain_text(reason)));
+                self.reference = Some(Err(text(reason)));
             }
         } else if let Some(option) = line.strip_prefix(b"option ") {
             let is_of_another = option
@@ -180,39 +174,31 @@ impl Lines<'_> {
                 .is_some_and(|name| name != self.refname.as_bytes());
             self.is_doubtful |= is_of_another || option.starts_with(b"new-oid ");
         } else {
-            return Err(unexpected("the fate of a ref in the report", line));
+            return Err(WireError::unexpected("the status of a ref in the report", line));
         }
         Ok(())
     }
 
-    fn verdict(&mut self, messages: String) -> Result<Report, WireError> {
-        let unpack = self
-            .unpack
-            .take()
-            .ok_or_else(|| WireError::Protocol("the report is empty".to_owned()))?;
+    fn report(&mut self) -> Result<Report, WireError> {
+        let Some(unpack) = self.unpack.take() else {
+            return Err(WireError::Protocol("the report is empty".to_owned()));
+        };
         let reference = match self.reference.take() {
             Some(reference) => reference,
-            // git lists the ref here too, but the reason is clear without.
+            // git lists the ref as well, but the reason is clear without.
             None if unpack.is_err() => Err("unpacker error".to_owned()),
             None => {
-                return Err(WireError::Protocol(format!(
-                    "the report does not mention {}",
-                    self.refname
-                )));
+                let problem = format!("the report does not mention {}", self.refname);
+                return Err(WireError::Protocol(problem));
             }
         };
         Ok(Report {
             unpack,
             reference,
             is_doubtful: self.is_doubtful,
-            messages,
+            messages: self.messages(),
         })
     }
-}
-
-fn unexpected(expected: &str, got: &[u8]) -> WireError {
-    let shown = &got[..got.len().min(200)];
-    WireError::Protocol(format!("expected {expected}, got \"{}\"", shown.escape_ascii()))
 }
 
 #[cfg(test)]
@@ -259,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_in_the_same_breath_as_the_report_is_told() {
+    fn a_failure_right_after_the_report_makes_it_doubtful() {
         for (band, is_doubtful) in [(3, true), (2, false)] {
             let mut bytes = Vec::new();
             let report = lines(&["unpack ok", "ok refs/heads/main"]);
@@ -273,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_of_something_else_is_told() {
+    fn an_update_of_something_else_makes_it_doubtful() {
         for (option, is_doubtful) in [
             ("option refname refs/heads/main", false),
             ("option refname refs/pull/1/head", true),
@@ -288,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_is_cut_anywhere_by_the_sideband_is_put_together() {
+    fn a_report_that_the_sideband_cuts_anywhere_is_put_together() {
         let report = lines(&["unpack ok\n", "ng refs/heads/main hook declined\n"]);
         for length in 1..report.len() {
             let mut bytes = on_band(2, b"declined: \x1b[31mno\x1b[0m\n", 5);
@@ -299,14 +285,14 @@ mod tests {
                     unpack: Ok(()),
                     reference: Err("hook declined".to_owned()),
                     is_doubtful: false,
-                    messages: "declined: no".to_owned(),
+                    messages: "declined: \x1b[31mno\x1b[0m".to_owned(),
                 }
             );
         }
     }
 
     #[test]
-    fn nothing_less_than_both_words_is_success() {
+    fn only_ok_for_both_the_pack_and_the_ref_is_success() {
         for (report, is_error) in [
             (&["unpack ok"][..], true),
             (&["unpack ok", "ok refs/heads/other"], true),
@@ -338,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fatal_band_and_err_packets_are_the_servers_own_words() {
+    fn the_fatal_band_and_err_packets_are_the_servers_message() {
         for (bytes, sideband) in [
             (on_band(3, b"fatal: disk full\n", 100), true),
             (lines(&["ERR fatal: disk full"]), false),
@@ -352,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn the_report_ends_with_its_own_flush_and_what_follows_is_left_to_drain() {
+    fn the_report_ends_with_its_own_flush_and_later_messages_stay_unread() {
         tokio::runtime::Builder::new_current_thread()
             .build()
             .expect("a runtime")
@@ -363,7 +349,7 @@ mod tests {
                 let mut reader = PacketReader::new(&bytes[..]);
                 let report = read_report(&mut reader, true, MAIN).await.expect("a report");
                 assert_eq!(report.messages, "");
-                super::super::drain(&mut reader).await.expect("readable");
+                reader.discard().await.expect("readable");
                 assert_eq!(reader.read().await.expect("readable"), None);
             });
     }

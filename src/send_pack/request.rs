@@ -1,10 +1,10 @@
-//! What we ask of the server: one ref to create or to move.
+//! The request to the server: one ref to create or to move.
 
 use super::{Advertisement, WireError};
 use crate::oid::Oid;
 use crate::pkt_line::{encode, encode_flush};
 
-/// git itself stores no ref name as long as this, and one must fit in a packet.
+/// A ref name must fit in a packet; git itself stores none as long as this.
 const MAX_REFNAME: usize = 4096;
 
 /// A ref to create, or to move from a known value. It cannot be a deletion.
@@ -16,11 +16,11 @@ pub struct Command {
 }
 
 impl Command {
-    /// Moves `refname` from `old` to `new`, or creates it where `old` is `None`.
+    /// Moves `refname` from `old` to `new`, or creates it if `old` is `None`.
     ///
     /// # Errors
     ///
-    /// When one of the ids is zero (which would mean to delete), or the name is not that of a ref.
+    /// One of the ids is zero, which would mean deletion, or the name is not a full ref name.
     pub fn new(refname: impl Into<String>, old: Option<Oid>, new: Oid) -> Result<Self, WireError> {
         let refname = refname.into();
         if new.is_zero() || old.is_some_and(|old| old.is_zero()) {
@@ -47,22 +47,21 @@ impl Command {
         &self.refname
     }
 
-    /// The value that the server must still have; `None` where the ref must not exist.
+    /// The value that the server must still have; `None` if the ref must not exist.
     #[must_use]
     pub const fn old_oid(&self) -> Option<Oid> {
         self.old
     }
 
-    /// The value that it gets.
+    /// The new value.
     #[must_use]
     pub const fn new_oid(&self) -> Oid {
         self.new
     }
 }
 
-/// Encodes everything that comes before the pack: the commits whose parents our repository lacks, the
-/// command with the capabilities that we use of those offered, and a flush. `agent` is what we call ourselves, without
-/// spaces.
+/// Encodes everything that precedes the pack: the commits whose parents the local repository lacks, the command with the
+/// capabilities to use of those offered, and a flush. `agent` names this program, without spaces.
 #[must_use]
 pub fn encode_request(
     advertisement: &Advertisement,
@@ -87,30 +86,21 @@ pub fn encode_request(
 }
 
 fn capabilities(advertisement: &Advertisement, agent: &str) -> String {
-    let mut used = String::new();
-    let mut add = |capability: &str| {
-        used.push(' ');
-        used.push_str(capability);
-    };
-    if let Some(report) = ["report-status-v2", "report-status"]
-        .into_iter()
-        .find(|report| advertisement.supports(report))
-    {
-        add(report);
-    }
-    for capability in ["side-band-64k", "quiet"] {
-        if advertisement.supports(capability) {
-            add(capability);
-        }
-    }
-    // An advertisement with another format than sha1 has been refused.
+    let agent = format!("agent={agent}");
+    let reports = ["report-status-v2", "report-status"];
+    let report = reports.into_iter().find(|report| advertisement.supports(report));
+    let others = ["side-band-64k", "quiet"];
+    let others = others.into_iter().filter(|other| advertisement.supports(other));
+    let mut used: Vec<&str> = report.into_iter().chain(others).collect();
+    // An advertisement of any other format was refused.
     if advertisement.supports("object-format") {
-        add("object-format=sha1");
+        used.push("object-format=sha1");
     }
     if advertisement.supports("agent") {
-        add(&format!("agent={agent}"));
+        used.push(&agent);
     }
-    used
+    used.iter()
+        .fold(String::new(), |all, capability| all + " " + capability)
 }
 
 #[cfg(test)]
@@ -135,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_we_use_of_what_is_offered_is_asked_for() {
+    fn only_offered_capabilities_are_requested() {
         let command = Command::new("refs/heads/main", Some(oid('a')), oid('b')).expect("valid");
         for (offered, asked) in [
             (
@@ -166,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn no_command_can_delete_or_name_something_else_than_a_ref() {
+    fn no_command_can_delete_or_name_anything_but_a_ref() {
         let good = oid('a');
         for (refname, old, new) in [
             ("refs/heads/main", Some(good), Oid::ZERO),

@@ -1,7 +1,7 @@
-//! Tells a slow remote from one that hangs: every byte in either direction counts as a sign of life.
+//! Tells a slow remote from one that hangs: every byte in either direction is a sign of life.
 //!
-//! Once a push has left, the remote has work to do. Where its keep-alives come directly, silence is still a hang; a proxy
-//! that gathers an answer holds them back, so that there the report alone counts, which has a limit of its own.
+//! After a push was sent, the remote has work to do. If its keep-alives arrive directly, silence still means a hang. A proxy
+//! that buffers answers holds the keep-alives back, so there only the report counts, which has a limit of its own.
 
 use std::future::Future;
 use std::io;
@@ -14,39 +14,68 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// When a connection last moved a byte, and when its request had left.
+use crate::failure::{Failure, Kind};
+
+/// What is awaited, for the messages of failures.
+pub(super) const ADVERTISING: &str = "before the end of the advertisement";
+pub(super) const PUSHING: &str = "before the report on the push";
+
+/// TCP keep-alive: the first probe after this much silence, the interval of further probes, and the number of unanswered
+/// probes after which the peer is dead: a minute and a half in all. The kernel of a live peer answers even if its program
+/// is busy.
+pub(super) const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+pub(super) const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+pub(super) const KEEPALIVE_TRIES: u32 = 4;
+
+/// When a connection last moved a byte, and when its request was sent completely.
 #[derive(Debug, Clone)]
 pub(super) struct Activity {
     last: Arc<Mutex<Instant>>,
     sent: watch::Sender<Option<Instant>>,
 }
 
-/// How long a push may take where nothing is heard; `None` is without limit.
+/// How long an exchange may take while nothing is received; `None` is no limit.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct PushLimits {
+pub(super) struct Limits {
     /// Without a byte in either direction.
     pub(super) idle: Option<Duration>,
     /// From the last byte sent to the report.
     pub(super) report: Option<Duration>,
-    /// Whether the remote's keep-alives come directly, so that `idle` counts while the report is awaited.
+    /// Whether the remote's keep-alives arrive directly, so that `idle` applies while the report is awaited.
     pub(super) hears_keepalives: bool,
 }
 
-/// The limit that a push has reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Overdue {
-    Silent(Duration),
-    Unreported(Duration),
-}
+impl Limits {
+    /// Limits silence alone.
+    pub(super) const fn of_silence(idle: Option<Duration>) -> Self {
+        Self {
+            idle,
+            report: None,
+            hears_keepalives: true,
+        }
+    }
 
-impl PushLimits {
-    /// The next limit, and when it is reached unless something moves.
-    fn next(&self, last: Instant, sent: Option<Instant>) -> Option<(Instant, Overdue)> {
+    /// When the next limit is reached unless something moves, and the failure that it means.
+    fn next(&self, last: Instant, sent: Option<Instant>, awaited: &str) -> Option<(Instant, Failure)> {
         let idle = self.idle.filter(|_| sent.is_none() || self.hears_keepalives);
-        let idle = idle.map(|limit| (last + limit, Overdue::Silent(limit)));
-        let report = sent.zip(self.report);
-        let report = report.map(|(sent, limit)| (sent + limit, Overdue::Unreported(limit)));
-        [idle, report].into_iter().flatten().min_by_key(|&(at, _)| at)
+        let silent = idle.map(|limit| {
+            let seconds = limit.as_secs_f64();
+            (
+                last + limit,
+                format!("the remote was silent for {seconds} s {awaited}"),
+            )
+        });
+        let unreported = sent.zip(self.report).map(|(sent, limit)| {
+            let seconds = limit.as_secs_f64();
+            (
+                sent + limit,
+                format!(
+                    "the outcome of the push was not reported within {seconds} s (if hooks take longer, raise reportTimeoutMs)"
+                ),
+            )
+        });
+        let (at, message) = silent.into_iter().chain(unreported).min_by_key(|&(at, _)| at)?;
+        Some((at, Failure::new(Kind::Timeout, message)))
     }
 }
 
@@ -58,7 +87,7 @@ impl Activity {
         }
     }
 
-    /// Leaves a sign of life.
+    /// Records a sign of life.
     pub(super) fn touch(&self) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
@@ -67,46 +96,38 @@ impl Activity {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that the whole request has left.
+    /// Records that the whole request was sent.
     pub(super) fn sent(&self) {
         self.sent.send_replace(Some(Instant::now()));
     }
 
-    /// Notes that there is something to send, for the first time or once more.
+    /// Records that there is something to send, for the first time or again.
     pub(super) fn unsent(&self) {
         self.touch();
         self.sent.send_replace(None);
     }
 
-    /// Runs a future until it ends, or until nothing has moved for `limit`: then `None`.
-    pub(super) async fn guard<F: Future>(&self, limit: Option<Duration>, future: F) -> Option<F::Output> {
-        let limits = PushLimits {
-            idle: limit,
-            report: None,
-            hears_keepalives: true,
-        };
-        self.guard_push(limits, future).await.ok()
-    }
-
-    /// Runs a push until it ends or reaches one of its limits.
-    pub(super) async fn guard_push<F: Future>(
+    /// Runs a future until it ends or reaches one of the limits. `awaited` completes the message about silence.
+    pub(super) async fn guard<F: Future>(
         &self,
-        limits: PushLimits,
+        limits: Limits,
+        awaited: &str,
         future: F,
-    ) -> Result<F::Output, Overdue> {
+    ) -> Result<F::Output, Failure> {
         self.touch();
         let mut sent = self.sent.subscribe();
         let mut future = pin!(future);
         loop {
-            let next = limits.next(self.last(), *sent.borrow_and_update());
-            if let Some((deadline, overdue)) = next
+            let next = limits.next(self.last(), *sent.borrow_and_update(), awaited);
+            let deadline = next.as_ref().map(|&(deadline, _)| deadline);
+            if let Some((deadline, failure)) = next
                 && deadline <= Instant::now()
             {
-                return Err(overdue);
+                return Err(failure);
             }
             let reached = async {
-                match next {
-                    Some((deadline, _)) => sleep_until(deadline).await,
+                match deadline {
+                    Some(deadline) => sleep_until(deadline).await,
                     None => std::future::pending().await,
                 }
             };
@@ -120,7 +141,7 @@ impl Activity {
     }
 }
 
-/// A reader or writer that leaves a sign of life with every byte.
+/// A reader or writer of which every byte is a sign of life.
 #[derive(Debug)]
 pub(super) struct Watched<T> {
     inner: T,
@@ -164,7 +185,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A request is flushed once all of it was written, and at no other time.
+        // A request is flushed once, when all of it was written.
         let polled = Pin::new(&mut self.inner).poll_flush(context);
         if let Poll::Ready(Ok(())) = polled {
             self.activity.sent();
@@ -186,7 +207,7 @@ mod tests {
     const LIMIT: Option<Duration> = Some(Duration::from_secs(10));
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_peer_is_no_hang() {
+    async fn a_slow_peer_does_not_hang() {
         let (mut peer, end) = tokio::io::duplex(16);
         let activity = Activity::new();
         let mut end = Watched::new(end, &activity);
@@ -197,32 +218,30 @@ mod tests {
             }
         });
         let mut read = Vec::new();
-        activity
-            .guard(LIMIT, end.read_to_end(&mut read))
-            .await
-            .expect("no timeout")
-            .expect("read");
+        let guarded = activity.guard(Limits::of_silence(LIMIT), ADVERTISING, end.read_to_end(&mut read));
+        guarded.await.expect("no timeout").expect("read");
         assert_eq!(read, b"xxxxx");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_peer_is_a_hang() {
+    async fn a_silent_peer_hangs() {
         let (_peer, end) = tokio::io::duplex(16);
         let activity = Activity::new();
         let mut end = Watched::new(end, &activity);
         let before = Instant::now();
-        assert!(activity.guard(LIMIT, end.read_u8()).await.is_none());
+        let guarded = activity.guard(Limits::of_silence(LIMIT), ADVERTISING, end.read_u8());
+        assert_eq!(guarded.await.expect_err("silence").kind(), Kind::Timeout);
         assert_eq!(Instant::now() - before, Duration::from_secs(10));
     }
 
-    const LIMITS: PushLimits = PushLimits {
+    const LIMITS: Limits = Limits {
         idle: LIMIT,
         report: Some(Duration::from_secs(60)),
         hears_keepalives: true,
     };
 
-    /// When a push ends that has sent everything after five seconds and hears nothing more.
-    async fn end_of(limits: PushLimits) -> (Overdue, u64) {
+    /// When and why a push ends that sends everything after five seconds and receives nothing more.
+    async fn end_of(limits: Limits) -> (u64, String) {
         let activity = Activity::new();
         let before = Instant::now();
         let pushing = async {
@@ -230,39 +249,45 @@ mod tests {
             activity.sent();
             std::future::pending::<()>().await;
         };
-        let overdue = activity.guard_push(limits, pushing).await.expect_err("silence");
-        (overdue, before.elapsed().as_secs())
+        let failure = activity.guard(limits, PUSHING, pushing).await;
+        let message = failure.expect_err("silence").message().to_owned();
+        (before.elapsed().as_secs(), message)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn silence_after_the_last_byte_is_a_hang_only_where_keepalives_are_heard() {
-        let (idle, report) = (Duration::from_secs(10), Duration::from_secs(60));
-        assert_eq!(end_of(LIMITS).await, (Overdue::Silent(idle), 10));
-        let buffered = PushLimits {
+    async fn silence_after_the_last_byte_is_a_hang_only_where_keepalives_are_received() {
+        let buffered = Limits {
             hears_keepalives: false,
             ..LIMITS
         };
-        assert_eq!(end_of(buffered).await, (Overdue::Unreported(report), 65));
-        let short = PushLimits {
+        let short = Limits {
             report: Some(Duration::from_secs(2)),
             ..LIMITS
         };
-        assert_eq!(
-            end_of(short).await,
-            (Overdue::Unreported(Duration::from_secs(2)), 7)
-        );
+        for (limits, seconds, text) in [
+            (LIMITS, 10, "was silent for 10 s"),
+            (buffered, 65, "was not reported within 60 s"),
+            (short, 7, "was not reported within 2 s"),
+        ] {
+            let (elapsed, message) = end_of(limits).await;
+            assert_eq!(elapsed, seconds, "{message}");
+            assert!(message.contains(text), "{message}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn silence_before_the_last_byte_is_a_hang_everywhere() {
-        let limits = PushLimits {
+    async fn silence_before_the_last_byte_is_always_a_hang() {
+        let limits = Limits {
             hears_keepalives: false,
             ..LIMITS
         };
         let activity = Activity::new();
         activity.sent();
         activity.unsent();
-        let silent = activity.guard_push(limits, std::future::pending::<()>()).await;
-        assert_eq!(silent, Err(Overdue::Silent(Duration::from_secs(10))));
+        let silent = activity
+            .guard(limits, PUSHING, std::future::pending::<()>())
+            .await;
+        let failure = silent.expect_err("silence");
+        assert!(failure.message().contains("was silent for 10 s"), "{failure}");
     }
 }

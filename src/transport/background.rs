@@ -1,4 +1,4 @@
-//! Whatever outlives a single attempt: children that are being reaped, remotes that are finishing.
+//! The tasks that outlive a single attempt: children to reap, remotes that are finishing.
 
 use std::future::Future;
 use std::time::Duration;
@@ -9,14 +9,13 @@ use tokio_util::task::TaskTracker;
 
 use super::child::KILL_GRACE;
 
-/// How long the end of the daemon waits for what follows a confirmed push and goes on without it.
+/// How long the end of the daemon waits for the work of a server after a confirmed push, which goes on without it.
 const AFTERMATH: Duration = Duration::from_secs(2);
 
-/// The tasks of one daemon, which end with it.
+/// The tasks of one daemon. They end with it.
 #[derive(Debug, Clone, Default)]
 pub struct Background {
     tasks: TaskTracker,
-    /// What goes on without the daemon is left to itself.
     dismissal: CancellationToken,
     end: CancellationToken,
 }
@@ -27,19 +26,19 @@ impl Background {
         self.tasks.spawn(task);
     }
 
-    /// Resolves when whatever can go on without the daemon is to be left to itself: a server that has confirmed a
-    /// push runs its hooks whether or not somebody listens.
+    /// Resolves when tasks should stop waiting for work that goes on without the daemon: a server that has confirmed a
+    /// push runs its hooks whether or not the connection stays open.
     pub(crate) async fn dismissed(&self) {
         self.dismissal.cancelled().await;
     }
 
-    /// Resolves when everything is to be cut off.
+    /// Resolves when every task must end.
     pub(super) async fn ended(&self) {
         self.end.cancelled().await;
     }
 
-    /// Waits until everything has ended by itself. What can go on without the daemon is waited for but shortly;
-    /// what has not ended at the deadline is cut off, which takes a fraction of a second.
+    /// Waits until every task has ended by itself, but only briefly for work that goes on without the daemon. At the
+    /// deadline it ends the rest, which takes a fraction of a second.
     pub async fn close(&self, deadline: Instant) {
         self.tasks.close();
         let dismissal = deadline.min(Instant::now() + AFTERMATH);
@@ -49,7 +48,7 @@ impl Background {
         self.dismissal.cancel();
         if timeout_at(deadline, self.tasks.wait()).await.is_err() {
             self.end.cancel();
-            // A child that cannot even be killed (uninterruptible I/O) must not hold `stop()` up.
+            // A child that cannot even be killed (uninterruptible I/O) must not delay `stop()`.
             if timeout(KILL_GRACE * 2, self.tasks.wait()).await.is_err() {
                 tracing::warn!("a child process could not be ended in time");
             }
@@ -70,7 +69,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_goes_on_by_itself_is_waited_for_shortly_and_the_rest_until_the_deadline() {
+    async fn work_that_goes_on_by_itself_is_awaited_briefly_and_the_rest_until_the_deadline() {
         let distant = Background::default();
         let task = distant.clone();
         distant.spawn(async move { task.dismissed().await });
@@ -83,7 +82,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_earlier_deadline_counts() {
+    async fn an_earlier_deadline_applies() {
         let distant = Background::default();
         let task = distant.clone();
         distant.spawn(async move { task.dismissed().await });

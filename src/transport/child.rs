@@ -1,16 +1,16 @@
-//! Child processes: each in a process group of its own, always ended and reaped. Where this process is killed before
-//! it can do that, the group's [watchdog](super::watchdog) ends them.
+//! Child processes: each runs in a process group of its own, and is always ended and reaped. If this process is killed
+//! first, the group's [watchdog](super::watchdog) ends it.
 //!
-//! There is no `pre_exec`, so the standard library uses `posix_spawn`: a fork of a Node process with
-//! gigabytes of memory takes tens of milliseconds (measured: 70 ms at 2 GB against 0.14 ms).
+//! There is no `pre_exec`, so the standard library uses `posix_spawn`: a fork of a Node process with gigabytes of memory
+//! takes tens of milliseconds (measured: 70 ms at 2 GB against 0.14 ms).
 
 use std::io;
 use std::pin::pin;
-use std::process::{ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{sleep, timeout};
@@ -19,134 +19,122 @@ use super::Background;
 use super::process::Process;
 #[cfg(unix)]
 use super::watchdog::Watchdog;
-use crate::failure;
-use crate::tail::Tail;
+use crate::failure::{Tail, is_question};
 
-/// How long a child may take to clean up (git removes its lock files on SIGTERM) before it is killed.
+/// The time to clean up (git removes its lock files on SIGTERM) before a child is killed.
 pub(super) const KILL_GRACE: Duration = Duration::from_millis(100);
 
-/// How often it is looked whether a group has ended: nothing tells of it.
+/// Poll interval: the end of a process group raises no event.
 #[cfg(unix)]
 const GROUP_POLL: Duration = Duration::from_millis(5);
 
-/// How long the last words of a child that has hung up are waited for.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long to wait for the last output of a child that has exited.
+const LAST_OUTPUT: Duration = Duration::from_secs(1);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Exit {
-    NotYet,
-    /// With its status, unless another part of the process has reaped it.
-    Reaped(Option<ExitStatus>),
-}
-
-impl Exit {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as `wait_for` passes it")]
-    const fn is_reaped(&self) -> bool {
-        matches!(self, Self::Reaped(_))
-    }
-}
+/// How much standard output [`communicate`] keeps.
+const OUTPUT_LIMIT: usize = 1024 * 1024;
 
 /// A running child. Dropping it ends the whole process group.
 #[derive(Debug)]
 pub(super) struct Child {
-    /// The end of its standard error, which tells what went wrong; closed when there is no more.
-    stderr: watch::Receiver<Tail>,
-    has_asked: watch::Receiver<bool>,
-    exit: watch::Receiver<Exit>,
-    /// Says that there is a reason to look whether it has exited.
-    look: Arc<Notify>,
+    state: watch::Receiver<State>,
+    /// Makes the supervising task check whether the child has exited.
+    prompt: Arc<Notify>,
     /// Dropping it tells the supervising task to end the group.
     _alive: oneshot::Sender<()>,
+}
+
+/// What is known of a child.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// The end of the standard error.
+    pub(super) stderr: Tail,
+    stderr_has_ended: bool,
+    has_asked: bool,
+    has_exited: bool,
+    /// The status of a child that has exited, unless it was reaped elsewhere.
+    status: Option<ExitStatus>,
 }
 
 impl Child {
     /// Starts a child with pipes to all three of its standard streams.
     pub(super) fn spawn(
-        command: std::process::Command,
+        command: Command,
         background: &Background,
     ) -> io::Result<(Self, ChildStdin, ChildStdout)> {
-        let (mut started, pipes) = Group::spawn(command)?;
+        let (mut group, pipes) = Group::spawn(command)?;
         let stdin = ChildStdin::from_std(pipes.stdin)?;
         let stdout = ChildStdout::from_std(pipes.stdout)?;
-        let stderr_pipe = ChildStderr::from_std(pipes.stderr)?;
+        let stderr = ChildStderr::from_std(pipes.stderr)?;
 
-        let (tail, stderr) = watch::channel(Tail::default());
         let (alive, released) = oneshot::channel();
-        let (reaped, exit) = watch::channel(Exit::NotYet);
-        let (question, has_asked) = watch::channel(false);
-        let look = Arc::new(Notify::new());
+        let (sender, state) = watch::channel(State::default());
+        let prompt = Arc::new(Notify::new());
         background.spawn({
-            let (background, look) = (background.clone(), Arc::clone(&look));
-            let mut exit = exit.clone();
+            let (sender, mut state) = (sender.clone(), state.clone());
+            let (background, prompt) = (background.clone(), Arc::clone(&prompt));
             async move {
-                // A hook may leave a process behind that keeps the pipe open: the exit of the child ends this too.
+                // A hook may leave a process behind that keeps the pipe open, so reading ends after the child's exit.
                 let exited = async {
-                    let _ = exit.wait_for(Exit::is_reaped).await;
-                    sleep(LAST_WORDS).await;
+                    let _ = state.wait_for(|state| state.has_exited).await;
+                    sleep(LAST_OUTPUT).await;
                 };
                 tokio::select! {
-                    () = keep_tail(stderr_pipe, &tail, &question) => {}
+                    () = read_stderr(stderr, &sender) => {}
                     () = exited => {}
                     () = background.ended() => {}
                 }
-                drop(tail);
-                look.notify_one();
+                sender.send_modify(|state| state.stderr_has_ended = true);
+                prompt.notify_one();
             }
         });
         background.spawn({
-            let (background, look) = (background.clone(), Arc::clone(&look));
+            let (background, prompt) = (background.clone(), Arc::clone(&prompt));
             async move {
                 let must_end = tokio::select! {
-                    _ = started.child.exited(&look) => false,
+                    _ = group.leader.exited(&prompt) => false,
                     _ = released => true,
                     () = background.ended() => true,
                 };
                 if must_end {
-                    started.end().await;
+                    group.end().await;
                 }
-                reaped.send_replace(Exit::Reaped(started.child.exited(&look).await));
-                started.release().await;
+                let status = group.leader.exited(&prompt).await;
+                sender.send_modify(|state| {
+                    state.has_exited = true;
+                    state.status = status;
+                });
+                group.release().await;
             }
         });
-        Ok((
-            Self {
-                stderr,
-                has_asked,
-                exit,
-                look,
-                _alive: alive,
-            },
-            stdin,
-            stdout,
-        ))
+        let child = Self {
+            state,
+            prompt,
+            _alive: alive,
+        };
+        Ok((child, stdin, stdout))
     }
 
-    /// The end of its standard error, as it grows.
-    pub(super) fn stderr(&self) -> watch::Receiver<Tail> {
-        self.stderr.clone()
+    /// The state of the child as it changes.
+    pub(super) fn state(&self) -> watch::Receiver<State> {
+        self.state.clone()
     }
 
-    /// What the child said on its standard error, once it has said it all (or a second has passed).
-    pub(super) async fn last_words(&mut self) -> String {
-        let ended = async { while self.stderr.changed().await.is_ok() {} };
-        let _ = timeout(LAST_WORDS, ended).await;
-        self.said()
+    /// The end of the child's standard error, after the child has closed it or a second has passed.
+    pub(super) async fn last_stderr(&mut self) -> String {
+        let _ = timeout(LAST_OUTPUT, self.state.wait_for(|state| state.stderr_has_ended)).await;
+        self.state.borrow().stderr.text()
     }
 
-    fn said(&self) -> String {
-        let tail = self.stderr.borrow();
-        String::from_utf8_lossy(tail.bytes()).trim().to_owned()
-    }
-
-    /// Returns when the child waits for an answer, as far as its standard error tells, with what it has said there.
+    /// Returns when the child's standard error ends with a question, with the text.
     pub(super) async fn question(&mut self) -> String {
-        if self.has_asked.wait_for(|&has| has).await.is_err() {
+        if self.state.wait_for(|state| state.has_asked).await.is_err() {
             std::future::pending::<()>().await;
         }
-        self.said()
+        self.state.borrow().stderr.text()
     }
 
-    /// Gives its standard output away as it comes, until it has exited; returns as [`Child::exited`].
+    /// Passes the standard output on as it comes, until the child has exited; returns as [`Child::exited`].
     pub(super) async fn read_to_exit(
         &mut self,
         mut stdout: ChildStdout,
@@ -162,31 +150,64 @@ impl Child {
             () = &mut reading => {}
             // A hook may leave a process behind that keeps the pipe open.
             _ = self.exited() => {
-                let _ = timeout(LAST_WORDS, reading).await;
+                let _ = timeout(LAST_OUTPUT, reading).await;
             }
         }
         self.exited().await
     }
 
-    /// Returns when the child has exited and was reaped, with its status unless another part of the process has
-    /// reaped it. Call it when the child is expected to exit: that has it looked at anew.
+    /// Returns when the child has exited and was reaped, with its status unless it was reaped elsewhere. Call it only if
+    /// the child is expected to exit: it makes the supervising task check at once.
     pub(super) async fn exited(&mut self) -> Option<ExitStatus> {
-        self.look.notify_one();
-        match *self.exit.wait_for(Exit::is_reaped).await.ok()? {
-            Exit::Reaped(status) => status,
-            Exit::NotYet => None,
-        }
+        self.prompt.notify_one();
+        self.state.wait_for(|state| state.has_exited).await.ok()?.status
     }
 }
 
-async fn keep_tail(mut pipe: ChildStderr, tail: &watch::Sender<Tail>, question: &watch::Sender<bool>) {
+async fn read_stderr(mut pipe: ChildStderr, state: &watch::Sender<State>) {
     let mut chunk = [0; 4096];
     while let Ok(length @ 1..) = pipe.read(&mut chunk).await {
-        tail.send_modify(|tail| tail.push(&chunk[..length]));
-        if failure::is_question(&String::from_utf8_lossy(tail.borrow().bytes())) {
-            question.send_replace(true);
-        }
+        state.send_modify(|state| {
+            state.stderr.push(&chunk[..length]);
+            state.has_asked |= is_question(&String::from_utf8_lossy(state.stderr.bytes()));
+        });
     }
+}
+
+/// The output of a child that has exited.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) stdout: Vec<u8>,
+    /// The end of the standard error; read only if there is no standard output.
+    pub(crate) stderr: String,
+}
+
+/// Runs a child that answers one question, such as `git credential`. Dropping the future ends its group.
+pub(crate) async fn communicate(
+    command: Command,
+    input: Vec<u8>,
+    background: &Background,
+) -> io::Result<Output> {
+    let (mut child, mut stdin, pipe) = Child::spawn(command, background)?;
+    let asking = async {
+        // A child may exit before it has read everything.
+        let _ = stdin.write_all(&input).await;
+        drop(stdin);
+    };
+    let mut stdout = Vec::new();
+    let answering = child.read_to_exit(pipe, |bytes| {
+        if stdout.len() < OUTPUT_LIMIT {
+            stdout.extend_from_slice(bytes);
+        }
+    });
+    tokio::join!(asking, answering);
+    // The child may have left a daemon behind that keeps the pipe open.
+    let stderr = if stdout.is_empty() {
+        child.last_stderr().await
+    } else {
+        String::new()
+    };
+    Ok(Output { stdout, stderr })
 }
 
 /// The other ends of a child's standard streams.
@@ -196,42 +217,39 @@ struct Pipes {
     stderr: std::process::ChildStderr,
 }
 
-/// A child and its process group.
+/// A child with its process group.
 #[derive(Debug)]
 struct Group {
-    child: Process,
+    leader: Process,
     #[cfg(unix)]
     watchdog: Option<Watchdog>,
 }
 
 #[cfg(unix)]
 impl Group {
-    fn spawn(mut command: std::process::Command) -> io::Result<(Self, Pipes)> {
+    fn spawn(mut command: Command) -> io::Result<(Self, Pipes)> {
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let search_path = command
             .get_envs()
             .find_map(|(name, value)| (name == "PATH").then_some(value?.to_owned()));
-        let (child, pipes) = piped(command)?;
-        // Without a shell on this machine there is none.
-        let watchdog = Watchdog::over(child.id(), search_path.as_deref())
+        let (leader, pipes) = spawn_with_pipes(command)?;
+        // There is no watchdog on a machine without a shell.
+        let watchdog = Watchdog::over(leader.id(), search_path.as_deref())
             .inspect_err(|error| tracing::debug!(%error, "a child has no watchdog"))
             .ok();
-        Ok((Self { child, watchdog }, pipes))
+        Ok((Self { leader, watchdog }, pipes))
     }
 
-    /// Asks the whole group to end, then makes it, and reaps the child.
+    /// Ends the whole group, first by SIGTERM, then by SIGKILL, and reaps the child.
     ///
-    /// The child may be gone long before its own children, which clean up as well: all of them get the grace.
+    /// The child may be gone long before its own children, which clean up as well: all of them get the grace period.
     async fn end(&mut self) {
         use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
-        // `id` is `None` once the child was reaped: its number may belong to another process by then.
-        let group = self
-            .child
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .and_then(Pid::from_raw);
-        let Some(group) = group else { return };
+        let id = self.leader.id().and_then(|id| i32::try_from(id).ok());
+        let Some(group) = id.and_then(Pid::from_raw) else {
+            return;
+        };
         let _ = kill_process_group(group, Signal::TERM);
         let ending = async {
             while !self.has_exited() || test_kill_process_group(group).is_ok() {
@@ -243,13 +261,13 @@ impl Group {
         }
     }
 
-    /// Whether both of our own children in the group have exited; reaps them.
+    /// Whether both of this process's own children in the group have exited; reaps them.
     fn has_exited(&mut self) -> bool {
         let watchdog_has = self.watchdog.as_mut().is_none_or(Watchdog::has_exited);
-        self.child.has_exited() && watchdog_has
+        self.leader.has_exited() && watchdog_has
     }
 
-    /// Lets go of what a child that has exited has left in its group.
+    /// Leaves the rest of the group alone after the child has exited.
     async fn release(self) {
         if let Some(watchdog) = self.watchdog {
             watchdog.dismiss().await;
@@ -259,19 +277,19 @@ impl Group {
 
 #[cfg(not(unix))]
 impl Group {
-    fn spawn(command: std::process::Command) -> io::Result<(Self, Pipes)> {
-        let (child, pipes) = piped(command)?;
-        Ok((Self { child }, pipes))
+    fn spawn(command: Command) -> io::Result<(Self, Pipes)> {
+        let (leader, pipes) = spawn_with_pipes(command)?;
+        Ok((Self { leader }, pipes))
     }
 
     async fn end(&mut self) {
-        self.child.kill();
+        self.leader.kill();
     }
 
     async fn release(self) {}
 }
 
-fn piped(mut command: std::process::Command) -> io::Result<(Process, Pipes)> {
+fn spawn_with_pipes(mut command: Command) -> io::Result<(Process, Pipes)> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -282,14 +300,12 @@ fn piped(mut command: std::process::Command) -> io::Result<(Process, Pipes)> {
     let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
         return Err(io::Error::other("a standard stream of the child is missing"));
     };
-    Ok((
-        child,
-        Pipes {
-            stdin,
-            stdout,
-            stderr,
-        },
-    ))
+    let pipes = Pipes {
+        stdin,
+        stdout,
+        stderr,
+    };
+    Ok((child, pipes))
 }
 
 #[cfg(all(test, unix))]
@@ -297,8 +313,10 @@ mod tests {
     use super::*;
     use tokio::time::Instant;
 
-    fn shell(script: &str) -> std::process::Command {
-        let mut command = std::process::Command::new("sh");
+    use crate::failure::TAIL_LIMIT;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
         command.args(["-c", script]);
         command
     }
@@ -341,10 +359,10 @@ mod tests {
         let script = "i=0; while [ $i -lt 3000 ]; do echo 'noise noise noise' >&2; i=$((i+1)); done; echo the reason >&2";
         let (mut child, _stdin, _stdout) = Child::spawn(shell(script), &background).expect("sh exists");
         child.exited().await;
-        let words = child.last_words().await;
+        let stderr = child.last_stderr().await;
         assert!(
-            words.ends_with("the reason") && words.len() <= crate::tail::LIMIT,
-            "{words}"
+            stderr.ends_with("the reason") && stderr.len() <= TAIL_LIMIT,
+            "{stderr}"
         );
     }
 
@@ -362,7 +380,7 @@ mod tests {
     fn again_where_sigchld_is_ignored(test: &str) {
         const IGNORE: &str = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])";
         let module = module_path!().split_once("::").expect("in the crate").1;
-        let output = std::process::Command::new("python3")
+        let output = Command::new("python3")
             .args(["-c", IGNORE])
             .arg(std::env::current_exe().expect("this one"))
             .args(["--exact", "--include-ignored", &format!("{module}::{test}")])
@@ -376,27 +394,27 @@ mod tests {
     fn children_end_where_the_service_ignores_sigchld() {
         again_where_sigchld_is_ignored("a_dropped_child_ends_with_its_whole_group");
         again_where_sigchld_is_ignored("closing_waits_for_a_child_that_ends_by_itself");
-        again_where_sigchld_is_ignored("the_output_and_the_last_words_are_read_until_the_exit");
+        again_where_sigchld_is_ignored("both_outputs_are_read_until_the_exit");
     }
 
     #[tokio::test]
-    async fn the_output_and_the_last_words_are_read_until_the_exit() {
+    async fn both_outputs_are_read_until_the_exit() {
         let background = Background::default();
-        let script = "echo output; echo words >&2";
+        let script = "echo output; echo error >&2";
         let (mut child, _stdin, stdout) = Child::spawn(shell(script), &background).expect("sh exists");
         let mut output = Vec::new();
         child
             .read_to_exit(stdout, |bytes| output.extend_from_slice(bytes))
             .await;
         assert_eq!(
-            (output.as_slice(), &*child.last_words().await),
-            (&b"output\n"[..], "words")
+            (output.as_slice(), &*child.last_stderr().await),
+            (&b"output\n"[..], "error")
         );
         background.close(Instant::now() + Duration::from_secs(30)).await;
     }
 
     #[tokio::test]
-    async fn a_child_whose_pipes_live_on_in_another_process_is_noticed() {
+    async fn the_exit_is_noticed_though_another_process_keeps_the_pipes_open() {
         let background = Background::default();
         let script = "sleep 1000 & exit 3";
         let (mut child, _stdin, _stdout) = Child::spawn(shell(script), &background).expect("sh exists");

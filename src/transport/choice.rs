@@ -1,85 +1,55 @@
-//! Which transport a remote gets, and why.
+//! Whether a remote needs the git CLI, and why.
 //!
-//! The native one is taken wherever it does what `git push <remote> <commit>:<branch>` would do. What it
-//! cannot do is never left out in silence: `'auto'` gives it to the git command, and `'native'` fails.
+//! A native transport is used wherever it does what `git push <remote> <commit>:<branch>` would do. Anything that it cannot
+//! do is never skipped silently: the option `'auto'` leaves it to the git CLI, and `'native'` fails.
 //!
-//! No reason for the git command are settings that would only make git push more than one branch
-//! (`push.followTags`, `push.recurseSubmodules`), that only apply to pushes without a refspec (`push.default`,
-//! `remote.<name>.push`), or that forbid them (`remote.<name>.mirror`): neither transport heeds them. Nor
-//! are `filter.lfs` settings, since it is git-lfs's pre-push hook that uploads.
+//! These settings do not require the git CLI, as neither kind of transport heeds them: those that push more than one branch
+//! (`push.followTags`, `push.recurseSubmodules`), those for pushes without a refspec (`push.default`,
+//! `remote.<name>.push`), and `remote.<name>.mirror`, which forbids a refspec. Nor do `filter.lfs` settings: git-lfs uploads
+//! in its pre-push hook.
 
 use std::path::{Path, PathBuf};
 
 use super::program::is_executable;
-use super::{Source, lacks_proxy_password, unsupported_settings};
+use super::{LocalRepository, lacks_proxy_password, unsupported_settings};
 use crate::config::{Config, Environment};
 use crate::failure::{Failure, Kind};
 use crate::options::TransportChoice;
 use crate::url::{HttpUrl, Remote, RemoteUrl};
 
-/// Who speaks to the remote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChoiceKind {
-    /// This crate.
-    Native,
-    /// The git command.
-    Git,
-}
-
-/// A choice with its reason, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Choice {
-    /// Who speaks to the remote.
-    pub kind: ChoiceKind,
-    /// Why; part of a sentence, without secrets.
-    pub reason: String,
-}
-
-impl Choice {
-    /// Chooses for one attempt. It costs one look at the file system, for the hook.
-    ///
-    /// # Errors
-    ///
-    /// Only the native transport is wanted, and it cannot do what git would; or a setting cannot be read.
-    pub fn make(
-        wanted: TransportChoice,
-        remote: &Remote,
-        source: &Source<'_>,
-        environment: &Environment,
-    ) -> Result<Self, Failure> {
-        if wanted == TransportChoice::GitCli {
-            return Ok(Self {
-                kind: ChoiceKind::Git,
-                reason: "the option transport is 'git-cli'".to_owned(),
-            });
-        }
-        match (wanted, need_of_git(remote, source, environment)?) {
-            (TransportChoice::Native, Some(need)) => Err(Failure::new(
-                Kind::Local,
-                format!(
-                    "the native transport cannot do what git push would do here: {need}; use the option transport: 'auto' or 'git-cli'"
-                ),
-            )
-            .with_hint("The native transport cannot push here as git push would: set the option transport to 'auto' or 'git-cli', or take away what the message names.")),
-            (_, Some(reason)) => Ok(Self {
-                kind: ChoiceKind::Git,
-                reason,
-            }),
-            (_, None) => Ok(Self {
-                kind: ChoiceKind::Native,
-                reason: "nothing here needs the git command".to_owned(),
-            }),
-        }
+/// The reason to use the git CLI for one attempt, as part of a sentence and without secrets; `None` for a native transport.
+/// Apart from the given configuration, it reads the file system for the hook and for curl's file of passwords.
+///
+/// # Errors
+///
+/// The native transport is required and cannot do what git would, or a setting cannot be read.
+pub(super) fn reason_for_git_cli(
+    choice: TransportChoice,
+    remote: &Remote,
+    repository: &LocalRepository<'_>,
+    environment: &Environment,
+) -> Result<Option<String>, Failure> {
+    if choice == TransportChoice::GitCli {
+        return Ok(Some("the option transport is 'git-cli'".to_owned()));
+    }
+    let need = match need_of_remote(remote, repository.config, environment) {
+        Some(need) => Some(need),
+        None => need_of_repository(repository)?,
+    };
+    match need {
+        Some(need) if choice == TransportChoice::Native => Err(Failure::new(
+            Kind::Local,
+            format!(
+                "the native transport cannot do what git push would do here: {need}; use the option transport: 'auto' or 'git-cli'"
+            ),
+        )
+        .with_hint("The native transport cannot push here as git push would: set the option transport to 'auto' or 'git-cli', or remove the cause that the message names.")),
+        need => Ok(need),
     }
 }
 
-/// What only the git command can do here, if there is anything.
-fn need_of_git(
-    remote: &Remote,
-    source: &Source<'_>,
-    environment: &Environment,
-) -> Result<Option<String>, Failure> {
-    let config = source.config;
+/// The need that follows from the remote and its settings.
+fn need_of_remote(remote: &Remote, config: &Config, environment: &Environment) -> Option<String> {
     let need = match &remote.parsed {
         RemoteUrl::Helper { name, .. } => Some(format!(
             "the remote is reached by the remote helper git-remote-{name}"
@@ -88,39 +58,37 @@ fn need_of_git(
         RemoteUrl::Http(url) => need_of_http(url, remote, config, environment),
         RemoteUrl::Local(_) | RemoteUrl::File(_) | RemoteUrl::Ssh { .. } => None,
     };
-    if need.is_some() {
-        return Ok(need);
-    }
-    if !remote.further_urls.is_empty() {
+    let has_several_urls = || {
         let count = remote.further_urls.len() + 1;
-        return Ok(Some(format!(
-            "the remote has {count} URLs to push to, and git pushes to all of them"
-        )));
-    }
-    if let Some(hook) = pre_push_hook(source)? {
+        format!("the remote has {count} URLs to push to, and git pushes to all of them")
+    };
+    need.or_else(|| (!remote.further_urls.is_empty()).then(has_several_urls))
+}
+
+/// The need that follows from the local repository, whatever the remote.
+fn need_of_repository(repository: &LocalRepository<'_>) -> Result<Option<String>, Failure> {
+    let config = repository.config;
+    if let Some(hook) = pre_push_hook(repository)? {
         return Ok(Some(format!(
             "there is a pre-push hook to run, {}",
             hook.display()
         )));
     }
-    if let Some(entry) = config.entry("push.gpgSign") {
-        // Besides false and true there is `if-asked`; git is to judge anything else.
-        if !matches!(entry.bool(), Ok(false)) {
-            return Ok(Some("push.gpgSign asks for signed pushes".to_owned()));
-        }
-    }
-    if !config.get_all("push.pushOption").is_empty() {
-        return Ok(Some("push.pushOption is set".to_owned()));
-    }
-    if is_partial(config)? {
-        return Ok(Some(
-            "this is a partial clone, and what it lacks only git fetches when it is needed".to_owned(),
-        ));
-    }
-    Ok(None)
+    // Besides false and true there is `if-asked`; any other value is left to git.
+    let signs = config.entry("push.gpgSign");
+    let need = if signs.is_some_and(|entry| !matches!(entry.bool(), Ok(false))) {
+        "push.gpgSign asks for signed pushes"
+    } else if !config.get_all("push.pushOption").is_empty() {
+        "push.pushOption is set"
+    } else if is_partial(config)? {
+        "this is a partial clone, for which only git fetches missing objects on demand"
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(need.to_owned()))
 }
 
-/// Whether objects may be missing here that another repository has promised.
+/// Whether objects may be missing here because another repository has promised them.
 fn is_partial(config: &Config) -> Result<bool, Failure> {
     if config.entry("extensions.partialClone").is_some() {
         return Ok(true);
@@ -138,16 +106,13 @@ fn is_partial(config: &Config) -> Result<bool, Failure> {
 }
 
 fn need_of_git_proxy(config: &Config, environment: &Environment) -> Option<String> {
-    if environment
-        .get_os("GIT_PROXY_COMMAND")
-        .is_some_and(|command| !command.is_empty())
-    {
+    let command = environment.get_os("GIT_PROXY_COMMAND");
+    if command.is_some_and(|command| !command.is_empty()) {
         return Some("GIT_PROXY_COMMAND is set".to_owned());
     }
-    // Whether its `for` part fits the host is for git to judge.
-    config
-        .entry("core.gitProxy")
-        .map(|_| "core.gitProxy is set".to_owned())
+    // git decides whether its `for` part matches the host.
+    let setting = config.entry("core.gitProxy");
+    setting.map(|_| "core.gitProxy is set".to_owned())
 }
 
 fn need_of_http(
@@ -156,12 +121,11 @@ fn need_of_http(
     config: &Config,
     environment: &Environment,
 ) -> Option<String> {
-    let forbids_credentials = config
-        .get("transfer.credentialsInUrl")
-        .is_some_and(|value| value.eq_ignore_ascii_case("die"));
-    if url.password().is_some() && forbids_credentials {
+    let credentials_in_url = config.get("transfer.credentialsInUrl");
+    let forbids_password = credentials_in_url.is_some_and(|value| value.eq_ignore_ascii_case("die"));
+    if url.password().is_some() && forbids_password {
         return Some(
-            "transfer.credentialsInUrl is 'die', and there is a password in the URL: that is for git to judge"
+            "transfer.credentialsInUrl is 'die', and there is a password in the URL: git decides about it"
                 .to_owned(),
         );
     }
@@ -186,7 +150,7 @@ fn need_of_http(
     }
     unsupported_settings(config, environment, &remote.url)
         .first()
-        .map(|name| format!("{name} is set, which only git's own HTTP client knows"))
+        .map(|name| format!("{name} is set, which only git's own HTTP client supports"))
 }
 
 /// The file in which curl, and so git, looks for passwords.
@@ -196,12 +160,12 @@ fn netrc(environment: &Environment) -> Option<PathBuf> {
     Some(Path::new(home).join(name)).filter(|file| file.is_file())
 }
 
-/// The pre-push hook that git would run: in `core.hooksPath`, which is relative to where hooks run, or in
-/// the `hooks` directory that all worktrees share. git ignores one that is not executable.
-pub(super) fn pre_push_hook(source: &Source<'_>) -> Result<Option<PathBuf>, Failure> {
-    let directory = match source.config.path("core.hooksPath")? {
-        Some(directory) => source.root.join(directory),
-        None => source.common_dir.join("hooks"),
+/// The pre-push hook that git would run: in `core.hooksPath`, which is relative to the directory where hooks run, or in the
+/// `hooks` directory that all worktrees share. git ignores a hook that is not executable.
+pub(super) fn pre_push_hook(repository: &LocalRepository<'_>) -> Result<Option<PathBuf>, Failure> {
+    let directory = match repository.config.path("core.hooksPath")? {
+        Some(directory) => repository.root.join(directory),
+        None => repository.common_dir.join("hooks"),
     };
     let hook = directory.join("pre-push");
     Ok(is_executable(&hook).then_some(hook))
@@ -213,7 +177,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    /// A bare repository's directory, as far as a choice looks at it.
+    /// A bare repository's directory, with what matters here.
     struct Fixture {
         directory: tempfile::TempDir,
         environment: Environment,
@@ -241,47 +205,44 @@ mod tests {
             self
         }
 
-        fn choose(&self, wanted: TransportChoice, given: &str) -> Result<Choice, Failure> {
+        fn choose(&self, wanted: TransportChoice, given: &str) -> Result<Option<String>, Failure> {
             let here = self.directory.path();
             let config = Config::load(&self.environment, here, here).expect("well-formed");
             let remote = Remote::resolve(&config, given, here).expect("a remote");
-            let source = Source {
+            let repository = LocalRepository {
                 root: here,
                 git_dir: here,
                 common_dir: here,
                 refname: "refs/heads/main",
                 config: &config,
             };
-            Choice::make(wanted, &remote, &source, &self.environment)
+            reason_for_git_cli(wanted, &remote, &repository, &self.environment)
         }
 
-        /// Checks that git is needed, with these words in the reason, or that it is not.
-        fn check(&self, given: &str, words: Option<&str>) {
-            let choice = self.choose(TransportChoice::Auto, given).expect("chosen");
-            match words {
-                None => assert_eq!(choice.kind, ChoiceKind::Native, "{given}: {choice:?}"),
-                Some(words) => {
-                    assert_eq!(choice.kind, ChoiceKind::Git, "{given} should need {words}");
-                    assert!(choice.reason.contains(words), "{choice:?} should name {words}");
-                    assert!(!choice.reason.contains("hunter2"), "{choice:?}");
-                    let failure = self
-                        .choose(TransportChoice::Native, given)
-                        .expect_err("native cannot");
-                    assert!(failure.message().contains(words), "{failure}");
-                    assert!(failure.hint().contains("'auto' or 'git-cli'"), "{failure}");
-                }
+        /// Checks that the git CLI is needed, with this text in the reason, or that it is not.
+        fn check(&self, given: &str, expected: Option<&str>) {
+            let reason = self.choose(TransportChoice::Auto, given).expect("chosen");
+            assert_eq!(reason.is_some(), expected.is_some(), "{given}: {reason:?}");
+            if let (Some(reason), Some(expected)) = (reason, expected) {
+                assert!(reason.contains(expected), "{reason} should name {expected}");
+                assert!(!reason.contains("hunter2"), "{reason}");
+                let failure = self
+                    .choose(TransportChoice::Native, given)
+                    .expect_err("native cannot");
+                assert!(failure.message().contains(expected), "{failure}");
+                assert!(failure.hint().contains("'auto' or 'git-cli'"), "{failure}");
             }
             let forced = self.choose(TransportChoice::GitCli, given).expect("chosen");
-            assert_eq!(forced.kind, ChoiceKind::Git);
+            assert!(forced.is_some());
         }
     }
 
     const HTTPS: &str = "https://h.example/r.git";
 
     #[test]
-    fn the_git_command_is_taken_only_where_it_does_more() {
+    fn the_git_cli_is_used_only_where_it_does_more() {
         let origin = ("remote.origin.url", HTTPS);
-        for (fixture, given, words) in [
+        for (fixture, given, expected) in [
             (Fixture::new(&[]), "/srv/r.git", None),
             (Fixture::new(&[origin]), "origin", None),
             (Fixture::new(&[]), "git@h.example:r.git", None),
@@ -348,13 +309,13 @@ mod tests {
                 None,
             ),
         ] {
-            fixture.check(given, words);
+            fixture.check(given, expected);
         }
     }
 
     #[test]
-    fn settings_of_the_way_to_the_remote_count_where_they_apply() {
-        for (fixture, given, words) in [
+    fn settings_of_the_connection_count_where_they_apply() {
+        for (fixture, given, expected) in [
             (
                 Fixture::new(&[("core.gitProxy", "p for example.com")]),
                 "git://h/r",
@@ -408,12 +369,12 @@ mod tests {
             ),
             (Fixture::new(&[("transfer.credentialsInUrl", "die")]), HTTPS, None),
         ] {
-            fixture.check(given, words);
+            fixture.check(given, expected);
         }
     }
 
     #[test]
-    fn settings_that_would_push_more_or_else_than_the_branch_do_not_count() {
+    fn settings_that_would_push_more_than_the_branch_do_not_count() {
         let fixture = Fixture::new(&[
             ("remote.origin.url", HTTPS),
             ("remote.origin.mirror", "true"),
@@ -427,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_passwords_that_only_curl_reads_is_found_in_the_home() {
+    fn the_file_of_passwords_that_only_curl_reads_is_found_in_the_home() {
         let home = tempfile::tempdir().expect("a directory");
         let environment = Environment::default().with("HOME", home.path());
         assert_eq!(netrc(&environment), None);

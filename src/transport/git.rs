@@ -1,11 +1,11 @@
-//! The git protocol: a TCP connection to `git daemon`, without encryption or authentication.
+//! `git://`: a TCP connection to `git daemon`, without encryption or authentication.
 
 use futures_util::future::BoxFuture;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::hangup::{KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_TRIES};
+use super::activity::{KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_TRIES};
 use super::session::StreamSession;
 use super::{Session, Settings, Transport};
 use crate::failure::{Failure, Kind};
@@ -22,7 +22,7 @@ pub struct GitTransport {
 }
 
 impl GitTransport {
-    /// `authority` is host and port as they were written, `host` a name or an address without brackets.
+    /// `authority` is the host and port as written, `host` a name or an address without brackets.
     #[must_use]
     pub fn new(authority: &str, host: &str, port: u16, path: &str, settings: Settings) -> Self {
         Self {
@@ -34,8 +34,8 @@ impl GitTransport {
         }
     }
 
-    /// Has the system end the connection where nothing answers at its other end, though nothing is sent to it or
-    /// what was sent stays unacknowledged. A system that cannot do that leaves it to the limits of the push.
+    /// Makes the system end the connection if the peer stops answering, whether data is in flight or not. On a system that
+    /// cannot do so, the limits of the push end it.
     fn find_dead_peer(&self, stream: &TcpStream) {
         let socket = SockRef::from(stream);
         let keepalive = TcpKeepalive::new()
@@ -47,7 +47,7 @@ impl GitTransport {
         let _ = socket.set_tcp_user_timeout(self.settings.idle_timeout);
     }
 
-    /// The request that opens the conversation (gitprotocol-pack(5), "Git Transport").
+    /// The first request (gitprotocol-pack(5), "Git Transport").
     fn request(&self) -> Vec<u8> {
         let mut request = Vec::new();
         let line = format!("git-receive-pack {}\0host={}\0", self.path, self.authority);
@@ -63,7 +63,7 @@ impl Transport for GitTransport {
 
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
         Box::pin(async move {
-            // git:// has no users: what looks like one, with a password, is a part of the name that is looked up.
+            // git:// has no users: a user and password are part of the host name, and must not be shown.
             let host = self.host.rsplit('@').next().unwrap_or_default();
             let address = format!("{host} port {}", self.port);
             let stream = TcpStream::connect((self.host.as_str(), self.port))
@@ -71,7 +71,7 @@ impl Transport for GitTransport {
                 .map_err(|error| {
                     Failure::from_remote_io(&format!("could not connect to {address}"), &error)
                 })?;
-            // Small packets are the rule, and each waits for an answer.
+            // The packets are small, and each waits for an answer.
             let _ = stream.set_nodelay(true);
             self.find_dead_peer(&stream);
             let (reader, mut writer) = stream.into_split();
@@ -80,7 +80,7 @@ impl Transport for GitTransport {
                 .await
                 .map_err(|error| Failure::from_remote_io(&format!("could not talk to {address}"), &error))?;
             let session = StreamSession::open(reader, writer, None, &self.settings).await.map_err(|failure| {
-                // A daemon that does not serve pushes just hangs up.
+                // A daemon that does not accept pushes hangs up without a message.
                 if failure.kind() == Kind::Network {
                     let advice = "does the server run `git daemon --enable=receive-pack`, and export this repository?";
                     Failure::new(Kind::Network, format!("{} ({advice})", failure.message()))
@@ -98,22 +98,16 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    use crate::config::Environment;
-    use crate::transport::{Background, SharedClient};
-
     fn transport(port: u16) -> GitTransport {
         let settings = Settings {
             idle_timeout: Some(Duration::from_secs(7)),
-            report_timeout: None,
-            environment: Environment::default(),
-            background: Background::default(),
-            http: SharedClient::default(),
+            ..Settings::default()
         };
         GitTransport::new("h:1234", "127.0.0.1", port, "/data.git", settings)
     }
 
     #[test]
-    fn the_request_names_the_path_and_the_host_as_it_was_written() {
+    fn the_request_names_the_path_and_the_host_as_written() {
         let request = transport(1234).request();
         assert_eq!(request, b"002bgit-receive-pack /data.git\0host=h:1234\0");
     }

@@ -1,8 +1,8 @@
-//! The connection that is kept ready for the next push, so that it need not wait for a login.
+//! The connection that is kept ready for the next push, which then need not wait for a login.
 //!
-//! Its advertisement was read when it was opened and may be stale by the time it is used: it is good for one
-//! thing, a push from exactly the tip that was last confirmed, for which the server itself compares the old value.
-//! Whoever takes it must be ready to look afresh. Nothing here is ever a failure: what cannot be kept is not there.
+//! Its advertisement was read when the connection was opened, and may be stale by the time of its use. So it serves only a
+//! push from exactly the tip that was last confirmed, of which the server itself compares the old value; the caller must be
+//! ready to connect again. Losing the kept connection is harmless.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -19,28 +19,28 @@ use super::{Background, Session};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 
-/// At most one session, which nothing was sent on. `W` tells the way that it goes.
-pub struct Kept<W> {
+/// At most one session, on which nothing was sent. `R` is the route that it takes.
+pub struct Kept<R> {
     keep_for: Duration,
     refname: String,
     background: Background,
-    /// Ends what is kept at once, when there will be no next push.
+    /// Ends the kept session at once, when there will be no next push.
     closed: CancellationToken,
     moved: Arc<Notify>,
-    slot: RefCell<Option<Slot<W>>>,
+    slot: RefCell<Option<Slot<R>>>,
 }
 
-struct Slot<W> {
-    way: W,
+struct Slot<R> {
+    route: R,
     confirmed: Oid,
-    /// Dropping it lets the session go.
+    /// Dropping it ends the session.
     claim: oneshot::Sender<Claimant>,
 }
 
-/// Where the session goes once it is claimed.
+/// Receives the session once it is claimed.
 type Claimant = oneshot::Sender<Box<dyn Session>>;
 
-impl<W> fmt::Debug for Kept<W> {
+impl<R> fmt::Debug for Kept<R> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Kept")
@@ -49,8 +49,8 @@ impl<W> fmt::Debug for Kept<W> {
     }
 }
 
-impl<W: PartialEq> Kept<W> {
-    /// Keeps sessions for pushes to `refname` until their advertisement is `keep_for` old; not at all if that is zero.
+impl<R: PartialEq> Kept<R> {
+    /// Keeps sessions for pushes to `refname` until their advertisement is `keep_for` old; zero disables keeping.
     #[must_use]
     pub fn new(keep_for: Duration, refname: &str, background: Background) -> Self {
         Self {
@@ -63,17 +63,17 @@ impl<W: PartialEq> Kept<W> {
         }
     }
 
-    /// Whether anything is ever kept.
+    /// Whether sessions are ever kept.
     #[must_use]
     pub const fn is_enabled(&self) -> bool {
         !self.keep_for.is_zero()
     }
 
-    /// Keeps what `connecting` gives, from now on in the background, in the place of anything else. It is let go unless
-    /// its remote is at `confirmed`.
+    /// Connects in the background and keeps the session in place of any other. Ends it unless its remote is at
+    /// `confirmed`.
     pub fn keep(
         &self,
-        way: W,
+        route: R,
         confirmed: Oid,
         connecting: impl Future<Output = Result<Box<dyn Session>, Failure>> + Send + 'static,
     ) {
@@ -81,13 +81,8 @@ impl<W: PartialEq> Kept<W> {
             return;
         }
         let (claim, claimed) = oneshot::channel();
-        let keeping = keep(
-            connecting,
-            self.refname.clone(),
-            confirmed,
-            self.keep_for,
-            claimed,
-        );
+        let refname = self.refname.clone();
+        let keeping = keep(connecting, refname, confirmed, self.keep_for, claimed);
         let (closed, moved) = (self.closed.clone(), Arc::clone(&self.moved));
         self.background.spawn(async move {
             tokio::select! {
@@ -101,18 +96,18 @@ impl<W: PartialEq> Kept<W> {
             }
         });
         *self.slot.borrow_mut() = Some(Slot {
-            way,
+            route,
             confirmed,
             claim,
         });
     }
 
-    /// Takes the session, once it is connected, and the tip that its remote is at; lets it go if it goes another way.
-    /// Either way nothing is kept any more.
-    pub async fn take(&self, way: &W) -> Option<(Box<dyn Session>, Oid)> {
+    /// Takes the session, once it is connected, and the tip that its remote is at. Ends the session if it takes another
+    /// route. In either case nothing is kept afterwards.
+    pub async fn take(&self, route: &R) -> Option<(Box<dyn Session>, Oid)> {
         let slot = self.slot.borrow_mut().take()?;
-        if slot.way != *way {
-            tracing::debug!("the way to the remote has changed: the kept connection is not used");
+        if slot.route != *route {
+            tracing::debug!("the route to the remote has changed: the kept connection is not used");
             return None;
         }
         let (give, given) = oneshot::channel();
@@ -121,29 +116,28 @@ impl<W: PartialEq> Kept<W> {
         Some((session, slot.confirmed))
     }
 
-    /// Resolves when a remote turned out to be elsewhere than at the tip that it had confirmed, and nobody was there to
-    /// look again. Cancel-safe.
+    /// Resolves when an unclaimed session finds the remote at another tip than the confirmed one. Cancel-safe.
     pub async fn moved(&self) {
         self.moved.notified().await;
     }
 
-    /// Cuts off what is kept, and keeps nothing from now on.
+    /// Ends the kept session, and keeps none from now on.
     pub fn close(&self) {
         self.closed.cancel();
         *self.slot.borrow_mut() = None;
     }
 }
 
-/// What became of a session.
+/// The end of keeping a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// Given away, or let go for a reason that says nothing of the remote.
+    /// The session was claimed, or ended for a reason that says nothing about the remote.
     Gone,
-    /// The remote is not where it was.
+    /// The remote is at another tip.
     Moved,
 }
 
-/// Connects, and holds the session until it is claimed, let go, ended by the remote, or too old.
+/// Connects, and holds the session until it is claimed, released, ended by the remote, or too old.
 async fn keep(
     connecting: impl Future<Output = Result<Box<dyn Session>, Failure>>,
     refname: String,
@@ -162,20 +156,24 @@ async fn keep(
             }
         }
     };
+    // A claimant connects again, and so finds out by itself.
+    let moved = if claimant.is_none() { End::Moved } else { End::Gone };
     let mut session = match connected {
         Ok(session) => session,
         Err(failure) => {
             tracing::debug!(%failure, "no connection could be made ready for the next push");
-            // A repository that is not there any more: what was just confirmed may have gone with it.
-            let is_moved = failure.kind() == Kind::RemoteError && claimant.is_none();
-            return if is_moved { End::Moved } else { End::Gone };
+            // The repository may have been removed, together with the confirmed commit.
+            return if failure.kind() == Kind::RemoteError {
+                moved
+            } else {
+                End::Gone
+            };
         }
     };
     if session.advertisement().tip(&refname) != Some(confirmed) {
         tracing::debug!("the remote has moved since the push: the connection is not kept");
         session.finish();
-        // Whoever waits for this connection looks again by himself.
-        return if claimant.is_none() { End::Moved } else { End::Gone };
+        return moved;
     }
     tracing::debug!("a connection is ready for the next push");
     let expiry = session.advertised_at() + keep_for;
@@ -211,10 +209,9 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
     use tokio::time::{Instant, sleep};
 
-    use crate::config::Environment;
     use crate::pkt_line::{encode, encode_flush};
+    use crate::transport::Settings;
     use crate::transport::session::StreamSession;
-    use crate::transport::{Settings, SharedClient};
 
     const KEEP_FOR: Duration = Duration::from_secs(30);
     const MAIN: &str = "refs/heads/main";
@@ -227,7 +224,7 @@ mod tests {
         Kept::new(keep_for, MAIN, Background::default())
     }
 
-    /// Connects to a server that is at [`tip`], whose end of the connection it gives.
+    /// A connection to a server that is at [`tip`], and the server's end of it.
     fn server() -> (
         DuplexStream,
         impl Future<Output = Result<Box<dyn Session>, Failure>> + Send + 'static,
@@ -235,14 +232,7 @@ mod tests {
         let (client, server) = tokio::io::duplex(1024);
         let connecting = async move {
             let (reader, writer) = tokio::io::split(client);
-            let settings = Settings {
-                idle_timeout: None,
-                report_timeout: None,
-                environment: Environment::default(),
-                background: Background::default(),
-                http: SharedClient::default(),
-            };
-            let session = StreamSession::open(reader, writer, None, &settings).await?;
+            let session = StreamSession::open(reader, writer, None, &Settings::default()).await?;
             Ok(Box::new(session) as Box<dyn Session>)
         };
         (server, connecting)
@@ -255,15 +245,15 @@ mod tests {
         server.write_all(&bytes).await.expect("open");
     }
 
-    /// What the server is told until the connection ends.
-    async fn told(mut server: DuplexStream) -> Vec<u8> {
-        let mut told = Vec::new();
-        server.read_to_end(&mut told).await.expect("readable");
-        told
+    /// Everything that the server receives until the connection ends.
+    async fn received(mut server: DuplexStream) -> Vec<u8> {
+        let mut received = Vec::new();
+        server.read_to_end(&mut received).await.expect("readable");
+        received
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_session_is_taken_once_for_the_same_way() {
+    async fn a_session_is_taken_once_for_the_same_route() {
         let kept = kept(KEEP_FOR);
         let (mut server, connecting) = server();
         advertise(&mut server).await;
@@ -276,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_session_that_is_being_connected_is_waited_for() {
+    async fn taking_waits_for_a_session_that_is_being_connected() {
         let kept = kept(KEEP_FOR);
         let (mut server, connecting) = server();
         kept.keep("a", tip(), connecting);
@@ -289,7 +279,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn another_way_lets_the_session_go_politely() {
+    async fn another_route_ends_the_session_politely() {
         let kept = kept(KEEP_FOR);
         let (mut server, connecting) = server();
         advertise(&mut server).await;
@@ -302,7 +292,7 @@ mod tests {
         kept.keep("a", tip(), connecting);
         sleep(Duration::from_secs(1)).await;
         assert!(kept.take(&"b").await.is_none());
-        assert_eq!(told(server).await, b"0000");
+        assert_eq!(received(server).await, b"0000");
     }
 
     #[tokio::test(start_paused = true)]
@@ -312,7 +302,7 @@ mod tests {
         advertise(&mut server).await;
         let before = Instant::now();
         kept.keep("a", tip(), connecting);
-        assert_eq!(told(server).await, b"0000");
+        assert_eq!(received(server).await, b"0000");
         assert_eq!(before.elapsed().as_secs(), KEEP_FOR.as_secs());
         assert!(kept.take(&"a").await.is_none());
     }
@@ -329,28 +319,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_remote_that_has_moved_since_is_let_go() {
+    async fn a_session_whose_remote_has_moved_is_ended() {
         let kept = kept(KEEP_FOR);
         let (mut server, connecting) = server();
         advertise(&mut server).await;
         kept.keep("a", Oid::from_bytes([2; 20]), connecting);
         kept.moved().await;
-        assert_eq!(told(server).await, b"0000");
+        assert_eq!(received(server).await, b"0000");
         assert!(kept.take(&"a").await.is_none());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_repository_that_is_gone_is_told_and_a_network_that_is_away_is_not() {
-        for (kind, is_told) in [(Kind::RemoteError, true), (Kind::Network, false)] {
+    async fn a_missing_repository_counts_as_moved_and_a_network_failure_does_not() {
+        for (kind, is_moved) in [(Kind::RemoteError, true), (Kind::Network, false)] {
             let kept = kept(KEEP_FOR);
-            kept.keep("a", tip(), ready(Err(Failure::new(kind, "as it says"))));
-            let told = tokio::time::timeout(KEEP_FOR, kept.moved()).await;
-            assert_eq!(told.is_ok(), is_told, "{kind:?}");
+            kept.keep("a", tip(), ready(Err(Failure::new(kind, "lost"))));
+            let notified = tokio::time::timeout(KEEP_FOR, kept.moved()).await;
+            assert_eq!(notified.is_ok(), is_moved, "{kind:?}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_waits_for_a_remote_that_has_moved_needs_no_other_word() {
+    async fn a_claimant_is_not_notified_of_a_move() {
         let kept = kept(KEEP_FOR);
         let (mut server, connecting) = server();
         kept.keep("a", Oid::from_bytes([2; 20]), connecting);
@@ -361,20 +351,20 @@ mod tests {
         let (taken, ()) = tokio::join!(kept.take(&"a"), late);
         assert!(taken.is_none());
         tokio::select! {
-            () = kept.moved() => panic!("told twice"),
+            () = kept.moved() => panic!("notified"),
             () = sleep(KEEP_FOR) => {}
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_that_cannot_be_made_is_just_not_there() {
+    async fn a_failed_connection_is_not_kept() {
         let kept = kept(KEEP_FOR);
         kept.keep("a", tip(), ready(Err(Failure::new(Kind::Network, "refused"))));
         assert!(kept.take(&"a").await.is_none());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn closing_cuts_off_what_is_kept_and_what_is_being_connected_and_keeps_no_more() {
+    async fn closing_ends_sessions_in_any_phase_and_keeps_no_more() {
         for is_connected in [true, false] {
             let background = Background::default();
             let kept = Kept::new(KEEP_FOR, MAIN, background.clone());
@@ -386,7 +376,7 @@ mod tests {
             sleep(Duration::from_secs(1)).await;
             let before = Instant::now();
             kept.close();
-            assert_eq!(told(server).await, b"", "{is_connected}");
+            assert_eq!(received(server).await, b"", "{is_connected}");
             let (mut server, connecting) = self::server();
             advertise(&mut server).await;
             kept.keep("a", tip(), connecting);
@@ -397,7 +387,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_claim_that_is_given_up_ends_the_connecting() {
+    async fn dropping_a_claim_ends_the_connecting() {
         let kept = kept(KEEP_FOR);
         let (server, connecting) = server();
         kept.keep("a", tip(), connecting);
@@ -405,7 +395,7 @@ mod tests {
             _ = kept.take(&"a") => panic!("nothing was advertised"),
             () = sleep(Duration::from_secs(1)) => {}
         }
-        assert_eq!(told(server).await, b"");
+        assert_eq!(received(server).await, b"");
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,18 +12,18 @@ use super::session::StreamSession;
 use super::{Session, Settings, Transport, program};
 use crate::failure::{Failure, Kind};
 
-/// Pushes to a path, by `git receive-pack` or what `remote.<name>.receivepack` names.
+/// Pushes to a path, by `git receive-pack` or the program of `remote.<name>.receivepack`.
 #[derive(Debug)]
 pub struct LocalTransport {
     path: PathBuf,
-    /// Where git would run, which relative paths are relative to.
+    /// Where git would run; relative paths start here.
     root: PathBuf,
     receive_pack: Option<String>,
     settings: Settings,
 }
 
 impl LocalTransport {
-    /// `path` is as written in the configuration: `receive-pack` itself tries `path/.git` and `path.git`.
+    /// `path` is as in the configuration: `receive-pack` itself tries `path/.git` and `path.git`.
     #[must_use]
     pub fn new(path: &Path, root: &Path, receive_pack: Option<String>, settings: Settings) -> Self {
         Self {
@@ -35,10 +35,10 @@ impl LocalTransport {
     }
 
     fn command(&self) -> io::Result<Command> {
-        // Version 0 is the only one that push speaks.
+        // A push needs version 0 of the protocol.
         let environment = program::environment_for_remote(&self.settings.environment).without("GIT_PROTOCOL");
         let mut command = if let Some(receive_pack) = &self.receive_pack {
-            // The setting is a piece of shell, as for git.
+            // As for git, the setting is a piece of shell.
             let mut command = program::command(OsStr::new("sh"), &self.root, &environment)?;
             command.args(["-c", &format!("{receive_pack} \"$@\""), receive_pack]);
             command
@@ -71,7 +71,7 @@ impl Transport for LocalTransport {
 
 fn could_not_start(error: &io::Error) -> Failure {
     let advice = if error.kind() == io::ErrorKind::NotFound {
-        "; pushing to a path needs the git command: install git, or check PATH and that the local repository still exists"
+        "; pushing to a path needs the git CLI: install git, or check PATH and that the local repository still exists"
     } else {
         ""
     };

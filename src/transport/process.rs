@@ -1,31 +1,29 @@
-//! Waiting for child processes by asking for them, again and again, in growing steps.
+//! Waiting for child processes by polling at growing intervals.
 //!
-//! Nothing tells of an exit everywhere. `pidfd_open` fails on kernels before 5.10, in gVisor and under some seccomp
-//! profiles. The handler of SIGCHLD belongs to the whole process: libuv replaces any other as soon as the service
-//! runs a child of its own. A thread for each child would be two for each daemon. So a waiter asks at once when there
-//! is a reason to (a pipe of the child has ended, a caller waits for the exit), and rarely otherwise. A child that
-//! another part of the process has reaped, or that the system reaps because the service ignores SIGCHLD, has ended
-//! as well, without a status.
+//! No notification of an exit works everywhere. `pidfd_open` fails on kernels before 5.10, in gVisor and under some seccomp
+//! profiles. The handler of SIGCHLD belongs to the whole process: libuv replaces any other as soon as the service runs a
+//! child of its own. A thread for each child would be two for each daemon. So a waiter polls at once when there is a reason
+//! to (a pipe of the child has ended, a caller waits for the exit), and rarely otherwise. If another part of the process
+//! has reaped a child, or the system reaps it because the service ignores SIGCHLD, the child has ended without a status.
 //!
-//! A process id is not given to another process before it is reaped, and only this module reaps here. Where others do,
-//! the watchdog is still in the group, so that the group's number is not free.
+//! The system gives a process id to no other process before it is reaped, and only this module reaps here. If others do,
+//! the watchdog is still in the group, so the group's number is not free.
 
 use std::io;
 use std::process::{Child, ExitStatus};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// The first wait between two questions; each further one is twice as long.
+/// The first interval between two polls; each further one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(1);
 
-/// The longest: a child whose pipes another process keeps open stays a zombie for so long.
+/// The longest interval. A child whose pipes another process keeps open stays a zombie for so long.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// A started process that is reaped whatever happens.
+/// A started process that is always reaped.
 #[derive(Debug)]
 pub(super) struct Process {
     /// `None` once it was reaped.
@@ -41,12 +39,12 @@ impl Process {
         }
     }
 
-    /// `None` once it was reaped: its number may belong to another process by then.
+    /// The process id; `None` once the process was reaped, as its number may then belong to another process.
     pub(super) fn id(&self) -> Option<u32> {
         self.running.as_ref().map(Child::id)
     }
 
-    /// Ends it at once.
+    /// Kills the process.
     #[cfg(not(unix))]
     pub(super) fn kill(&mut self) {
         if let Some(child) = &mut self.running {
@@ -54,19 +52,21 @@ impl Process {
         }
     }
 
-    /// Asks whether it has exited, and reaps it.
+    /// Whether the process has exited; reaps it.
     pub(super) fn has_exited(&mut self) -> bool {
         if let Some(child) = &mut self.running {
-            let Some(status) = exit_of(child) else {
-                return false;
-            };
-            self.status = status;
+            match child.try_wait() {
+                Ok(None) => return false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => return false,
+                // An error means that the child was reaped elsewhere.
+                status => self.status = status.ok().flatten(),
+            }
             self.running = None;
         }
         true
     }
 
-    /// Returns when it has exited, with its status unless somebody else has reaped it. `prompt` makes it ask at once.
+    /// Returns when the process has exited, with its status unless it was reaped elsewhere. `prompt` makes it poll at once.
     pub(super) async fn exited(&mut self, prompt: &Notify) -> Option<ExitStatus> {
         let mut wait = FIRST_WAIT;
         while !self.has_exited() {
@@ -79,64 +79,14 @@ impl Process {
     }
 }
 
+/// Happens to a running process only when a runtime ends before it does.
 impl Drop for Process {
     fn drop(&mut self) {
-        if !self.has_exited() {
-            let running = self.running.take();
-            let mut orphans = ORPHANS.lock().unwrap_or_else(PoisonError::into_inner);
-            orphans.waiting.extend(running);
-            orphans.start();
-        }
-    }
-}
-
-/// `None` while it runs.
-#[expect(
-    clippy::option_option,
-    reason = "a status can be lost, which is not the same as none yet"
-)]
-fn exit_of(child: &mut Child) -> Option<Option<ExitStatus>> {
-    match child.try_wait() {
-        Ok(None) => None,
-        Ok(Some(status)) => Some(Some(status)),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
-        // It is no child of ours any more.
-        Err(_) => Some(None),
-    }
-}
-
-/// The processes whose waiter is gone, as it is when a runtime ends before they do.
-static ORPHANS: Mutex<Orphans> = Mutex::new(Orphans {
-    waiting: Vec::new(),
-    has_thread: false,
-});
-
-#[derive(Debug)]
-struct Orphans {
-    waiting: Vec<Child>,
-    has_thread: bool,
-}
-
-impl Orphans {
-    /// Has a thread reap them, which ends with the last of them. Without a thread they wait for the next orphan.
-    fn start(&mut self) {
-        if !self.has_thread {
+        if !self.has_exited()
+            && let Some(mut child) = self.running.take()
+        {
             let thread = thread::Builder::new().name("git-push-daemon".to_owned());
-            self.has_thread = thread.spawn(reap_orphans).is_ok();
-        }
-    }
-}
-
-fn reap_orphans() {
-    let mut wait = FIRST_WAIT;
-    loop {
-        thread::sleep(wait);
-        wait = (wait * 2).min(LONGEST_WAIT);
-        let mut orphans = ORPHANS.lock().unwrap_or_else(PoisonError::into_inner);
-        orphans.waiting.retain_mut(|child| exit_of(child).is_none());
-        if orphans.waiting.is_empty() {
-            orphans.has_thread = false;
-            return;
+            let _ = thread.spawn(move || child.wait());
         }
     }
 }
@@ -165,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn its_status_is_told_and_it_has_no_number_afterwards() {
+    async fn an_exited_process_has_a_status_and_no_id() {
         let mut process = Process::new(start("exit 7"));
         assert!(process.id().is_some());
         let status = end_of(&mut process).await.expect("ours");
@@ -184,7 +134,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_whose_waiter_is_dropped_is_reaped_all_the_same() {
+    async fn a_process_whose_waiter_is_dropped_is_reaped() {
         let mut child = start("read line");
         let (id, input) = (child.id(), child.stdin.take());
         drop(Process::new(child));

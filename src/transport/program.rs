@@ -1,8 +1,8 @@
-//! How git starts its children: which file a command's name stands for, when a shell reads the command, and what
-//! the child may know of the local repository.
+//! Commands as git starts its children: the file that a name stands for, whether a shell reads the command, and the
+//! environment of the child.
 //!
-//! The program is looked for here and not by the standard library, which would have to `fork` for it: it can
-//! search the `PATH` of a child with an environment of its own only between `fork` and `exec`.
+//! The program is searched for here, not by the standard library: to search the `PATH` of a child with an environment of its
+//! own, that would have to `fork`.
 
 use std::ffi::OsStr;
 use std::io;
@@ -11,7 +11,7 @@ use std::process::Command;
 
 use crate::config::Environment;
 
-/// The variables that describe the local repository and must not leak into the other one; the list is that of
+/// The variables that describe the local repository and must not reach the remote one: the list of
 /// `git rev-parse --local-env-vars`.
 const LOCAL_REPOSITORY_VARIABLES: [&str; 15] = [
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
@@ -31,13 +31,13 @@ const LOCAL_REPOSITORY_VARIABLES: [&str; 15] = [
     "GIT_COMMON_DIR",
 ];
 
-/// The characters for which git lets a shell read a command (`prepare_shell_cmd` in its `run-command.c`).
+/// The characters for which git uses a shell to read a command (`prepare_shell_cmd` in its `run-command.c`).
 const SHELL_CHARACTERS: &[u8] = b"|&;<>()$`\\\"' \t\n*?[#~=%";
 
 /// The shell that git was built to use.
 const SHELL: &str = if cfg!(windows) { "sh" } else { "/bin/sh" };
 
-/// What a child may know: everything but the local repository.
+/// The environment of a child that reaches a remote: without the description of the local repository.
 pub(super) fn environment_for_remote(environment: &Environment) -> Environment {
     let environment = with_english_messages(environment.clone());
     LOCAL_REPOSITORY_VARIABLES
@@ -45,9 +45,9 @@ pub(super) fn environment_for_remote(environment: &Environment) -> Environment {
         .fold(environment, Environment::without)
 }
 
-/// Lets a child speak English, as `failure` reads its words. Everything else of the locale stays, above all the
-/// character set, which hooks and helpers may depend on: so it is not `LC_ALL=C`. ssh may pass it on to the server
-/// (`SendEnv LC_*`), whose git is then understood as well.
+/// Makes a child print English messages, which `failure` reads. The rest of the locale stays, above all the character set,
+/// on which hooks and helpers may depend, so this is not `LC_ALL=C`. ssh may pass the variables on to the server
+/// (`SendEnv LC_*`), whose git then prints English as well.
 pub(crate) fn with_english_messages(environment: Environment) -> Environment {
     let names: Vec<_> = environment.iter().map(|(name, _)| name.to_owned()).collect();
     let of_all = environment
@@ -55,7 +55,7 @@ pub(crate) fn with_english_messages(environment: Environment) -> Environment {
         .filter(|locale| !locale.is_empty())
         .map(OsStr::to_owned);
     let environment = match of_all {
-        // It would go before what is set here, as it does before the other variables.
+        // LC_ALL would override LC_MESSAGES, as it overrides the other variables.
         Some(locale) => names
             .iter()
             .filter(|name| name.as_encoded_bytes().starts_with(b"LC_"))
@@ -66,8 +66,8 @@ pub(crate) fn with_english_messages(environment: Environment) -> Environment {
     without_traces(environment.without("LANGUAGE").with("LC_MESSAGES", "C"))
 }
 
-/// Keeps git's traces (`GIT_TRACE` and its like in git(1)) out of what is read as its messages: they show headers and the
-/// arguments of helpers, secrets included. Those that go to a file stay.
+/// Keeps git's traces (`GIT_TRACE` and others in git(1)) out of its messages: they show headers and the arguments of helpers,
+/// secrets included. Traces to a file stay.
 fn without_traces(environment: Environment) -> Environment {
     let goes_to_stderr = |value: &OsStr| {
         let value = value.to_string_lossy();
@@ -84,18 +84,18 @@ fn without_traces(environment: Environment) -> Environment {
     traces.iter().fold(environment, Environment::without)
 }
 
-/// A program by its name or path, to run in `root` with exactly this environment.
+/// A command for a program by its name or path, to run in `root` with exactly this environment.
 ///
 /// # Errors
 ///
-/// [`io::ErrorKind::NotFound`] where no executable file of that name is in `PATH`.
+/// [`io::ErrorKind::NotFound`] if `PATH` has no executable file of that name.
 pub(crate) fn command(program: &OsStr, root: &Path, environment: &Environment) -> io::Result<Command> {
     let program = find(program, root, environment)?;
     Ok(prepared(Command::new(program), root, environment))
 }
 
-/// A command as users write it into a setting, to which arguments can be added: a piece of shell, or, without any
-/// character that means something to a shell, the name of a program.
+/// A command from a setting, to which arguments can be added: a piece of shell, or the name of a program if it has no
+/// character that is special to a shell.
 ///
 /// # Errors
 ///
@@ -111,13 +111,13 @@ pub(super) fn shell_command(words: &OsStr, root: &Path, environment: &Environmen
     Ok(prepared(command, root, environment))
 }
 
-/// Whether a shell has to read this command.
+/// Whether a shell must read this command.
 pub(super) fn is_for_shell(words: &OsStr) -> bool {
     let bytes = words.as_encoded_bytes();
     bytes.iter().any(|byte| SHELL_CHARACTERS.contains(byte))
 }
 
-/// The same, read by a shell: what git and `execvp` do with a script that has no `#!` line.
+/// The same command as a shell script, which is how git and `execvp` run a script without a `#!` line.
 pub(super) fn as_shell_script(command: &Command, root: &Path, environment: &Environment) -> Command {
     let mut script = Command::new(SHELL);
     script.arg(command.get_program()).args(command.get_args());
@@ -129,8 +129,8 @@ fn prepared(mut command: Command, root: &Path, environment: &Environment) -> Com
     command
 }
 
-/// The file that a name stands for. Relative directories in `PATH` count from where the child will run, as a
-/// relative path does by itself.
+/// The file that a name stands for. Relative directories in `PATH` start at the directory in which the child will run, as
+/// a relative path does.
 #[cfg(unix)]
 pub(super) fn find(program: &OsStr, root: &Path, environment: &Environment) -> io::Result<PathBuf> {
     if program.as_encoded_bytes().contains(&b'/') {
@@ -146,14 +146,14 @@ pub(super) fn find(program: &OsStr, root: &Path, environment: &Environment) -> i
         })
 }
 
-/// There the standard library's own search knows what an executable is called, and no `fork` threatens.
+/// Here the standard library's search knows the extensions of executables, and needs no `fork`.
 #[cfg(not(unix))]
 pub(super) fn find(program: &OsStr, _root: &Path, _environment: &Environment) -> io::Result<PathBuf> {
     Ok(PathBuf::from(program))
 }
 
-/// Whether this process could run the file. The bits of its mode alone would not tell: they may be another user's,
-/// and nothing is executable where the file system is mounted so.
+/// Whether this process can run the file. The bits of its mode do not tell: they may apply to another user, or the file
+/// system may be mounted without permission to execute.
 #[cfg(unix)]
 pub(super) fn is_executable(file: &Path) -> bool {
     file.is_file() && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_with_more_than_a_name_is_read_by_a_shell() {
+    fn a_shell_reads_a_command_with_more_than_a_name() {
         let environment = Environment::default();
         let root = Path::new("/root");
         let made = |words| words_of(&shell_command(OsStr::new(words), root, &environment).expect("made"));
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_local_repository_is_kept_from_the_other_one() {
+    fn the_environment_for_a_remote_does_not_describe_the_local_repository() {
         let environment = Environment::default()
             .with("GIT_DIR", "/here")
             .with("GIT_SSH_COMMAND", "ssh")
@@ -258,13 +258,13 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_nothing_to_run() {
+    fn a_directory_is_not_executable() {
         let sandbox = tempfile::tempdir().expect("a temporary directory");
         assert!(!is_executable(sandbox.path()));
     }
 
     #[test]
-    fn traces_among_the_messages_are_switched_off_and_those_in_files_are_not() {
+    fn traces_among_the_messages_are_disabled_and_those_to_files_are_not() {
         let environment = Environment::default()
             .with("GIT_TRACE", "/var/log/trace")
             .with("GIT_TRACE_CURL", "1")

@@ -1,10 +1,9 @@
-//! Which ways of connecting the user's settings allow: `protocol.allow` and `protocol.<name>.allow` in
-//! `git-config(1)`, `GIT_ALLOW_PROTOCOL` and `GIT_PROTOCOL_FROM_USER` in `git(1)`.
+//! The protocols that the user's settings allow: `protocol.allow` and `protocol.<name>.allow` in `git-config(1)`,
+//! `GIT_ALLOW_PROTOCOL` and `GIT_PROTOCOL_FROM_USER` in `git(1)`.
 //!
-//! It only answers yes or no: nothing is connected here. Redirects from one protocol to another are the HTTP
-//! transport's business.
+//! Redirects from one protocol to another are left to the HTTP transport.
 
-use crate::config::{Config, Entry, Environment};
+use crate::config::{Config, Environment};
 use crate::failure::{Failure, Kind};
 use crate::url::RemoteUrl;
 
@@ -12,35 +11,45 @@ use crate::url::RemoteUrl;
 ///
 /// # Errors
 ///
-/// The settings do not allow it, or git could not read them.
+/// The settings do not allow the protocol, or git could not read them.
 pub(super) fn check(url: &RemoteUrl, config: &Config, environment: &Environment) -> Result<(), Failure> {
     let name = name_of(url);
     if let Some(list) = environment.get_os("GIT_ALLOW_PROTOCOL") {
         let list = list.to_string_lossy();
-        if list.split(':').any(|allowed| allowed == name) {
-            return Ok(());
-        }
-        return Err(refused(name, "it is not in the list of GIT_ALLOW_PROTOCOL"));
+        return if list.split(':').any(|allowed| allowed == name) {
+            Ok(())
+        } else {
+            Err(refused(name, "it is not in the list of GIT_ALLOW_PROTOCOL"))
+        };
     }
     let specific = config.entry(&format!("protocol.{name}.allow"));
-    let (policy, set_by) = match specific.or_else(|| config.entry("protocol.allow")) {
-        Some(entry) => (Policy::read(entry)?, Some(entry)),
-        None => (Policy::default_for(name), None),
+    let entry = specific.or_else(|| config.entry("protocol.allow"));
+    let policy = match entry {
+        Some(entry) => entry.required()?.to_ascii_lowercase(),
+        None => default_policy(name).to_owned(),
     };
-    let is_allowed = match policy {
-        Policy::Always => true,
-        Policy::Never => false,
-        Policy::FromUser => environment.bool("GIT_PROTOCOL_FROM_USER")?.unwrap_or(true),
-    };
-    if is_allowed {
-        return Ok(());
+    match (policy.as_str(), entry) {
+        ("always", _) => Ok(()),
+        ("user", _) if environment.bool("GIT_PROTOCOL_FROM_USER")?.unwrap_or(true) => Ok(()),
+        ("user", _) => Err(refused(name, "GIT_PROTOCOL_FROM_USER is false")),
+        ("never", Some(entry)) => {
+            let setting = format!("{} in {} is 'never'", entry.key(), entry.origin());
+            Err(refused(name, &setting))
+        }
+        (_, Some(entry)) => Err(Failure::new(
+            Kind::Local,
+            format!(
+                "{} in {}: expected 'always', 'never' or 'user', got '{}'",
+                entry.key(),
+                entry.origin(),
+                entry.required()?
+            ),
+        )),
+        (_, None) => {
+            let setting = format!("protocol.{name}.allow is not set to 'always'");
+            Err(refused(name, &setting))
+        }
     }
-    let setting = match (set_by, policy) {
-        (_, Policy::FromUser) => "GIT_PROTOCOL_FROM_USER is false".to_owned(),
-        (Some(entry), _) => format!("{} in {} is 'never'", entry.key(), entry.origin()),
-        (None, _) => format!("protocol.{name}.allow is not set to 'always'"),
-    };
-    Err(refused(name, &setting))
 }
 
 fn refused(name: &str, why: &str) -> Failure {
@@ -48,7 +57,7 @@ fn refused(name: &str, why: &str) -> Failure {
     Failure::new(Kind::Local, message)
 }
 
-/// The name by which the settings know it. A helper is known by its own.
+/// The name in the settings. A helper has its own.
 fn name_of(url: &RemoteUrl) -> &str {
     match url {
         RemoteUrl::Local(_) | RemoteUrl::File(_) => "file",
@@ -59,38 +68,11 @@ fn name_of(url: &RemoteUrl) -> &str {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Policy {
-    Always,
-    Never,
-    /// Unless a program says that it acts without the user.
-    FromUser,
-}
-
-impl Policy {
-    fn read(entry: &Entry) -> Result<Self, Failure> {
-        let value = entry.required()?;
-        [
-            ("always", Self::Always),
-            ("never", Self::Never),
-            ("user", Self::FromUser),
-        ]
-        .into_iter()
-        .find(|(word, _)| value.eq_ignore_ascii_case(word))
-        .map(|(_, policy)| policy)
-        .ok_or_else(|| {
-            let (key, origin) = (entry.key(), entry.origin());
-            let expected = "expected 'always', 'never' or 'user', got";
-            Failure::new(Kind::Local, format!("{key} in {origin}: {expected} '{value}'"))
-        })
-    }
-
-    fn default_for(name: &str) -> Self {
-        match name {
-            "http" | "https" | "git" | "ssh" => Self::Always,
-            "ext" => Self::Never,
-            _ => Self::FromUser,
-        }
+fn default_policy(name: &str) -> &'static str {
+    match name {
+        "http" | "https" | "git" | "ssh" => "always",
+        "ext" => "never",
+        _ => "user",
     }
 }
 
@@ -111,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn git_allows_the_same() {
+    fn the_same_protocols_are_allowed_as_by_git() {
         let from_program = ("GIT_PROTOCOL_FROM_USER", "no");
         for (url, settings, variables, is_allowed) in [
             ("h:r", &[][..], &[][..], true),

@@ -6,34 +6,32 @@ use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
-use super::activity::{Activity, PushLimits, Watched};
+use super::activity::{ADVERTISING, Activity, Limits, PUSHING, Watched};
 use super::child::Child;
-use super::hangup::{ADVERTISING, PUSHING, failure_of, overdue, silence};
-use super::{Background, LocalFuture, PushFailure, Session, Settings};
-use crate::failure::{Failure, Kind};
+use super::{Background, LocalFuture, PackReceiver, PushFailure, Session, Settings};
+use crate::failure::{Failure, Kind, is_silent};
 use crate::oid::Oid;
 use crate::pkt_line::{self, PacketReader};
-use crate::send_pack::{self, Advertisement, Command, PackReceiver, Report};
+use crate::send_pack::{self, Advertisement, Command, Report, WireError};
 use crate::user_agent::agent_capability;
 
-/// How long a remote that nothing was pushed to may take to end the connection. It has nothing to finish, and the
-/// connection may have died unnoticed while it was kept.
+/// How long a remote may take to end a connection without a push. It has nothing to finish, and a kept connection may have
+/// died unnoticed.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 pub(super) struct StreamSession<R, W> {
     reader: PacketReader<Watched<R>>,
-    /// `None` once it was closed behind a pack.
+    /// `None` once it was closed after a pack.
     writer: Option<Watched<W>>,
     child: Option<Child>,
     advertisement: Advertisement,
     advertised_at: Instant,
     activity: Activity,
-    limits: PushLimits,
-    /// What we call ourselves.
+    limits: Limits,
     agent: String,
     background: Background,
     has_pushed: bool,
-    /// Whether the remote's hooks are processes of this machine, which would end with the session.
+    /// Whether the remote's hooks are processes of this machine, which end with the session.
     is_local: bool,
 }
 
@@ -52,18 +50,26 @@ where
         let activity = Activity::new();
         let mut reader = PacketReader::new(Watched::new(reader, &activity));
         let writer = Watched::new(writer, &activity);
-        let reading = activity.guard(settings.idle_timeout, Advertisement::read(&mut reader));
+        let idle = Limits::of_silence(settings.idle_timeout);
+        let reading = activity.guard(idle, ADVERTISING, Advertisement::read(&mut reader));
         let read = match &mut child {
             None => reading.await,
             Some(child) => tokio::select! {
                 read = reading => read,
-                words = child.question() => return Err(Failure::from_question(&words)),
+                stderr = child.question() => return Err(Failure::from_question(&stderr)),
             },
         };
-        let advertisement = match read {
-            None => return Err(silence(settings.idle_timeout, ADVERTISING)),
-            Some(Err(error)) => return Err(failure_of(error, child.as_mut(), ADVERTISING).await),
-            Some(Ok(advertisement)) => advertisement,
+        let advertisement = match (read?, &mut child) {
+            (Ok(advertisement), _) => advertisement,
+            (Err(WireError::Io(_) | WireError::UnexpectedEof { .. }), Some(child)) => {
+                let stderr = child.last_stderr().await;
+                return Err(if is_silent(&stderr) {
+                    Failure::from_silent_end(ADVERTISING, &stderr)
+                } else {
+                    Failure::from_hangup(ADVERTISING, &stderr)
+                });
+            }
+            (Err(error), _) => return Err(error.into()),
         };
         Ok(Self {
             reader,
@@ -72,10 +78,9 @@ where
             advertisement,
             advertised_at: Instant::now(),
             activity,
-            limits: PushLimits {
-                idle: settings.idle_timeout,
+            limits: Limits {
                 report: settings.report_timeout,
-                hears_keepalives: true,
+                ..idle
             },
             agent: agent_capability(&settings.environment),
             background: settings.background.clone(),
@@ -84,12 +89,23 @@ where
         })
     }
 
-    /// Has the remote's hooks waited for even when the daemon ends: they run below it.
+    /// Makes the end of the daemon wait for the remote's hooks, which run on this machine.
     pub(super) fn on_this_machine(self) -> Self {
         Self {
             is_local: true,
             ..self
         }
+    }
+
+    /// The failure behind an error of the wire: if the connection broke, the child's standard error may tell why.
+    async fn failure_of(&mut self, error: WireError) -> Failure {
+        if let (WireError::Io(_) | WireError::UnexpectedEof { .. }, Some(child)) = (&error, &mut self.child) {
+            let stderr = child.last_stderr().await;
+            if !stderr.is_empty() {
+                return Failure::from_hangup(PUSHING, &stderr);
+            }
+        }
+        error.into()
     }
 }
 
@@ -110,8 +126,8 @@ where
     ) -> LocalFuture<'a, Result<Report, PushFailure>> {
         Box::pin(async move {
             self.has_pushed = true;
-            // As git does: the end of a child's pipe is the end of the pack, which some servers wait for. Half of a
-            // connection is left open, as not everything between here and the server expects that.
+            // As git does: closing a child's pipe ends the pack, which some servers wait for. A socket stays open in both
+            // directions, because not everything between here and the server supports half-closed connections.
             let writer: Box<dyn AsyncWrite + Unpin> = match (&self.child, &mut self.writer) {
                 (None, Some(writer)) => Box::new(writer),
                 (_, writer) => Box::new(writer.take().ok_or_else(pushed_before)?),
@@ -125,20 +141,17 @@ where
                 &self.agent,
                 pack,
             );
-            match self.activity.guard_push(self.limits, sending).await {
+            match self.activity.guard(self.limits, PUSHING, sending).await {
                 // The silence may have begun after the last byte was sent.
-                Err(limit) => Err(PushFailure {
-                    failure: overdue(limit),
-                    sent: true,
-                }),
+                Err(failure) => Err(PushFailure { failure, sent: true }),
                 Ok(Ok(report)) => Ok(report),
-                Ok(Err(error)) => {
-                    let failure = failure_of(error.source, self.child.as_mut(), PUSHING).await;
-                    Err(PushFailure {
-                        failure: failure.with_server_messages(&error.messages),
-                        sent: error.sent,
-                    })
-                }
+                Ok(Err(error)) => Err(PushFailure {
+                    failure: self
+                        .failure_of(error.source)
+                        .await
+                        .with_server_messages(&error.messages),
+                    sent: error.sent,
+                }),
             }
         })
     }
@@ -158,14 +171,14 @@ where
             let finishing = async {
                 if let Some(mut writer) = writer {
                     if !has_pushed {
-                        // Without it the server complains that its peer hung up.
+                        // Without a flush packet the server complains that the client hung up.
                         let mut goodbye = Vec::new();
                         pkt_line::encode_flush(&mut goodbye);
                         let _ = writer.write_all(&goodbye).await;
                     }
                     let _ = writer.shutdown().await;
                 }
-                let _ = send_pack::drain(&mut reader).await;
+                let _ = reader.discard().await;
                 if let Some(mut child) = child {
                     child.exited().await;
                 }
@@ -187,7 +200,7 @@ where
 
     fn hung_up(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            // Whatever comes now is not an answer, and so the end of what can be understood.
+            // Before a push, anything that the remote sends is unexpected, so it ends the session as well.
             let _ = self.reader.read().await;
         })
     }

@@ -1,11 +1,10 @@
-//! What ends a child's group when this process was killed and cannot do it itself.
+//! Ends a child's process group when this process was killed.
 //!
-//! A child ends by itself when the pipe on its standard input closes, but not while it waits for a hook or for a
-//! network that has stalled: then it would outlive a process that got SIGKILL (or SIGTERM, which Node does not
-//! handle by itself) for as long as that takes. So a shell in the child's group reads a pipe that nothing is written
-//! to, and whose end it sees when this process is gone, however it went. As a member of the group it also keeps the
-//! group's number from being given to others. `PR_SET_PDEATHSIG` would do the same without a process, but it has to
-//! be set by the child between `fork` and `exec`.
+//! A child ends by itself when the pipe on its standard input closes, but not while it waits for a hook or a stalled
+//! network: it could then long outlive a process that received SIGKILL (or SIGTERM, which Node does not handle by default).
+//! So a shell in the child's group reads a pipe on which nothing is sent, and sees its end when this process is gone. As a
+//! member of the group, it also keeps the group's number from being reused. `PR_SET_PDEATHSIG` needs no process, but the
+//! child would have to set it between `fork` and `exec`.
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -15,9 +14,9 @@ use tokio::sync::Notify;
 
 use super::process::Process;
 
-/// A line dismisses it. The end of the pipe without one means that this process is gone. What can end by itself gets a
-/// second for that, as git's receive-pack leaves its half-received objects behind when a signal ends it. Then the
-/// group is asked to end, so that git removes its lock files, and a second later it is killed.
+/// A line dismisses the watchdog; the end of the pipe without a line means that this process is gone. First, the group
+/// gets a second to end by itself, because a signal makes git's receive-pack leave its half-received objects behind. Then
+/// SIGTERM lets git remove its lock files, and a second later SIGKILL ends the group.
 const SCRIPT: &str = "read -r line && exit; trap '' TERM; sleep 1; kill -TERM 0; sleep 1; kill -KILL 0";
 
 /// The shell that waits for the end of this process.
@@ -28,7 +27,7 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts one in the group that `leader` leads, whose process id it is; `search_path` is where `sleep` is.
+    /// Starts a watchdog in the group whose leader has this process id. `search_path` is the `PATH` that has `sleep`.
     pub(super) fn over(leader: Option<u32>, search_path: Option<&OsStr>) -> io::Result<Self> {
         let group = leader
             .and_then(|id| i32::try_from(id).ok())
@@ -50,14 +49,14 @@ impl Watchdog {
         Ok(Self { shell, pipe })
     }
 
-    /// Whether it has ended with its group; reaps it.
+    /// Whether the watchdog has ended with its group; reaps it.
     pub(super) fn has_exited(&mut self) -> bool {
         self.shell.has_exited()
     }
 
-    /// Ends it alone: what else is in the group stays.
+    /// Ends the watchdog, and nothing else of the group.
     pub(super) async fn dismiss(mut self) {
-        // The pipe is empty, so that this does not wait. The shell may have ended with its group.
+        // The pipe is empty, so this does not block. It fails if the shell has ended with its group.
         let _ = self.pipe.write_all(b"\n");
         drop(self.pipe);
         self.shell.exited(&Notify::new()).await;
@@ -76,7 +75,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(30);
 
-    /// A group of two, of which the second is deaf to SIGTERM and holds the first's standard output.
+    /// A group of two processes. The second ignores SIGTERM and holds the first one's standard output.
     fn group() -> (Process, BufReader<ChildStdout>) {
         let mut command = Command::new("/bin/sh");
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -94,10 +93,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_group_ends_when_nobody_holds_the_pipe() {
+    async fn the_group_ends_when_the_pipe_closes() {
         let (mut leader, mut output) = group();
         let path = std::env::var_os("PATH");
-        // What a process that was killed leaves behind: a closed pipe.
+        // The pipe of a killed process closes.
         drop(Watchdog::over(leader.id(), path.as_deref()).expect("there is a shell"));
         timeout(LIMIT, leader.exited(&Notify::new()))
             .await

@@ -171,7 +171,10 @@ async fn git_goes_on_with_the_attempt_where_only_its_tls_connects() {
         forget(&place, true);
         let (name, reason) = transport(&place);
         assert_eq!(name, "git-cli", "{certificate} {lines}");
-        assert!(reason.contains(fault.words()), "{certificate} {lines}: {reason}");
+        assert!(
+            reason.contains(&fault.problem()),
+            "{certificate} {lines}: {reason}"
+        );
     }
 }
 
@@ -267,7 +270,7 @@ async fn the_key_of_a_client_certificate_may_be_one_for_git_and_is_named_where_i
     assert!(
         transport(&place)
             .1
-            .contains(TlsFault::ClientKeyUnsupported.words())
+            .contains(&TlsFault::ClientKeyUnsupported.problem())
     );
 
     for form in ["-topk8 -v2 aes-256-cbc", "-topk8 -v1 PBE-SHA1-3DES"] {

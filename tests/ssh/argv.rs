@@ -1,15 +1,10 @@
-//! The command that is run for ssh: the real git and ours call the same recorder, side by side.
+//! The command line for ssh: the real git and this crate call the same recorder, side by side.
 
 use std::fs;
 
 use crate::support::{Sandbox, attempt, close, failure_of, report};
 
-/// What is added to git's own arguments so that nothing asks.
-const BATCH_MODE: &[&str] = &["-o", "BatchMode=yes"];
-const BATCH: &[&str] = &["-batch"];
-const NOTHING: &[&str] = &[];
-
-/// A recorder writes down how it was called and fails. As OpenSSH it takes `-G`.
+/// A recorder writes down its arguments and variables, and fails. Like OpenSSH, it may take `-G`.
 const RECORDER: &str = r#"#!/bin/sh
 {
     echo call
@@ -20,244 +15,127 @@ const RECORDER: &str = r#"#!/bin/sh
 const TAKES_G: &str = "case \" $* \" in *' -G '*) exit 0 ;; esac\nexit 1\n";
 const TAKES_NOTHING: &str = "exit 1\n";
 
-/// One combination, in which `@@` stands for the sandbox.
-struct Case {
-    url: &'static str,
-    config: &'static str,
-    variables: &'static [(&'static str, &'static str)],
-    /// `None` where no connection is to be tried.
-    added: Option<&'static [&'static str]>,
-}
-
-const fn case(
-    url: &'static str,
-    config: &'static str,
-    variables: &'static [(&'static str, &'static str)],
-    added: Option<&'static [&'static str]>,
-) -> Case {
-    Case {
-        url,
-        config,
-        variables,
-        added,
+/// The options that are added to git's own, so that ssh asks nothing; `None` if no connection is attempted.
+fn additions(outcome: &str) -> Option<&'static [&'static str]> {
+    match outcome {
+        "openssh" => Some(&["-o", "BatchMode=yes"]),
+        "plink" => Some(&["-batch"]),
+        "as git" => Some(&[]),
+        "refused" => None,
+        other => panic!("{other}"),
     }
 }
 
-const OPENSSH: Option<&[&str]> = Some(BATCH_MODE);
-const PLINK: Option<&[&str]> = Some(BATCH);
-const AS_GIT: Option<&[&str]> = Some(NOTHING);
-const REFUSED: Option<&[&str]> = None;
+/// One combination.
+struct Case {
+    url: &'static str,
+    config: String,
+    variables: Vec<(&'static str, &'static str)>,
+    added: Option<&'static [&'static str]>,
+}
 
-const CASES: &[Case] = &[
-    // Addresses.
-    case("git@h:o/r.git", "", &[], OPENSSH),
-    case("h:r", "", &[], OPENSSH),
-    case("h:~u/r", "", &[], OPENSSH),
-    case("h:/abs/it's !x", "", &[], OPENSSH),
-    case("[git@h:2222]:r", "", &[], OPENSSH),
-    case("[::1]:r", "", &[], OPENSSH),
-    case("git@[::1]:r", "", &[], OPENSSH),
-    case("ssh://h/r", "", &[], OPENSSH),
-    case("ssh://git@h:2222/r", "", &[], OPENSSH),
-    case("ssh://git@h:/r", "", &[], OPENSSH),
-    case("ssh://h/~u/r", "", &[], OPENSSH),
-    case("ssh://h/a%20b%27", "", &[], OPENSSH),
-    case("ssh://[::1]:22/r", "", &[], OPENSSH),
-    case("git+ssh://u@h/r", "", &[], OPENSSH),
-    case("ssh+git://u@h:1/r", "", &[], OPENSSH),
-    case("ssh://a:b@h/r", "", &[], OPENSSH),
-    case("ssh://a:b@h:22/r", "", &[], OPENSSH),
-    case("gh:o/r", "[url \"git@h:\"]\ninsteadOf = gh:\n", &[], OPENSSH),
-    case(
-        "https://h/r",
-        "[url \"ssh://git@h:22/\"]\npushInsteadOf = https://h/\n",
-        &[],
-        OPENSSH,
-    ),
-    case("ssh://-oProxyCommand=x/r", "", &[], REFUSED),
-    case("h:-r", "", &[], REFUSED),
-    // The program, by order of precedence.
-    case("h:r", "", &[("GIT_SSH_COMMAND", "my-ssh")], OPENSSH),
-    case(
-        "h:r",
-        "",
-        &[("GIT_SSH_COMMAND", "my-ssh -i '@@/a key' -o BatchMode=no")],
-        OPENSSH,
-    ),
-    case(
-        "ssh://h:22/r",
-        "",
-        &[("GIT_SSH_COMMAND", "ssh -i ~/key")],
-        OPENSSH,
-    ),
-    case("h:r", "", &[("GIT_SSH_COMMAND", "A=b ssh")], OPENSSH),
-    case(
-        "h:r",
-        "",
-        &[("GIT_SSH_COMMAND", "'@@/with space/ssh' -v")],
-        OPENSSH,
-    ),
-    case("h:r", "", &[("GIT_SSH_COMMAND", "exec \"my-ssh\"")], OPENSSH),
-    case("h:r", "[core]\nsshCommand = my-ssh -v\n", &[], OPENSSH),
-    case(
-        "h:r",
-        "[core]\nsshCommand = no\nsshCommand = plink -v\n",
-        &[],
-        PLINK,
-    ),
-    case(
-        "h:r",
-        "[core]\nsshCommand = no\n",
-        &[("GIT_SSH_COMMAND", "ssh -v"), ("GIT_SSH", "no")],
-        OPENSSH,
-    ),
-    case(
-        "h:r",
-        "[core]\nsshCommand = ssh -v\n",
-        &[("GIT_SSH", "no")],
-        OPENSSH,
-    ),
-    case("h:r", "[core]\nsshCommand\n", &[], REFUSED),
-    case("h:r", "", &[("GIT_SSH", "@@/with space/ssh")], OPENSSH),
-    case("h:r", "", &[("GIT_SSH", "../bin/my-ssh")], OPENSSH),
-    case("h:r", "", &[("GIT_SSH_COMMAND", "../bin/my-ssh")], OPENSSH),
-    case("h:r", "", &[("GIT_SSH", "my-ssh -v")], REFUSED),
-    case("h:r", "", &[("GIT_SSH", "")], REFUSED),
-    case("h:r", "", &[("GIT_SSH_COMMAND", "")], REFUSED),
-    case("h:r", "", &[("GIT_SSH_COMMAND", "no-such-ssh")], REFUSED),
-    // The variant.
-    case("h:r", "", &[("GIT_SSH", "old-ssh")], AS_GIT),
-    case("ssh://h:22/r", "", &[("GIT_SSH", "old-ssh")], REFUSED),
-    case("ssh://h:22/r", "", &[("GIT_SSH", "my-ssh")], OPENSSH),
-    case(
-        "ssh://h:22/r",
-        "",
-        &[("GIT_SSH", "old-ssh"), ("GIT_SSH_VARIANT", "ssh")],
-        OPENSSH,
-    ),
-    case(
-        "ssh://h:22/r",
-        "[ssh]\nvariant = whatever\n",
-        &[("GIT_SSH", "old-ssh")],
-        OPENSSH,
-    ),
-    case(
-        "ssh://h:22/r",
-        "[ssh]\nvariant = simple\n",
-        &[("GIT_SSH_VARIANT", "plink")],
-        PLINK,
-    ),
-    case("h:r", "[ssh]\nvariant = simple\n", &[], AS_GIT),
-    case("ssh://h:22/r", "[ssh]\nvariant = simple\n", &[], REFUSED),
-    case("ssh://h:22/r", "[ssh]\nvariant = putty\n", &[], PLINK),
-    case("ssh://h:22/r", "[ssh]\nvariant = tortoiseplink\n", &[], AS_GIT),
-    case(
-        "ssh://h:22/r",
-        "[ssh]\nvariant = auto\n",
-        &[("GIT_SSH", "old-ssh")],
-        REFUSED,
-    ),
-    case("ssh://h:22/r", "", &[("GIT_SSH", "plink")], PLINK),
-    case("ssh://h:22/r", "", &[("GIT_SSH", "Plink.EXE")], PLINK),
-    case(
-        "ssh://h:22/r",
-        "",
-        &[("GIT_SSH_COMMAND", "TortoisePlink -v")],
-        AS_GIT,
-    ),
-    case(
-        "h:r",
-        "",
-        &[("GIT_SSH_COMMAND", "plink"), ("GIT_SSH_VARIANT", "SIMPLE")],
-        OPENSSH,
-    ),
-    case("h:r", "[ssh]\nvariant\n", &[], REFUSED),
-    // The program on the other side, the version of the protocol, and what is allowed.
-    case("h:r", "receivepack = /opt/git receive-pack\n", &[], OPENSSH),
-    case(
-        "h:r",
-        "receivepack = sudo 'x y'\n",
-        &[("GIT_SSH_COMMAND", "ssh -v")],
-        OPENSSH,
-    ),
-    case("ssh://h:22/r", "[protocol]\nversion = 1\n", &[], OPENSSH),
-    case("h:r", "[protocol]\nversion = 1\n", &[("GIT_SSH", "plink")], PLINK),
-    case(
-        "h:r",
-        "[protocol]\nversion = 1\n",
-        &[("GIT_SSH", "my-ssh")],
-        OPENSSH,
-    ),
-    case(
-        "h:r",
-        "[protocol]\nversion = 2\n",
-        &[("GIT_PROTOCOL", "version=1")],
-        OPENSSH,
-    ),
-    case("h:r", "[protocol]\nversion = 0\n", &[], OPENSSH),
-    case("h:r", "[protocol]\nversion = 3\n", &[], REFUSED),
-    case("h:r", "[protocol]\nallow = never\n", &[], REFUSED),
-    case(
-        "h:r",
-        "[protocol]\nallow = never\n[protocol \"ssh\"]\nallow = always\n",
-        &[],
-        OPENSSH,
-    ),
-    case(
-        "git+ssh://h/r",
-        "[protocol \"ssh\"]\nallow = never\n",
-        &[],
-        REFUSED,
-    ),
-    case(
-        "h:r",
-        "[protocol \"ssh\"]\nallow = user\n",
-        &[("GIT_PROTOCOL_FROM_USER", "0")],
-        REFUSED,
-    ),
-    case(
-        "h:r",
-        "[protocol \"ssh\"]\nallow = user\n",
-        &[("GIT_PROTOCOL_FROM_USER", "true")],
-        OPENSSH,
-    ),
-    case(
-        "h:r",
-        "[protocol \"ssh\"]\nallow = user\n",
-        &[("GIT_PROTOCOL_FROM_USER", "perhaps")],
-        REFUSED,
-    ),
-    case("h:r", "[protocol \"ssh\"]\nallow = perhaps\n", &[], REFUSED),
-    case("h:r", "", &[("GIT_ALLOW_PROTOCOL", "file:https")], REFUSED),
-    case(
-        "h:r",
-        "[protocol]\nallow = never\n",
-        &[("GIT_ALLOW_PROTOCOL", "file:ssh")],
-        OPENSSH,
-    ),
-    // What describes the local repository stays here.
-    case(
-        "h:r",
-        "",
-        &[
-            ("GIT_CONFIG_COUNT", "1"),
-            ("GIT_CONFIG_KEY_0", "core.sshCommand"),
-            ("GIT_CONFIG_VALUE_0", "ssh -v"),
-        ],
-        OPENSSH,
-    ),
-    case(
-        "h:r",
-        "",
-        &[
-            ("GIT_CONFIG_PARAMETERS", "'ssh.variant=plink'"),
-            ("GIT_OBJECT_DIRECTORY", "@@/work/.git/objects"),
-        ],
-        PLINK,
-    ),
-];
+impl Case {
+    fn parse(line: &'static str) -> Self {
+        let fields: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [url, config, variables, outcome] = fields[..] else {
+            panic!("{line}");
+        };
+        Self {
+            url,
+            config: config.replace("\\n", "\n"),
+            variables: variables
+                .split(" ; ")
+                .filter_map(|pair| pair.split_once('='))
+                .collect(),
+            added: additions(outcome),
+        }
+    }
+}
 
-/// How a recorder was called.
+/// The URL, the configuration, the variables, and the kind of call. `@@` stands for the sandbox, `\n` for a line end.
+const CASES: &str = r#"
+# Addresses.
+git@h:o/r.git | | | openssh
+h:r | | | openssh
+h:~u/r | | | openssh
+h:/abs/it's !x | | | openssh
+[git@h:2222]:r | | | openssh
+[::1]:r | | | openssh
+git@[::1]:r | | | openssh
+ssh://h/r | | | openssh
+ssh://git@h:2222/r | | | openssh
+ssh://git@h:/r | | | openssh
+ssh://h/~u/r | | | openssh
+ssh://h/a%20b%27 | | | openssh
+ssh://[::1]:22/r | | | openssh
+git+ssh://u@h/r | | | openssh
+ssh+git://u@h:1/r | | | openssh
+ssh://a:b@h/r | | | openssh
+ssh://a:b@h:22/r | | | openssh
+gh:o/r | [url "git@h:"]\ninsteadOf = gh: | | openssh
+https://h/r | [url "ssh://git@h:22/"]\npushInsteadOf = https://h/ | | openssh
+ssh://-oProxyCommand=x/r | | | refused
+h:-r | | | refused
+# The program, by order of precedence.
+h:r | | GIT_SSH_COMMAND=my-ssh | openssh
+h:r | | GIT_SSH_COMMAND=my-ssh -i '@@/a key' -o BatchMode=no | openssh
+ssh://h:22/r | | GIT_SSH_COMMAND=ssh -i ~/key | openssh
+h:r | | GIT_SSH_COMMAND=A=b ssh | openssh
+h:r | | GIT_SSH_COMMAND='@@/with space/ssh' -v | openssh
+h:r | | GIT_SSH_COMMAND=exec "my-ssh" | openssh
+h:r | [core]\nsshCommand = my-ssh -v | | openssh
+h:r | [core]\nsshCommand = no\nsshCommand = plink -v | | plink
+h:r | [core]\nsshCommand = no | GIT_SSH_COMMAND=ssh -v ; GIT_SSH=no | openssh
+h:r | [core]\nsshCommand = ssh -v | GIT_SSH=no | openssh
+h:r | [core]\nsshCommand | | refused
+h:r | | GIT_SSH=@@/with space/ssh | openssh
+h:r | | GIT_SSH=../bin/my-ssh | openssh
+h:r | | GIT_SSH_COMMAND=../bin/my-ssh | openssh
+h:r | | GIT_SSH=my-ssh -v | refused
+h:r | | GIT_SSH= | refused
+h:r | | GIT_SSH_COMMAND= | refused
+h:r | | GIT_SSH_COMMAND=no-such-ssh | refused
+# The variant.
+h:r | | GIT_SSH=old-ssh | as git
+ssh://h:22/r | | GIT_SSH=old-ssh | refused
+ssh://h:22/r | | GIT_SSH=my-ssh | openssh
+ssh://h:22/r | | GIT_SSH=old-ssh ; GIT_SSH_VARIANT=ssh | openssh
+ssh://h:22/r | [ssh]\nvariant = whatever | GIT_SSH=old-ssh | openssh
+ssh://h:22/r | [ssh]\nvariant = simple | GIT_SSH_VARIANT=plink | plink
+h:r | [ssh]\nvariant = simple | | as git
+ssh://h:22/r | [ssh]\nvariant = simple | | refused
+ssh://h:22/r | [ssh]\nvariant = putty | | plink
+ssh://h:22/r | [ssh]\nvariant = tortoiseplink | | as git
+ssh://h:22/r | [ssh]\nvariant = auto | GIT_SSH=old-ssh | refused
+ssh://h:22/r | | GIT_SSH=plink | plink
+ssh://h:22/r | | GIT_SSH=Plink.EXE | plink
+ssh://h:22/r | | GIT_SSH_COMMAND=TortoisePlink -v | as git
+h:r | | GIT_SSH_COMMAND=plink ; GIT_SSH_VARIANT=SIMPLE | openssh
+h:r | [ssh]\nvariant | | refused
+# The program on the other side, the version of the protocol, and what is allowed.
+h:r | receivepack = /opt/git receive-pack | | openssh
+h:r | receivepack = sudo 'x y' | GIT_SSH_COMMAND=ssh -v | openssh
+ssh://h:22/r | [protocol]\nversion = 1 | | openssh
+h:r | [protocol]\nversion = 1 | GIT_SSH=plink | plink
+h:r | [protocol]\nversion = 1 | GIT_SSH=my-ssh | openssh
+h:r | [protocol]\nversion = 2 | GIT_PROTOCOL=version=1 | openssh
+h:r | [protocol]\nversion = 0 | | openssh
+h:r | [protocol]\nversion = 3 | | refused
+h:r | [protocol]\nallow = never | | refused
+h:r | [protocol]\nallow = never\n[protocol "ssh"]\nallow = always | | openssh
+git+ssh://h/r | [protocol "ssh"]\nallow = never | | refused
+h:r | [protocol "ssh"]\nallow = user | GIT_PROTOCOL_FROM_USER=0 | refused
+h:r | [protocol "ssh"]\nallow = user | GIT_PROTOCOL_FROM_USER=true | openssh
+h:r | [protocol "ssh"]\nallow = user | GIT_PROTOCOL_FROM_USER=perhaps | refused
+h:r | [protocol "ssh"]\nallow = perhaps | | refused
+h:r | | GIT_ALLOW_PROTOCOL=file:https | refused
+h:r | [protocol]\nallow = never | GIT_ALLOW_PROTOCOL=file:ssh | openssh
+# What describes the local repository stays here.
+h:r | | GIT_CONFIG_COUNT=1 ; GIT_CONFIG_KEY_0=core.sshCommand ; GIT_CONFIG_VALUE_0=ssh -v | openssh
+h:r | | GIT_CONFIG_PARAMETERS='ssh.variant=plink' ; GIT_OBJECT_DIRECTORY=@@/work/.git/objects | plink
+"#;
+
+/// One call of a recorder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Call {
     arguments: Vec<String>,
@@ -305,18 +183,18 @@ fn sandbox_of(case: &Case) -> Sandbox {
     }
     let path = sandbox.env.get("PATH").expect("set").to_owned();
     sandbox.var("PATH", format!("{base}/bin:{path}"));
-    for (name, value) in case.variables {
+    for (name, value) in &case.variables {
         sandbox.var(name, localised(value));
     }
     sandbox.config(&format!(
         "[remote \"x\"]\nurl = {}\n{}",
         case.url,
-        localised(case.config)
+        localised(&case.config)
     ));
     sandbox
 }
 
-/// Takes away what we add to git's arguments, which has to be there.
+/// Removes the additions to git's arguments, which must be there.
 fn without_additions(mut call: Call, added: &[&str]) -> Call {
     let added: Vec<String> = added.iter().map(|word| format!("argument {word}")).collect();
     if !call.is_probe() && !added.is_empty() {
@@ -334,7 +212,11 @@ fn without_additions(mut call: Call, added: &[&str]) -> Call {
 
 #[tokio::test]
 async fn ssh_is_called_as_git_calls_it() {
-    for case in CASES {
+    let lines = CASES
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let cases: Vec<Case> = lines.map(Case::parse).collect();
+    for case in &cases {
         let sandbox = sandbox_of(case);
         let name = format!("{} {:?} {:?}", case.url, case.config, case.variables);
         let output = sandbox.output(&sandbox.work(), &["push", "x", "main"]);
@@ -357,16 +239,16 @@ async fn ssh_is_called_as_git_calls_it() {
             .collect();
         assert_eq!(ours.len(), gits.len(), "{name}: {failure}, git said {said}");
         for (ours, mut gits) in ours.into_iter().zip(gits) {
-            // Where git finds its own programs is of no use to others.
+            // The directory of git's own programs is of no use to ssh.
             gits.variables
                 .retain(|variable| !variable.starts_with("GIT_EXEC_PATH="));
             if gits.is_probe() {
-                // git's own probe knows the local repository, which ssh takes no notice of.
+                // git's own probe has the variables of the local repository, which ssh ignores.
                 assert_eq!(ours.arguments, gits.arguments, "{name}");
             } else {
                 assert_eq!(ours, gits, "{name}");
             }
         }
     }
-    report(&format!("compared with git: {} calls of ssh", CASES.len()));
+    report(&format!("compared with git: {} calls of ssh", cases.len()));
 }

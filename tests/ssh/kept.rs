@@ -1,4 +1,4 @@
-//! The connection that is kept ready for the next push: what it saves, and that nobody is ever told of its end.
+//! The connection that is kept ready for the next push: what it saves, and that its loss is never reported.
 
 use std::fs;
 use std::io::Write;
@@ -22,10 +22,10 @@ use crate::support::{Sandbox, attempt, close, failure_of, pushed};
 /// Longer than any test takes.
 const KEEP: Duration = Duration::from_secs(600);
 
-/// No test waits longer than this for what nothing tells of.
+/// The longest wait for a condition that raises no event.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A server, and a pusher that keeps its connections, every start of ssh written down.
+/// A server, and a pusher that keeps its connections. Every start of ssh is recorded.
 struct Kept {
     sandbox: Sandbox,
     url: String,
@@ -34,7 +34,7 @@ struct Kept {
     _sshd: Sshd,
 }
 
-/// The daemon's own log of this thread.
+/// The daemon's log of this thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -56,7 +56,7 @@ impl Write for Log {
 }
 
 const READY: &str = "a connection is ready for the next push";
-const USED: &str = "using the connection that was kept ready";
+const USED: &str = "using the kept connection";
 
 impl Kept {
     fn new() -> Option<Self> {
@@ -84,7 +84,7 @@ impl Kept {
         Some(kept)
     }
 
-    /// A program that writes down its process id and becomes ssh.
+    /// A program that records its process id and becomes ssh.
     fn logging_ssh(&self, name: &str, lines: &str) -> PathBuf {
         let (log, ssh) = (self.sandbox.path("calls"), production_command(&self.sandbox));
         let content = format!(
@@ -102,23 +102,23 @@ impl Kept {
         self.sandbox.path("remote.git")
     }
 
-    /// The process ids of all ssh that were started until now.
+    /// The process ids of all ssh programs so far.
     fn calls(&self) -> Vec<i32> {
         let log = fs::read_to_string(self.sandbox.path("calls")).unwrap_or_default();
         log.lines().map(|id| id.parse().expect("a process id")).collect()
     }
 
-    /// Waits until this many were started.
+    /// Waits until this many ssh programs were started.
     async fn calls_are(&self, count: usize) {
         until("ssh is started", || self.calls().len() == count).await;
     }
 
-    /// Waits until the remote has said what it has over this many connections that were made ahead.
+    /// Waits until this many connections have read their advertisement ahead of a push.
     async fn is_ready(&self, count: usize) {
         until("a connection is ready", || self.log.count(READY) == count).await;
     }
 
-    /// The processes of git on the server's side.
+    /// The processes of git on the server.
     fn receive_packs(&self) -> Vec<i32> {
         let remote = self.remote().display().to_string();
         let processes = fs::read_dir("/proc").expect("Linux").flatten();
@@ -133,7 +133,7 @@ impl Kept {
             .collect()
     }
 
-    /// Pushes the first commit and has the next connection ready.
+    /// Pushes the first commit and waits until the next connection is ready.
     async fn start(&self, pusher: &RemotePusher) -> String {
         let tip = pushed(&attempt(pusher).await);
         self.is_ready(1).await;
@@ -141,7 +141,7 @@ impl Kept {
         tip
     }
 
-    /// Commits something and pushes it, and returns the commit.
+    /// Makes a commit, pushes it and returns it.
     async fn push(&self, pusher: &RemotePusher, message: &str) -> String {
         let commit = self.sandbox.commit(message);
         assert_eq!(pushed(&attempt(pusher).await), commit, "{message}");
@@ -149,7 +149,7 @@ impl Kept {
         commit
     }
 
-    /// Somebody else's commit on the remote's branch.
+    /// Puts another writer's commit on the remote's branch.
     fn elsewhere(&self) -> String {
         let other = self.sandbox.path("elsewhere");
         let (base, remote) = (self.sandbox.path(""), self.remote().display().to_string());
@@ -163,7 +163,7 @@ impl Kept {
         self.sandbox.git(&other, &["rev-parse", "HEAD"])
     }
 
-    /// Ends the pusher, which must have used what it kept so many times and told nobody of anything.
+    /// Ends the pusher, which must have used kept connections this often, and logged nothing above debug level.
     async fn end(&self, pusher: &RemotePusher, used: usize) {
         close(pusher).await;
         assert_nothing_is_left(&self.sandbox).await;
@@ -174,7 +174,7 @@ impl Kept {
     }
 }
 
-/// Waits for what no event tells of.
+/// Waits for a condition that raises no event.
 async fn until(what: &str, is_so: impl Fn() -> bool) {
     let waiting = async {
         while !is_so() {
@@ -258,7 +258,7 @@ async fn a_connection_that_found_everything_there_carries_the_next_push() {
 }
 
 #[tokio::test]
-async fn nothing_is_kept_where_that_is_not_wanted() {
+async fn nothing_is_kept_if_keeping_is_disabled() {
     let Some(mut kept) = Kept::new() else { return };
     kept.sandbox.keep_connection = Duration::ZERO;
     let pusher = kept.pusher();
@@ -271,7 +271,7 @@ async fn nothing_is_kept_where_that_is_not_wanted() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_not_used_ends_by_itself_and_is_not_renewed() {
+async fn an_unused_connection_ends_by_itself_and_is_not_renewed() {
     let Some(mut kept) = Kept::new() else { return };
     kept.sandbox.keep_connection = Duration::from_millis(300);
     let pusher = kept.pusher();
@@ -303,7 +303,7 @@ async fn closing_ends_a_kept_connection_at_once() {
     kept.start(&pusher).await;
     let before = Instant::now();
     kept.end(&pusher, 0).await;
-    // `close` may wait for a minute for what ends by itself.
+    // `close` may wait a minute for work that ends by itself.
     assert!(before.elapsed() < LIMIT, "{:?}", before.elapsed());
     until("nothing is left on the server", || {
         kept.receive_packs().is_empty()
@@ -312,7 +312,7 @@ async fn closing_ends_a_kept_connection_at_once() {
 }
 
 #[tokio::test]
-async fn closing_ends_one_that_never_gets_ready_at_once() {
+async fn closing_ends_a_connection_that_never_gets_ready_at_once() {
     let Some(mut kept) = Kept::new() else { return };
     let hang = "[ $(wc -l <\"$0-calls\" 2>/dev/null || echo 0) = 0 ] || sleep 1000\necho >>\"$0-calls\"";
     let ssh = kept.logging_ssh("hanging", hang);
@@ -327,7 +327,7 @@ async fn closing_ends_one_that_never_gets_ready_at_once() {
 }
 
 #[tokio::test]
-async fn one_whose_ssh_was_killed_is_reaped_and_not_missed() {
+async fn a_connection_whose_ssh_was_killed_is_reaped_and_replaced() {
     let Some(kept) = Kept::new() else { return };
     let pusher = kept.pusher();
     kept.start(&pusher).await;
@@ -340,7 +340,7 @@ async fn one_whose_ssh_was_killed_is_reaped_and_not_missed() {
 }
 
 #[tokio::test]
-async fn one_that_the_server_ended_is_reaped_and_not_missed() {
+async fn a_connection_that_the_server_ended_is_reaped_and_replaced() {
     let Some(kept) = Kept::new() else { return };
     let pusher = kept.pusher();
     kept.start(&pusher).await;
@@ -352,11 +352,11 @@ async fn one_that_the_server_ended_is_reaped_and_not_missed() {
 }
 
 #[tokio::test]
-async fn one_that_dies_as_it_is_used_is_not_missed() {
+async fn a_connection_that_dies_in_use_is_replaced() {
     let Some(kept) = Kept::new() else { return };
     let pusher = kept.pusher();
     kept.start(&pusher).await;
-    // Nothing runs between this and the attempt that could notice.
+    // Nothing runs before the attempt that could notice.
     kept.sandbox.commit("the last words");
     kill(kept.calls()[1]);
     let tip = pushed(&attempt(&pusher).await);
@@ -377,7 +377,7 @@ fn kill_in_hook(kept: &Kept, hook: &str, condition: &str, then: &str) -> PathBuf
 }
 
 #[tokio::test]
-async fn a_push_that_arrived_over_one_that_broke_is_told_of_as_it_was() {
+async fn a_push_that_arrived_over_a_broken_connection_is_reported() {
     let Some(kept) = Kept::new() else { return };
     let pusher = kept.pusher();
     let first = kept.start(&pusher).await;
@@ -398,7 +398,7 @@ async fn a_push_that_arrived_over_one_that_broke_is_told_of_as_it_was() {
         other => panic!("{other:?}"),
     }
     assert!(!armed.exists());
-    // The look that found it carries the next push.
+    // The connection that found the commit carries the next push.
     assert_eq!(kept.calls().len(), 3);
     kept.push(&pusher, "the next").await;
     kept.calls_are(4).await;
@@ -406,7 +406,7 @@ async fn a_push_that_arrived_over_one_that_broke_is_told_of_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_push_that_did_not_arrive_over_one_that_broke_is_made_again() {
+async fn a_push_that_did_not_arrive_over_a_broken_connection_is_repeated() {
     let Some(kept) = Kept::new() else { return };
     let pusher = kept.pusher();
     let first = kept.start(&pusher).await;
@@ -438,7 +438,7 @@ async fn somebody_elses_commit_is_seen_though_the_connection_is_older() {
 }
 
 #[tokio::test]
-async fn a_commit_upon_somebody_elses_is_pushed_though_the_connection_is_older() {
+async fn a_commit_on_top_of_another_writers_is_pushed_though_the_connection_is_older() {
     let Some(kept) = Kept::new() else { return };
     let pusher = kept.pusher();
     kept.start(&pusher).await;
@@ -455,7 +455,7 @@ async fn a_commit_upon_somebody_elses_is_pushed_though_the_connection_is_older()
 }
 
 #[tokio::test]
-async fn a_commit_that_somebody_else_brought_is_not_claimed() {
+async fn a_commit_that_another_writer_pushed_is_not_reported_as_pushed() {
     let Some(kept) = Kept::new() else { return };
     let pusher = kept.pusher();
     kept.start(&pusher).await;
@@ -469,7 +469,7 @@ async fn a_commit_that_somebody_else_brought_is_not_claimed() {
 }
 
 #[tokio::test]
-async fn a_branch_that_was_deleted_or_set_back_meanwhile_is_brought_up_again() {
+async fn a_branch_that_was_deleted_or_reset_meanwhile_is_pushed_again() {
     for change in [
         &["update-ref", "-d", "refs/heads/main"][..],
         &["update-ref", "refs/heads/main", "refs/heads/main~1"],
@@ -485,13 +485,13 @@ async fn a_branch_that_was_deleted_or_set_back_meanwhile_is_brought_up_again() {
 }
 
 #[tokio::test]
-async fn a_commit_upon_what_the_remote_has_collected_meanwhile_arrives_whole() {
+async fn a_commit_on_objects_that_the_remote_has_collected_arrives_whole() {
     let Some(kept) = Kept::new() else { return };
     let (work, remote) = (kept.sandbox.work(), kept.remote());
     let url = remote.display().to_string();
     kept.sandbox.git(&work, &["branch", "side"]);
     let pusher = kept.pusher();
-    // Another branch of the remote, which the next commit of ours contains.
+    // Another branch of the remote, which the next commit contains.
     kept.sandbox.git(&work, &["switch", "--quiet", "side"]);
     fs::write(work.join("file"), "the side's").expect("writable");
     kept.sandbox.git(&work, &["add", "file"]);
@@ -508,7 +508,7 @@ async fn a_commit_upon_what_the_remote_has_collected_meanwhile_arrives_whole() {
         .git(&work, &["merge", "--quiet", "--no-ff", "-m", "merged", "side"]);
     let tip = pushed(&attempt(&pusher).await);
     assert_eq!(remote_tip(&kept.sandbox), tip);
-    // One that failed to unpack, and one afresh.
+    // One failed to unpack, the other is fresh.
     kept.calls_are(4).await;
     kept.end(&pusher, 1).await;
 }
@@ -522,10 +522,10 @@ async fn a_repository_that_was_replaced_under_a_kept_connection_is_noticed_at_on
     fs::rename(kept.remote(), &old).expect("it is there");
     kept.sandbox.bare("remote.git");
     let commit = kept.sandbox.commit("into the old one");
-    // The process on the other side still stands in the directory that it was started for.
+    // The process on the server still works in the directory that it was started for.
     assert_eq!(pushed(&attempt(&pusher).await), commit);
     assert_eq!(kept.sandbox.git(&old, &["rev-parse", "main"]), commit);
-    // The next connection sees where the URL leads to by now.
+    // The next connection sees the repository to which the URL now leads.
     let doubt = tokio::time::timeout(LIMIT, pusher.remote_moved());
     doubt.await.expect("it is noticed");
     let outcome = attempt(&pusher).await;
@@ -535,7 +535,7 @@ async fn a_repository_that_was_replaced_under_a_kept_connection_is_noticed_at_on
 }
 
 #[tokio::test]
-async fn a_repository_that_was_removed_under_a_kept_connection_is_missed() {
+async fn a_repository_that_was_removed_under_a_kept_connection_is_a_failure() {
     let Some(kept) = Kept::new() else { return };
     let pusher = kept.pusher();
     kept.start(&pusher).await;
@@ -547,7 +547,7 @@ async fn a_repository_that_was_removed_under_a_kept_connection_is_missed() {
 }
 
 #[tokio::test]
-async fn a_hook_that_declines_is_asked_once() {
+async fn a_hook_that_declines_runs_once() {
     let Some(kept) = Kept::new() else { return };
     let pusher = kept.pusher();
     kept.start(&pusher).await;
@@ -563,7 +563,7 @@ async fn a_hook_that_declines_is_asked_once() {
 }
 
 #[tokio::test]
-async fn another_command_or_place_is_used_at_once() {
+async fn another_command_or_address_is_used_at_once() {
     let Some(mut kept) = Kept::new() else { return };
     kept.sandbox.env = kept.sandbox.env.clone().without("GIT_SSH_COMMAND");
     let (first, second) = (
@@ -595,7 +595,7 @@ async fn another_command_or_place_is_used_at_once() {
 }
 
 #[tokio::test]
-async fn the_next_push_waits_for_no_hook_that_runs_after_this_one() {
+async fn the_next_push_does_not_wait_for_a_hook_after_this_one() {
     use tokio::io::AsyncWriteExt;
     use tokio::net::unix::pipe;
 
@@ -624,7 +624,7 @@ async fn the_next_push_waits_for_no_hook_that_runs_after_this_one() {
 }
 
 #[tokio::test]
-async fn connections_that_ssh_itself_shares_are_kept_as_well() {
+async fn connections_that_ssh_itself_multiplexes_are_kept_as_well() {
     let Some(mut kept) = Kept::new() else { return };
     let command = format!(
         "{} -o ControlMaster=auto -o ControlPath={}",

@@ -290,9 +290,7 @@ impl Connection {
     pub(crate) fn finish(mut self) {
         drop(self.writer);
         self.runtime.block_on(async {
-            git_push_daemon::send_pack::drain(&mut self.reader)
-                .await
-                .expect("readable");
+            self.reader.discard().await.expect("readable");
             self.child.wait().await.expect("ours");
         });
     }

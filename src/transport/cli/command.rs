@@ -1,10 +1,9 @@
-//! The git commands that are run: what they are pointed at, and the settings that are kept from them.
+//! The command lines of the git CLI: their destinations, and the settings that they override.
 //!
-//! A named remote is pushed to by its name, so that hooks, remote helpers, credentials and proxies see what they
-//! see with git. Any other URL stays off the command line, where everyone on the machine could read a
-//! password in it: git gets a placeholder that the environment maps to the URL (`GIT_CONFIG_COUNT`, git 2.31 or
-//! later). As the whole placeholder is the longest prefix that `insteadOf` can match, the URL is also not
-//! rewritten a second time.
+//! A named remote is pushed to by its name, so that hooks, remote helpers, credentials and proxies see the same as with
+//! git. Any other URL stays off the command line, where everyone on the machine could read its password: git gets a
+//! placeholder that the environment maps to the URL (`GIT_CONFIG_COUNT`, git 2.31 or later). As the whole placeholder is the
+//! longest prefix that `insteadOf` can match, the URL is also not rewritten a second time.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -12,14 +11,13 @@ use std::process::Command;
 
 use crate::config::{Config, Environment};
 use crate::oid::Oid;
-use crate::transport::Source;
-use crate::transport::program;
+use crate::transport::{LocalRepository, program};
 use crate::url::Remote;
 
-/// Stands for a URL; a name that nobody gives to a remote.
+/// Stands for a URL; not a likely name of a remote.
 const PLACEHOLDER: &str = "git-push-daemon/destination";
 
-/// Settings of a named remote that also apply to reading from one of its push URLs.
+/// Settings of a named remote that also apply when one of its push URLs is read.
 const REMOTE_SETTINGS: [&str; 4] = ["vcs", "uploadpack", "proxy", "proxyauthmethod"];
 
 /// Variables that could point git at another repository than the one in `GIT_DIR`.
@@ -31,7 +29,7 @@ const REPOSITORY_VARIABLES: [&str; 5] = [
     "GIT_WORK_TREE",
 ];
 
-/// What a git command is pointed at: an argument, and the settings that give it its meaning.
+/// The destination of a command: an argument, and the settings that define it.
 #[derive(Clone)]
 pub(super) struct Destination {
     argument: String,
@@ -39,7 +37,7 @@ pub(super) struct Destination {
 }
 
 impl Destination {
-    /// Where `git push` goes: all URLs of a named remote.
+    /// The destination of `git push`: all URLs of a named remote.
     pub(super) fn to_push(remote: &Remote, config: &Config) -> Self {
         match &remote.name {
             Some(name) => Self {
@@ -52,8 +50,8 @@ impl Destination {
         }
     }
 
-    /// What `git ls-remote` reads: each of the push URLs. `git ls-remote <name>` would read the URL for
-    /// fetches, so the name is only used where that is known to be the same.
+    /// The destinations of `git ls-remote`: each of the push URLs. `git ls-remote <name>` would read the URL for fetches, so
+    /// the name is used only if that is known to be the same.
     pub(super) fn to_read(remote: &Remote, config: &Config) -> Vec<Self> {
         let urls = std::iter::once(&remote.url).chain(&remote.further_urls);
         let Some(name) = &remote.name else {
@@ -102,7 +100,7 @@ impl Destination {
         }
     }
 
-    /// A remote with `vcs` and without a URL, where only its own name leads git to the helper.
+    /// A remote with `vcs` and without a URL: git finds the helper only by the name.
     fn verbatim(remote: &Remote) -> Self {
         Self {
             argument: remote.url.clone(),
@@ -115,38 +113,36 @@ fn has_helper_setting(remote: &Remote, config: &Config) -> bool {
     config.entry(&format!("remote.{}.vcs", remote.url)).is_some()
 }
 
-/// Makes commands that run the git of an environment in one repository.
+/// The git CLI of an environment, in one repository.
 #[derive(Debug, Clone)]
-pub(super) struct Git {
+pub(super) struct GitCli {
     program: PathBuf,
     root: PathBuf,
     environment: Environment,
 }
 
-impl Git {
+impl GitCli {
     /// Finds git in the environment's `PATH`; `None` if it is not there.
-    ///
-    /// The standard library would look it up as well, but would have to fork this process for that.
-    pub(super) fn find(source: &Source<'_>, environment: &Environment) -> Option<Self> {
-        let program = program::find(OsStr::new("git"), source.root, environment).ok()?;
+    pub(super) fn find(repository: &LocalRepository<'_>, environment: &Environment) -> Option<Self> {
+        let program = program::find(OsStr::new("git"), repository.root, environment).ok()?;
         let mut environment = REPOSITORY_VARIABLES
             .iter()
             .fold(
                 program::with_english_messages(environment.clone()),
                 Environment::without,
             )
-            .with("GIT_DIR", source.git_dir)
+            .with("GIT_DIR", repository.git_dir)
             .with("GIT_TERMINAL_PROMPT", "0")
             // Its progress is a sign of life, as that of `git push` is.
             .with("GIT_LFS_FORCE_PROGRESS", "1")
-            // A prompt of ssh's would stop in the background for ever. A program that answers is welcome.
+            // A prompt of ssh would block forever in the background. A program may answer in its place.
             .with("SSH_ASKPASS_REQUIRE", "force");
         if environment.get_os("SSH_ASKPASS").is_none() {
             environment = environment.with("SSH_ASKPASS", "false");
         }
         Some(Self {
             program,
-            root: source.root.to_owned(),
+            root: repository.root.to_owned(),
             environment,
         })
     }

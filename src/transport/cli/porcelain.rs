@@ -1,24 +1,24 @@
-//! What `git push --porcelain` and `git ls-remote` print, read as it comes.
+//! Reads the output of `git push --porcelain` and `git ls-remote` as it comes.
 //!
-//! The form of a line is `<flag> TAB <from>:<to> TAB <summary> (<reason>)`, as in `git-push(1)`, OUTPUT; the
-//! summaries are those of `transport.c` in git 2.47, in the C locale. A pre-push hook prints to the same stream,
-//! so that any other line may stand between those.
+//! A line has the form `<flag> TAB <from>:<to> TAB <summary> (<reason>)`, as in `git-push(1)`, OUTPUT; the summaries are
+//! those of `transport.c` in git 2.47, in the C locale. A pre-push hook prints to the same stream, so any other line may
+//! come between those.
 
+use crate::failure::Tail;
 use crate::oid::Oid;
-use crate::tail::Tail;
 
-/// No line that is looked for is longer: two names of refs and a reason.
+/// The longest line that matters has two names of refs and a reason.
 const MAX_LINE: usize = 16 * 1024;
 
-/// The largest list of refs that is read, in bytes, as for an advertisement.
+/// The largest list of refs that is read, in bytes; the same as for an advertisement.
 const MAX_REFS: usize = 64 * 1024 * 1024;
 
-/// What became of the ref at one URL.
+/// The outcome for the ref at one URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It has the new value, or had it before.
     Updated,
-    /// git itself saw that it must not send the update.
+    /// git itself decided not to send the update.
     Rejected(String),
     /// The remote declined the update.
     RemoteRejected(String),
@@ -28,7 +28,7 @@ pub enum Verdict {
 
 /// Whether git rejected an update because the remote has commits that would be lost.
 pub(super) fn is_non_fast_forward(reason: &str) -> bool {
-    // The last two belong to options that are never given here, but they say the same.
+    // The last two belong to options that are not used here, but mean the same.
     matches!(
         reason,
         "non-fast-forward" | "fetch first" | "stale info" | "remote ref updated since checkout"
@@ -38,17 +38,17 @@ pub(super) fn is_non_fast_forward(reason: &str) -> bool {
 /// Reads the output of `git push --porcelain` for one ref.
 #[derive(Debug)]
 pub struct Porcelain<'a> {
-    /// What stands in a line for the pushed ref.
+    /// The subject of a line about the pushed ref.
     pair: String,
     refname: &'a str,
     lines: Lines,
     verdicts: Vec<Verdict>,
-    /// What hooks printed.
-    said: Tail,
+    /// The output of hooks.
+    hooks: Tail,
 }
 
 impl<'a> Porcelain<'a> {
-    /// Reads what is printed of a push of `oid` to `refname`.
+    /// Reads the output of a push of `oid` to `refname`.
     #[must_use]
     pub fn new(oid: Oid, refname: &'a str) -> Self {
         Self {
@@ -56,7 +56,7 @@ impl<'a> Porcelain<'a> {
             refname,
             lines: Lines::default(),
             verdicts: Vec::new(),
-            said: Tail::default(),
+            hooks: Tail::default(),
         }
     }
 
@@ -67,24 +67,23 @@ impl<'a> Porcelain<'a> {
             refname,
             lines,
             verdicts,
-            said,
+            hooks,
         } = self;
         lines.read(bytes, |line| {
             if let Some(verdict) = verdict_of(line, pair, refname) {
                 verdicts.push(verdict);
             } else if line != "Done" && !line.starts_with("To ") {
-                said.push(line.as_bytes());
-                said.push(b"\n");
+                hooks.push(line.as_bytes());
+                hooks.push(b"\n");
             }
         });
     }
 
-    /// The verdicts, one for each URL that was pushed to, and whatever else was printed.
+    /// The verdicts, one for each URL that was pushed to, and the rest of the output.
     #[must_use]
     pub fn finish(mut self) -> (Vec<Verdict>, String) {
         self.read(b"\n");
-        let said = String::from_utf8_lossy(self.said.bytes());
-        (self.verdicts, said.trim().to_owned())
+        (self.verdicts, self.hooks.text())
     }
 }
 
@@ -98,7 +97,7 @@ fn verdict_of(line: &str, pair: &str, refname: &str) -> Option<Verdict> {
     }
     match flag {
         " " | "*" | "=" | "+" => Some(Verdict::Updated),
-        // Neither can be: nothing is deleted here, and what is pushed exists. If git says so it was not done.
+        // Neither should occur: nothing is deleted, and the pushed object exists. In any case it was not pushed.
         "-" | "X" => Some(Verdict::Rejected(summary.to_owned())),
         "!" => {
             let (word, reason) = split_summary(summary);
@@ -112,7 +111,7 @@ fn verdict_of(line: &str, pair: &str, refname: &str) -> Option<Verdict> {
     }
 }
 
-/// Takes `[word] (reason)` apart; without a reason the word has to serve.
+/// Splits `[word] (reason)`; without a reason, the word is the reason.
 fn split_summary(summary: &str) -> (&str, String) {
     let (word, rest) = summary
         .strip_prefix('[')
@@ -166,14 +165,14 @@ impl RefList {
     ///
     /// # Errors
     ///
-    /// A sentence about what was read instead.
+    /// A sentence about the unexpected output.
     pub fn finish(mut self) -> Result<Vec<(Oid, String)>, String> {
         self.read(b"\n");
         self.problem.map_or(Ok(self.refs), Err)
     }
 }
 
-/// Cuts a stream into lines. Of a line that is too long only the start is seen.
+/// Splits a stream into lines. A line that is too long is truncated.
 #[derive(Debug, Default)]
 struct Lines {
     unfinished: Vec<u8>,
@@ -191,7 +190,7 @@ impl Lines {
             if is_end {
                 let mut line = self.unfinished.strip_suffix(b"\r").unwrap_or(&self.unfinished);
                 if self.unfinished.len() == MAX_LINE {
-                    // Half a word could be half a URL, whose password nobody would know for one.
+                    // A truncated URL would escape redaction.
                     let last_word = line.iter().rposition(u8::is_ascii_whitespace);
                     line = &line[..last_word.unwrap_or(0)];
                 }
@@ -277,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_hook_prints_and_what_is_said_of_other_refs_is_no_verdict() {
+    fn the_output_of_a_hook_and_lines_about_other_refs_are_no_verdict() {
         let output = format!(
             "checking\r\n*\t{OID}:refs/heads/mainly\t[new branch]\nTo /srv/a\n*\t{OID}:refs/tags/main\t[new tag]\nDone\n"
         );
@@ -287,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_its_end_counts_at_the_end_of_the_output() {
+    fn the_last_line_needs_no_line_end() {
         assert_eq!(
             read(&format!("=\t{OID}:{MAIN}\t[up to date]")).0,
             [Verdict::Updated]
@@ -295,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_flood_only_the_end_is_kept_and_the_verdict_behind_it_is_found() {
+    fn a_flood_is_truncated_and_the_verdict_behind_it_is_found() {
         let mut porcelain = Porcelain::new(oid(), MAIN);
         for _ in 0..100_000 {
             porcelain.read("nöise nöise nöise\n".as_bytes());
@@ -305,11 +304,11 @@ mod tests {
         porcelain.read(format!("\n \t{OID}:{MAIN}\ta..b\n").as_bytes());
         let (verdicts, said) = porcelain.finish();
         assert_eq!(verdicts, [Verdict::Updated]);
-        assert!(said.len() <= crate::tail::LIMIT);
+        assert!(said.len() <= crate::failure::TAIL_LIMIT);
     }
 
     #[test]
-    fn half_a_url_at_the_end_of_a_line_that_is_too_long_is_not_kept() {
+    fn a_url_that_a_long_line_truncates_is_dropped() {
         let mut porcelain = Porcelain::new(oid(), MAIN);
         let mut line = "noise ".repeat(MAX_LINE);
         line.truncate(MAX_LINE - " https://user:sec".len());
@@ -320,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn refs_are_listed_and_anything_else_is_told() {
+    fn refs_are_listed_and_anything_else_is_an_error() {
         let mut list = RefList::default();
         for piece in format!("{OID}\trefs/heads/main\n{OID}\trefs/tags/main\n")
             .as_bytes()

@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::settings::ClientSettings;
 use crate::failure::{Failure, Kind};
-use crate::transport::hangup::{KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_TRIES};
+use crate::transport::activity::{KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_TRIES};
 
 /// The client, shared by all attempts of a daemon so that connections and TLS sessions are used again.
 #[derive(Clone, Default)]

@@ -24,9 +24,8 @@ use session::{HttpSession, reader_of};
 pub use client::SharedClient;
 pub use settings::unsupported_settings;
 
-use super::activity::Activity;
-use super::hangup::{ADVERTISING, failure_of, silence};
-use super::{Session, Settings, Source, Transport};
+use super::activity::{ADVERTISING, Activity, Limits};
+use super::{LocalRepository, Session, Settings, Transport};
 use crate::config::{Config, Environment};
 use crate::credential::Helpers;
 use crate::failure::{Failure, Kind};
@@ -72,13 +71,13 @@ pub struct HttpTransport {
 impl HttpTransport {
     /// `url` is the remote's. What [`unsupported_settings`] names is not heeded.
     #[must_use]
-    pub fn new(url: HttpUrl, remote: Remote, source: &Source<'_>, settings: Settings) -> Self {
+    pub fn new(url: HttpUrl, remote: Remote, repository: &LocalRepository<'_>, settings: Settings) -> Self {
         Self {
-            helpers: Helpers::new(source, &settings),
+            helpers: Helpers::new(repository, &settings),
             url,
             remote,
-            config: source.config.clone(),
-            root: source.root.to_owned(),
+            config: repository.config.clone(),
+            root: repository.root.to_owned(),
             settings,
         }
     }
@@ -204,11 +203,9 @@ impl Transport for HttpTransport {
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
         Box::pin(async move {
             let activity = Activity::new();
-            let limit = self.settings.idle_timeout;
-            match activity.guard(limit, self.open(&activity)).await {
-                None => Err(silence(limit, ADVERTISING)),
-                Some(opened) => Ok(Box::new(opened?) as Box<dyn Session>),
-            }
+            let limits = Limits::of_silence(self.settings.idle_timeout);
+            let opened = activity.guard(limits, ADVERTISING, self.open(&activity));
+            Ok(Box::new(opened.await??) as Box<dyn Session>)
         })
     }
 }
@@ -291,10 +288,7 @@ async fn read_advertisement(
         reader.discard().await?;
         Ok(advertisement)
     };
-    match read.await {
-        Ok(advertisement) => Ok(advertisement),
-        Err(error) => Err(failure_of(error, None, ADVERTISING).await),
-    }
+    read.await.map_err(|error: WireError| error.into())
 }
 
 /// Whether it is the file `info/refs`: ids with a tab and a name behind each.

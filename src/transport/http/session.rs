@@ -18,20 +18,13 @@ use super::requester::{Refused, Requester, shown};
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 use crate::pkt_line::{PacketReader, encode_flush};
-use crate::send_pack::{
-    self, Advertisement, Command, PackReceiver, Report, WireError, encode_request, read_report,
-};
-use crate::transport::activity::{Activity, PushLimits, Watched};
-use crate::transport::hangup::{PUSHING, failure_of, overdue};
-use crate::transport::{Background, LocalFuture, PushFailure, Session, Settings};
+use crate::send_pack::{Advertisement, Command, PackPieces, Report, WireError, encode_request, read_report};
+use crate::transport::activity::{Activity, Limits, PUSHING, Watched};
+use crate::transport::{Background, LocalFuture, PackReceiver, PushFailure, Session, Settings};
 use crate::user_agent::agent_capability;
 
 const REQUEST_TYPE: &str = "application/x-git-receive-pack-request";
 const RESULT_TYPE: &str = "application/x-git-receive-pack-result";
-
-/// The most that is handed over at once. What has been handed over is held in memory until the connection takes it,
-/// without a word about it: the less that is, the better it is known when everything has left.
-const LARGEST_PIECE: usize = 64 * 1024;
 
 /// An answer as packets.
 pub(super) type AnswerReader =
@@ -55,7 +48,7 @@ pub(super) struct HttpSession {
     is_remembered: bool,
     post_buffer: usize,
     activity: Activity,
-    limits: PushLimits,
+    limits: Limits,
     /// What we call ourselves.
     agent: String,
     background: Background,
@@ -80,7 +73,7 @@ impl HttpSession {
             is_remembered: false,
             post_buffer,
             activity,
-            limits: PushLimits {
+            limits: Limits {
                 idle: settings.idle_timeout,
                 report: settings.report_timeout,
                 // A proxy in front may gather the answer until it is whole.
@@ -100,7 +93,7 @@ impl HttpSession {
         progress: &Progress,
     ) -> Result<Report, Failure> {
         let offers = |capability| self.advertisement.supports(capability);
-        if !offers("report-status") && !offers("report-status-v2") {
+        if !self.advertisement.confirms_pushes() {
             let message = "the server offers no report-status, so that a push could not be confirmed";
             return Err(Failure::new(Kind::RemoteError, message));
         }
@@ -152,7 +145,7 @@ impl HttpSession {
                 );
                 Err(Failure::new(Kind::RemoteError, message))
             }
-            Err(error) => Err(failure_of(error, None, PUSHING).await),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -177,8 +170,7 @@ impl HttpSession {
         let background = self.background.clone();
         self.background.spawn(async move {
             let finishing = async {
-                let drained: Result<(), WireError> = send_pack::drain(&mut rest).await;
-                if let Err(error) = drained {
+                if let Err(error) = rest.discard().await {
                     tracing::debug!(%error, "what the server said after its report could not be read");
                 }
             };
@@ -199,7 +191,7 @@ impl HttpSession {
         let response = answered.map_err(|refused| refused.failure)?;
         match reader_of(response, &self.activity).discard().await {
             Ok(()) => Ok(()),
-            Err(error) => Err(failure_of(error, None, PUSHING).await),
+            Err(error) => Err(WireError::from(error).into()),
         }
     }
 }
@@ -278,8 +270,7 @@ async fn gather(request: &[u8], pack: &mut PackReceiver, limit: usize) -> Result
     Ok(Gathered::Whole(pieces))
 }
 
-/// The body of a streamed request. Each piece is held back until the next has come, so that it is known which one is
-/// the last: before it is handed over nothing can have happened on the server.
+/// The body of a streamed request.
 fn streamed(
     pieces: VecDeque<Bytes>,
     pack: PackReceiver,
@@ -288,61 +279,25 @@ fn streamed(
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     progress.set_unsent();
     activity.unsent();
-    let body = StreamedBody {
-        pieces,
-        pack,
-        held: None,
-        progress,
-        activity: activity.clone(),
-    };
-    stream::unfold(body, |mut body| async {
-        let piece = body.next().await?;
-        body.activity.touch();
-        Some((piece, body))
-    })
-}
-
-struct StreamedBody {
-    pieces: VecDeque<Bytes>,
-    pack: PackReceiver,
-    held: Option<Bytes>,
-    progress: Progress,
-    activity: Activity,
-}
-
-impl StreamedBody {
-    async fn next(&mut self) -> Option<io::Result<Bytes>> {
-        loop {
-            let next = match self.pieces.pop_front() {
-                Some(piece) => Some(Ok(piece)),
-                None => self.pack.recv().await,
-            };
-            match next {
-                Some(Ok(piece)) if piece.is_empty() => {}
-                Some(Ok(mut piece)) => {
-                    if piece.len() > LARGEST_PIECE {
-                        self.pieces.push_front(piece.split_off(LARGEST_PIECE));
-                    }
-                    if let Some(ready) = self.held.replace(piece) {
-                        return Some(Ok(ready));
-                    }
+    let body = (PackPieces::new(pieces, pack), progress, activity.clone());
+    stream::unfold(body, |(mut pieces, progress, activity)| async {
+        let piece = match pieces.next().await? {
+            Ok((piece, is_last)) => {
+                if is_last {
+                    progress.set_sent();
+                    activity.sent();
                 }
-                Some(Err(failure)) => {
-                    // Whoever asks again must not get it for the last piece.
-                    self.held = None;
-                    let error = io::Error::other(failure.to_string());
-                    *self.progress.pack_failure() = Some(failure);
-                    return Some(Err(error));
-                }
-                None => {
-                    let last = self.held.take()?;
-                    self.progress.set_sent();
-                    self.activity.sent();
-                    return Some(Ok(last));
-                }
+                Ok(piece)
             }
-        }
-    }
+            Err(failure) => {
+                let error = io::Error::other(failure.to_string());
+                *progress.pack_failure() = Some(failure);
+                Err(error)
+            }
+        };
+        activity.touch();
+        Some((piece, (pieces, progress, activity)))
+    })
 }
 
 impl Session for HttpSession {
@@ -361,14 +316,13 @@ impl Session for HttpSession {
             let (activity, limits) = (self.activity.clone(), self.limits);
             activity.unsent();
             let exchange = self.exchange(command, shallow, pack, &progress);
-            let exchanged = match activity.guard_push(limits, exchange).await {
-                Err(limit) => Err(overdue(limit)),
-                Ok(exchanged) => exchanged,
-            };
-            exchanged.map_err(|failure| PushFailure {
-                failure,
-                sent: progress.is_sent(),
-            })
+            let exchanged = activity.guard(limits, PUSHING, exchange).await;
+            exchanged
+                .and_then(|exchanged| exchanged)
+                .map_err(|failure| PushFailure {
+                    failure,
+                    sent: progress.is_sent(),
+                })
         })
     }
 
@@ -433,20 +387,15 @@ mod tests {
     #[tokio::test]
     async fn a_body_counts_as_sent_once_its_last_bytes_are_handed_over() {
         let progress = Progress::default();
-        let whole = Bytes::from(vec![7; 2 * LARGEST_PIECE + 1]);
-        let body = streamed(
-            VecDeque::from([whole.clone()]),
-            no_more(),
-            progress.clone(),
-            &Activity::new(),
-        );
+        let pieces = VecDeque::from(["R", "PA", "CK"].map(Bytes::from));
+        let body = streamed(pieces, no_more(), progress.clone(), &Activity::new());
         let mut body = std::pin::pin!(body);
         let mut sent = Vec::new();
         while let Some(piece) = body.next().await {
             sent.extend_from_slice(&piece.expect("no failure"));
-            assert_eq!(progress.is_sent(), sent.len() == whole.len());
+            assert_eq!(progress.is_sent(), sent == b"RPACK");
         }
-        assert_eq!(sent, whole);
+        assert_eq!(sent, b"RPACK");
     }
 
     #[tokio::test]

@@ -78,10 +78,10 @@ pub(super) fn of_error(context: &str, error: reqwest::Error, through: Option<&st
             }
             _ => "",
         };
-        let words = fault.words();
+        let problem = fault.problem();
         // Behind it rustls lists all that it knows.
         let cause = cause.split(" { ").next().unwrap_or_default();
-        return Failure::from_tls(fault, format!("{context}{through}: {words}{advice} ({cause})"));
+        return Failure::from_tls(fault, format!("{context}{through}: {problem}{advice} ({cause})"));
     }
     // hyper-util names it by no type that could be looked for.
     let is_refused_by_proxy = cause.contains("proxy authorization required");

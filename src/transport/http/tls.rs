@@ -108,7 +108,7 @@ impl TlsSettings {
                         let fault = TlsFault::ClientKeyEncrypted;
                         return Failure::from_tls(
                             fault,
-                            format!("http.sslKey {path} cannot be used: {}", fault.words()),
+                            format!("http.sslKey {path} cannot be used: {}", fault.problem()),
                         );
                     }
                     unreadable("http.sslKey", &key.path, &error)

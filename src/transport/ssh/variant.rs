@@ -1,5 +1,5 @@
-//! Which program is run for ssh, and which options it takes: `GIT_SSH` and its kin in `git(1)`, `core.sshCommand` and
-//! `ssh.variant` in `git-config(1)`, and what git 2.47 does (`connect.c`) where they are silent.
+//! The program to run for ssh, and its options: `GIT_SSH` and related variables in `git(1)`, `core.sshCommand` and
+//! `ssh.variant` in `git-config(1)`, and the behaviour of git 2.47 (`connect.c`) that they do not describe.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -14,74 +14,75 @@ use crate::transport::program;
 /// The ssh program as the user chose it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Program {
-    words: OsString,
-    source: Source,
+    command: OsString,
+    setting: Setting,
 }
 
-/// Which setting named the program.
+/// The setting that names the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
-    CommandVariable,
-    CommandSetting,
-    ProgramVariable,
+enum Setting {
+    GitSshCommand,
+    CoreSshCommand,
+    GitSsh,
     Default,
 }
 
 impl Program {
     /// The first that is set: `GIT_SSH_COMMAND`, `core.sshCommand`, `GIT_SSH`.
     pub(super) fn choose(config: &Config, environment: &Environment) -> Result<Self, Failure> {
-        let (words, source) = if let Some(words) = environment.get_os("GIT_SSH_COMMAND") {
-            (words, Source::CommandVariable)
+        let (command, setting) = if let Some(command) = environment.get_os("GIT_SSH_COMMAND") {
+            (command, Setting::GitSshCommand)
         } else if let Some(entry) = config.entry("core.sshCommand") {
-            (OsStr::new(entry.required()?), Source::CommandSetting)
+            (OsStr::new(entry.required()?), Setting::CoreSshCommand)
         } else if let Some(program) = environment.get_os("GIT_SSH") {
-            (program, Source::ProgramVariable)
+            (program, Setting::GitSsh)
         } else {
-            (OsStr::new("ssh"), Source::Default)
+            (OsStr::new("ssh"), Setting::Default)
         };
-        let words = words.to_owned();
-        Ok(Self { words, source })
+        let command = command.to_owned();
+        Ok(Self { command, setting })
     }
 
     /// Whether it is a command for a shell, and not the name of a program.
     const fn is_command(&self) -> bool {
-        matches!(self.source, Source::CommandVariable | Source::CommandSetting)
+        matches!(self.setting, Setting::GitSshCommand | Setting::CoreSshCommand)
     }
 
     pub(super) fn command(&self, root: &Path, environment: &Environment) -> io::Result<Command> {
         if self.is_command() {
-            program::shell_command(&self.words, root, environment)
+            program::shell_command(&self.command, root, environment)
         } else {
-            program::command(&self.words, root, environment)
+            program::command(&self.command, root, environment)
         }
     }
 
-    /// The command where a shell reads it. The shell puts it before its own complaints.
-    pub(super) fn shell_words(&self) -> Option<&OsStr> {
-        Some(self.words.as_os_str()).filter(|words| self.is_command() && program::is_for_shell(words))
+    /// The command, if a shell reads it. The shell's complaints begin with it.
+    pub(super) fn shell_command(&self) -> Option<&OsStr> {
+        let command = self.command.as_os_str();
+        (self.is_command() && program::is_for_shell(command)).then_some(command)
     }
 
-    /// The base name of the program, as far as git can tell.
+    /// The base name of the program, as far as git can recognise it.
     fn name(&self) -> Option<String> {
-        let words = self.words.to_string_lossy();
-        let word = if self.is_command() {
-            first_word(&words)?
+        let command = self.command.to_string_lossy();
+        let program = if self.is_command() {
+            first_word(&command)?
         } else {
-            words.into_owned()
+            command.into_owned()
         };
-        let name = word.trim_end_matches('/').rsplit('/').next();
+        let name = program.trim_end_matches('/').rsplit('/').next();
         name.map(str::to_ascii_lowercase)
     }
 }
 
-/// Names the setting only: the command itself may hold a secret, as in `sshpass -p`.
+/// Shows only the setting: the command itself may contain a secret, as in `sshpass -p`.
 impl fmt::Display for Program {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self.source {
-            Source::CommandVariable => "the command in GIT_SSH_COMMAND",
-            Source::CommandSetting => "the command in core.sshCommand",
-            Source::ProgramVariable => "the program in GIT_SSH",
-            Source::Default => "ssh",
+        formatter.write_str(match self.setting {
+            Setting::GitSshCommand => "the command in GIT_SSH_COMMAND",
+            Setting::CoreSshCommand => "the command in core.sshCommand",
+            Setting::GitSsh => "the program in GIT_SSH",
+            Setting::Default => "ssh",
         })
     }
 }
@@ -92,13 +93,13 @@ impl fmt::Debug for Program {
     }
 }
 
-/// The first word of a command, by the rules of git's `split_cmdline`: quotes and backslashes, nothing else of a
-/// shell. `None` where git would find the command malformed.
-fn first_word(words: &str) -> Option<String> {
+/// The first word of a command, by the rules of git's `split_cmdline`: quotes and backslashes, nothing else of a shell.
+/// `None` if git would find the command malformed.
+fn first_word(command: &str) -> Option<String> {
     let mut first = String::new();
     let mut has_ended = false;
     let mut quote = None;
-    let mut characters = words.chars();
+    let mut characters = command.chars();
     while let Some(character) = characters.next() {
         match character {
             ' ' | '\t' | '\n' | '\r' if quote.is_none() => has_ended = true,
@@ -118,7 +119,7 @@ fn first_word(words: &str) -> Option<String> {
     quote.is_none().then_some(first)
 }
 
-/// Whose options the program takes.
+/// The program whose options are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Variant {
     /// OpenSSH.
@@ -132,8 +133,8 @@ pub(super) enum Variant {
 }
 
 impl Variant {
-    /// The variant as configured, else as the program's name tells. `None` is for git's way of finding out: the
-    /// program is OpenSSH if it takes `-G`, else it is simple.
+    /// The variant from the settings, or from the program's name. `None` means to find out as git does: the program is
+    /// OpenSSH if it takes `-G`, otherwise it is simple.
     pub(super) fn choose(
         program: &Program,
         config: &Config,
@@ -156,28 +157,28 @@ impl Variant {
             Some("plink" | "putty") => Some(Self::Plink),
             Some("tortoiseplink") => Some(Self::TortoisePlink),
             Some("simple") => Some(Self::Simple),
-            // Anything else is OpenSSH for git.
+            // git takes anything else for OpenSSH.
             Some(_) => Some(Self::Ssh),
         })
     }
 
-    /// The options before the destination. What git does not pass is what keeps the program from asking anybody.
+    /// The options before the destination. In addition to git's options, they keep the program from asking questions.
     ///
-    /// `BatchMode` stands behind whatever the user's command says: OpenSSH takes the first value that it sees.
+    /// `BatchMode` follows the options in the user's command: OpenSSH uses the first value.
     pub(super) fn options(
         self,
         port: Option<u16>,
-        asks_for_version: bool,
-        may_ask: bool,
+        wants_version_1: bool,
+        has_askpass: bool,
     ) -> Result<Vec<String>, Failure> {
         let mut options: Vec<String> = Vec::new();
-        let mut add = |words: &[&str]| options.extend(words.iter().map(|&word| word.to_owned()));
+        let mut add = |more: &[&str]| options.extend(more.iter().map(|&option| option.to_owned()));
         match self {
             Self::Ssh => {
-                if asks_for_version {
+                if wants_version_1 {
                     add(&["-o", "SendEnv=GIT_PROTOCOL"]);
                 }
-                if !may_ask {
+                if !has_askpass {
                     add(&["-o", "BatchMode=yes"]);
                 }
             }
@@ -198,10 +199,10 @@ impl Variant {
 
 fn no_port(port: u16) -> Failure {
     let message = format!(
-        "the ssh program takes no options, as far as git's rules can tell, so that port {port} cannot be asked for; if it is OpenSSH or takes its options, set GIT_SSH_VARIANT or ssh.variant to 'ssh'"
+        "by git's rules, the ssh program takes no options, so port {port} cannot be passed to it; if it is OpenSSH or takes its options, set GIT_SSH_VARIANT or ssh.variant to 'ssh'"
     );
     Failure::new(Kind::Local, message).with_hint(
-        "Set GIT_SSH_VARIANT or ssh.variant to what the program of GIT_SSH, GIT_SSH_COMMAND or core.sshCommand is ('ssh', 'plink', 'tortoiseplink'), or leave the port out of the URL and give it in that program's own options.",
+        "Set GIT_SSH_VARIANT or ssh.variant to the kind of program that GIT_SSH, GIT_SSH_COMMAND or core.sshCommand names ('ssh', 'plink', 'tortoiseplink'), or remove the port from the URL and pass it in that program's own options.",
     )
 }
 
@@ -210,8 +211,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_word_is_found_as_git_finds_it() {
-        for (words, first) in [
+    fn the_first_word_is_the_one_that_git_finds() {
+        for (command, first) in [
             ("ssh -i key", Some("ssh")),
             ("'/a b/ssh' -i key", Some("/a b/ssh")),
             ("/a\\ b/s\"s\"h -i", Some("/a b/ssh")),
@@ -221,7 +222,7 @@ mod tests {
             ("ssh -o 'x", None),
             ("ssh \\", None),
         ] {
-            assert_eq!(first_word(words).as_deref(), first, "{words}");
+            assert_eq!(first_word(command).as_deref(), first, "{command}");
         }
     }
 

@@ -1,12 +1,11 @@
 //! A repository behind ssh: the user's own ssh program as a child, chosen and called as git does.
 //!
-//! Nothing ever asks: the child's standard input is the pipe, OpenSSH runs in its batch mode and plink in its own.
-//! A program without such a mode (variant `simple`) that opens the terminal all the same is stopped by the system,
-//! because it is in a background process group, until the connect timeout ends it; in a service there is no
-//! terminal to open. An `SSH_ASKPASS` program is left alone only under `SSH_ASKPASS_REQUIRE=force`, by which
-//! operators say that a program answers in their place.
+//! The program cannot ask: the child's standard input is the pipe, and OpenSSH and plink run in their batch modes. If a
+//! program without such a mode (variant `simple`) opens the terminal anyway, the system stops it, because it is in a
+//! background process group, until the connect timeout ends it; a service has no terminal to open. An `SSH_ASKPASS` program
+//! is kept only under `SSH_ASKPASS_REQUIRE=force`, by which operators say that a program answers in their place.
 //!
-//! Keys, host keys, agents, proxies and addresses are ssh's own business: nothing about them is decided here.
+//! Keys, host keys, agents, proxies and addresses are left to ssh.
 
 mod variant;
 
@@ -25,10 +24,10 @@ use super::{Session, Settings, Transport, program};
 use crate::config::{Config, Environment};
 use crate::failure::{self, Failure, Kind, SSH_LOCAL_HINT, SSH_UNKNOWN_HINT, ShellComplaint};
 
-/// Where to log in, and for what.
+/// An address, and the program to run there.
 #[derive(Debug, Clone, Copy)]
 pub struct SshAddress<'a> {
-    /// What stands before the `@`.
+    /// The user before the `@`.
     pub user: Option<&'a str>,
     /// A name or an address, without brackets.
     pub host: &'a str,
@@ -44,18 +43,18 @@ pub struct SshAddress<'a> {
 #[derive(Debug)]
 pub struct SshTransport {
     program: Program,
-    /// `None` where the program has to be tried to find out.
+    /// `None` if the program must be run to find out.
     variant: Option<Variant>,
     destination: String,
-    /// What follows a colon in the user's name. OpenSSH's server does not take it for a password but for a style
-    /// of authentication, and lets the user in by key, so it is passed on; messages must not show it.
+    /// The part of the user's name after a colon. OpenSSH's server takes it for a style of authentication, not for a
+    /// password, and accepts the user's key, so it is passed on; messages must not show it.
     password: Option<String>,
     port: Option<u16>,
     remote_command: String,
-    /// Whether the settings ask for version 1 of git's protocol: version 2 cannot push, and 0 is not asked for.
-    asks_for_version: bool,
-    /// Whether a program was set to answer ssh's questions.
-    may_ask: bool,
+    /// Whether the settings require version 1 of git's protocol. Version 2 cannot push, and 0 is the default.
+    wants_version_1: bool,
+    /// Whether a program answers ssh's questions.
+    has_askpass: bool,
     /// Where git would run.
     root: PathBuf,
     environment: Environment,
@@ -67,7 +66,7 @@ impl SshTransport {
     ///
     /// # Errors
     ///
-    /// A setting that git would refuse as well.
+    /// git would refuse a setting, too.
     pub fn new(
         address: SshAddress<'_>,
         config: &Config,
@@ -76,33 +75,27 @@ impl SshTransport {
     ) -> Result<Self, Failure> {
         let program = Program::choose(config, &settings.environment)?;
         let variant = Variant::choose(&program, config, &settings.environment)?;
-        let may_ask = settings.environment.get("SSH_ASKPASS_REQUIRE") == Some("force");
+        let has_askpass = settings.environment.get("SSH_ASKPASS_REQUIRE") == Some("force");
         let mut environment =
             program::environment_for_remote(&settings.environment).with("GIT_TERMINAL_PROMPT", "0");
-        if !may_ask {
+        if !has_askpass {
             environment = environment
                 .without("SSH_ASKPASS")
                 .with("SSH_ASKPASS_REQUIRE", "never");
         }
+        let (user, host) = (address.user, address.host);
+        let receive_pack = address.receive_pack.unwrap_or("git-receive-pack");
         Ok(Self {
             program,
             variant,
-            destination: match address.user {
-                Some(user) => format!("{user}@{}", address.host),
-                None => address.host.to_owned(),
-            },
-            password: address
-                .user
+            destination: user.map_or_else(|| host.to_owned(), |user| format!("{user}@{host}")),
+            password: user
                 .and_then(|user| user.split_once(':'))
                 .map(|(_, password)| password.to_owned()),
             port: address.port,
-            remote_command: format!(
-                "{} {}",
-                address.receive_pack.unwrap_or("git-receive-pack"),
-                quoted(address.path)
-            ),
-            asks_for_version: asks_for_version(config)?,
-            may_ask,
+            remote_command: format!("{receive_pack} {}", quoted(address.path)),
+            wants_version_1: wants_version_1(config)?,
+            has_askpass,
             root: root.to_owned(),
             environment,
             settings,
@@ -115,27 +108,22 @@ impl SshTransport {
             None if self.takes_openssh_options().await? => Variant::Ssh,
             None => Variant::Simple,
         };
-        let options = variant.options(self.port, self.asks_for_version, self.may_ask)?;
-        let options = options.iter().map(String::as_str);
-        let arguments = options.chain([self.destination.as_str(), &self.remote_command]);
-        let (child, stdin, stdout) = self.spawn(arguments, &self.environment_for(variant))?;
+        let mut arguments = variant.options(self.port, self.wants_version_1, self.has_askpass)?;
+        arguments.extend([self.destination.clone(), self.remote_command.clone()]);
+        let (child, stdin, stdout) = self.spawn(variant, &arguments)?;
         let session = StreamSession::open(stdout, stdin, Some(child), &self.settings)
             .await
             .map_err(|failure| self.explained(&failure))?;
         Ok(Box::new(session))
     }
 
-    /// Whether the program takes OpenSSH's `-G`, which shows its configuration and connects to nothing.
+    /// Whether the program takes OpenSSH's `-G`, which prints its configuration without connecting.
     async fn takes_openssh_options(&self) -> Result<bool, Failure> {
-        // The options are git's own: a program that does not know them must fail here as it does there.
-        let options = Variant::Ssh.options(self.port, self.asks_for_version, true)?;
-        let options = options.iter().map(String::as_str);
-        let arguments = ["-G"]
-            .into_iter()
-            .chain(options)
-            .chain([self.destination.as_str()]);
-        let (mut child, stdin, stdout) = self.spawn(arguments, &self.environment_for(Variant::Ssh))?;
-        drop(stdin);
+        let mut arguments = vec!["-G".to_owned()];
+        // git's own options, so that a program that does not know them fails here as it does with git.
+        arguments.extend(Variant::Ssh.options(self.port, self.wants_version_1, true)?);
+        arguments.push(self.destination.clone());
+        let (mut child, _, stdout) = self.spawn(Variant::Ssh, &arguments)?;
         let probing = async {
             let mut has_printed = false;
             let status = child.read_to_exit(stdout, |_| has_printed = true).await;
@@ -149,35 +137,33 @@ impl SshTransport {
         }
     }
 
-    fn environment_for(&self, variant: Variant) -> Environment {
-        let environment = self.environment.clone();
-        if variant == Variant::Ssh && self.asks_for_version {
-            environment.with("GIT_PROTOCOL", "version=1")
-        } else {
-            environment
-        }
-    }
-
-    fn spawn<'a>(
+    fn spawn(
         &self,
-        arguments: impl Iterator<Item = &'a str>,
-        environment: &Environment,
+        variant: Variant,
+        arguments: &[String],
     ) -> Result<(Child, ChildStdin, ChildStdout), Failure> {
+        let mut environment = self.environment.clone();
+        if variant == Variant::Ssh && self.wants_version_1 {
+            environment = environment.with("GIT_PROTOCOL", "version=1");
+        }
         let start = || {
             let background = &self.settings.background;
-            let mut command = self.program.command(&self.root, environment)?;
+            let mut command = self.program.command(&self.root, &environment)?;
             command.args(arguments);
-            let script = program::as_shell_script(&command, &self.root, environment);
+            let script = program::as_shell_script(&command, &self.root, &environment);
             match Child::spawn(command, background) {
                 Err(error) if has_no_interpreter(&error) => Child::spawn(script, background),
                 spawned => spawned,
             }
         };
-        start().map_err(|error| self.could_not_start(&error.to_string(), error.kind()))
+        start().map_err(|error| {
+            let is_missing = error.kind() == io::ErrorKind::NotFound;
+            self.could_not_start(&error.to_string(), is_missing)
+        })
     }
 
-    fn could_not_start(&self, error: &str, kind: io::ErrorKind) -> Failure {
-        let advice = if kind == io::ErrorKind::NotFound {
+    fn could_not_start(&self, error: &str, is_missing: bool) -> Failure {
+        let advice = if is_missing {
             "; pushing over ssh needs an ssh program: install OpenSSH's client (the package openssh-client of Debian and Alpine), or check PATH, GIT_SSH_COMMAND, core.sshCommand and GIT_SSH"
         } else {
             ""
@@ -186,27 +172,18 @@ impl SshTransport {
         Failure::new(Kind::Local, message).with_hint(SSH_LOCAL_HINT)
     }
 
-    /// The failure without what the user's command may hold, and told apart from one of this machine's shell.
+    /// Removes the secrets that the user's command may contain, and recognises the complaints of this machine's shell.
     fn explained(&self, failure: &Failure) -> Failure {
         let mut message = failure.message().to_owned();
         if let Some(password) = &self.password {
             message = message.replace(&format!(":{password}@"), ":***@");
         }
-        let complaint = self
-            .program
-            .shell_words()
-            .map(OsStr::to_string_lossy)
-            .and_then(|words| {
-                let complaint = failure::complaint_of_shell(&message, &words);
-                message = message.replace(&*words, &self.program.to_string());
-                complaint
-            });
-        match complaint {
-            Some(ShellComplaint::MissingProgram) => {
-                return self.could_not_start(&message, io::ErrorKind::NotFound);
+        if let Some(command) = self.program.shell_command().map(OsStr::to_string_lossy) {
+            let complaint = failure::complaint_of_shell(&message, &command);
+            message = message.replace(&*command, &self.program.to_string());
+            if let Some(complaint) = complaint {
+                return self.could_not_start(&message, complaint == ShellComplaint::MissingProgram);
             }
-            Some(ShellComplaint::Other) => return self.could_not_start(&message, io::ErrorKind::Other),
-            None => {}
         }
         let explained = failure.clone().reworded(&message);
         match explained.kind() {
@@ -232,7 +209,7 @@ impl Transport for SshTransport {
     }
 }
 
-/// Whether the file is executable, but neither a program nor a script that begins with `#!`.
+/// Whether the file is executable, but neither a binary nor a script that begins with `#!`.
 #[cfg(unix)]
 fn has_no_interpreter(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error())
@@ -243,28 +220,25 @@ fn has_no_interpreter(_error: &io::Error) -> bool {
     false
 }
 
-/// Quotes for the remote shell as git does, so that servers that parse the command by hand understand it.
+/// Quotes for the remote shell as git does: some servers parse the command themselves.
 fn quoted(path: &str) -> String {
     let escaped = path.replace('\'', "'\\''").replace('!', "'\\!'");
     format!("'{escaped}'")
 }
 
-/// `protocol.version`, of which only 1 makes a difference for a push.
-fn asks_for_version(config: &Config) -> Result<bool, Failure> {
+/// Whether `protocol.version` is 1; the other versions make no difference to a push.
+fn wants_version_1(config: &Config) -> Result<bool, Failure> {
     let Some(entry) = config.entry("protocol.version") else {
         return Ok(false);
     };
     match entry.required()? {
         "1" => Ok(true),
         "0" | "2" => Ok(false),
-        other => Err(Failure::new(
-            Kind::Local,
-            format!(
-                "{} in {}: expected 0, 1 or 2, got '{other}'",
-                entry.key(),
-                entry.origin()
-            ),
-        )),
+        other => {
+            let (key, origin) = (entry.key(), entry.origin());
+            let message = format!("{key} in {origin}: expected 0, 1 or 2, got '{other}'");
+            Err(Failure::new(Kind::Local, message))
+        }
     }
 }
 

@@ -1,10 +1,11 @@
-//! The end of what somebody says, where the reason is, in bounded memory.
+//! The end of what another program prints: it states the reason for a failure, and fits in bounded memory.
 
-/// Bytes that are kept.
+use super::text::clean;
+
+/// The number of bytes that are kept.
 pub(crate) const LIMIT: usize = 8 * 1024;
 
-/// Keeps the end of a stream. What was cut off it ends between two words: of half a URL nobody could tell that it is one,
-/// and that what stands in it is a password.
+/// Keeps the end of a stream. The cut is between two words: a truncated URL would escape redaction.
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
     bytes: Vec<u8>,
@@ -16,14 +17,14 @@ impl Tail {
         self.bytes
             .extend_from_slice(&bytes[bytes.len().saturating_sub(2 * LIMIT)..]);
         self.is_cut |= bytes.len() > 2 * LIMIT;
-        // Dropping the front only now and then keeps this linear in what comes.
+        // Drops the front only now and then, so that the cost stays linear.
         if self.bytes.len() > 2 * LIMIT {
             self.bytes.drain(..self.bytes.len() - LIMIT);
             self.is_cut = true;
         }
     }
 
-    /// The last [`LIMIT`] bytes at most, from the first whole word on.
+    /// At most the last [`LIMIT`] bytes, from the first whole word on.
     pub(crate) fn bytes(&self) -> &[u8] {
         let start = self.bytes.len().saturating_sub(LIMIT);
         let end = &self.bytes[start..];
@@ -33,12 +34,17 @@ impl Tail {
         let word = end.iter().position(u8::is_ascii_whitespace);
         word.map_or(&[], |space| &end[space..])
     }
+
+    /// The same as clean text.
+    pub(crate) fn text(&self) -> String {
+        clean(&String::from_utf8_lossy(self.bytes()))
+    }
 }
 
-impl From<&[u8]> for Tail {
-    fn from(bytes: &[u8]) -> Self {
+impl From<&str> for Tail {
+    fn from(text: &str) -> Self {
         let mut tail = Self::default();
-        tail.push(bytes);
+        tail.push(text.as_bytes());
         tail
     }
 }
@@ -48,15 +54,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_short_is_kept_whole() {
+    fn a_short_text_is_kept_whole() {
         assert_eq!(Tail::default().bytes(), b"");
-        assert_eq!(Tail::from(b" a b".as_slice()).bytes(), b" a b");
-        let all = [b'x'; LIMIT];
-        assert_eq!(Tail::from(all.as_slice()).bytes(), all);
+        assert_eq!(Tail::from(" a b").bytes(), b" a b");
+        let all = "x".repeat(LIMIT);
+        assert_eq!(Tail::from(all.as_str()).bytes(), all.as_bytes());
     }
 
     #[test]
-    fn only_the_end_of_much_is_kept() {
+    fn only_the_end_of_a_long_text_is_kept() {
         let mut tail = Tail::default();
         for line in 0..100_000 {
             tail.push(format!("line {line}\n").as_bytes());
@@ -70,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_word_is_not_kept_however_it_came() {
+    fn half_a_word_is_never_kept_in_whatever_pieces_it_came() {
         let said = format!("https://user:secret@host/{} refused", "x".repeat(LIMIT - 40));
         for surplus in (0..=said.len()).step_by(61) {
             for piece in [7, 100, LIMIT, 5 * LIMIT] {
