@@ -111,7 +111,6 @@ impl SharedSide {
 }
 
 /// The branch with its watcher.
-#[derive(Debug)]
 pub struct WatchedBranch {
     side: SharedSide,
     /// `None` if the caller turned watching off, and after `close`.

@@ -1,8 +1,7 @@
 //! The local repository: where it is, what its branches point to, and how two commits are related.
 //!
-//! With `pack` the only user of git2, which reads objects. Everything blocks, so it is called from blocking threads. It
-//! never writes a local branch, an object or the configuration; the one thing it writes is a remote-tracking ref, with its
-//! reflog.
+//! Together with `pack`, this is the only user of git2, which reads objects. Everything blocks, so call it on blocking
+//! threads. It never writes a local branch, an object or the configuration, but only a remote-tracking ref with its reflog.
 
 mod branch;
 mod commit;
@@ -38,7 +37,7 @@ use crate::config::Environment;
 use crate::failure::{Failure, Kind};
 use crate::oid::Oid;
 
-/// An open repository. Other processes may change it at any time: every question is answered from the disk.
+/// An open repository. Other processes may change it at any time, so every method reads the disk.
 pub struct Repository {
     git_dir: PathBuf,
     common_dir: PathBuf,
@@ -57,7 +56,7 @@ impl fmt::Debug for Repository {
     }
 }
 
-/// How the local branch stands to the remote one.
+/// The local branch compared with the remote one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relation {
     /// The remote branch does not exist.
@@ -68,21 +67,21 @@ pub enum Relation {
     Ahead,
     /// The local tip is an ancestor of the remote's.
     Behind,
-    /// The remote's tip is not in this repository, and all that is local was once known to be on the remote.
+    /// The remote's tip is not in this repository, and the remote was known to have all local commits.
     BehindUnknown,
     /// Each side has commits that the other lacks.
     Diverged,
     /// The remote's tip is not in this repository, and the local branch has commits that the remote was
     /// never known to have.
     DivergedUnknown,
-    /// The remote's tip is not in this repository, and nothing is known of what the remote had.
+    /// The remote's tip is not in this repository, and no earlier tip of the remote is known.
     Unknowable,
 }
 
 /// The commits that a remote lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ahead {
-    /// How many there are.
+    /// Their number.
     pub commits: u64,
     /// The committer time of the oldest of them.
     pub oldest: Option<SystemTime>,
@@ -101,26 +100,26 @@ impl Repository {
         &self.common_dir
     }
 
-    /// Where git itself would run, and what relative paths of remotes are relative to: the top of the working
-    /// tree, or the git directory of a bare repository.
+    /// The directory in which git would run, and to which paths of remotes are relative: the top of the working tree, or the
+    /// git directory of a bare repository.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The environment that it was opened in, with whole paths to its objects.
+    /// The environment of the repository, with absolute paths to its objects.
     #[must_use]
     pub const fn environment(&self) -> &Environment {
         &self.environment
     }
 
-    /// Where its objects are.
+    /// The object directories.
     #[must_use]
     pub const fn objects(&self) -> &ObjectStore {
         &self.store
     }
 
-    /// Whether packs or alternates came or went since it was opened.
+    /// Whether packs or alternates came or went since the repository was opened.
     #[must_use]
     pub fn objects_changed(&self) -> bool {
         ObjectStore::find(&self.common_dir, &self.root, &self.environment).state() != self.store_state
@@ -131,12 +130,12 @@ impl Repository {
     }
 }
 
-/// The id as git2 takes it.
+/// Converts an id to git2's type.
 pub(crate) fn to_git2(oid: Oid) -> git2::Oid {
     git2::Oid::from_bytes(oid.as_bytes()).expect("20 bytes are a SHA-1 id")
 }
 
-/// The id as the rest of the crate takes it.
+/// Converts an id from git2's type.
 #[cfg(test)]
 pub(crate) fn from_git2(oid: git2::Oid) -> Oid {
     let bytes = oid.as_bytes().try_into();
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_survive_the_way_to_git2_and_back() {
+    fn ids_are_converted_to_git2_and_back() {
         let oid = Oid::from_bytes(std::array::from_fn(|index| {
             u8::try_from(index).expect("below 20")
         }));

@@ -9,7 +9,6 @@ mod linux;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
 
-use std::fmt;
 use std::future::pending;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -46,15 +45,6 @@ impl Poll {
             None => POLL_INTERVAL,
         };
         self.due = Instant::now() + interval;
-    }
-}
-
-impl fmt::Debug for RefWatcher {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("RefWatcher")
-            .field("polling", &self.poll().reason)
-            .finish_non_exhaustive()
     }
 }
 

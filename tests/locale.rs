@@ -1,7 +1,7 @@
-//! The language of the machine changes nothing: children speak English to us, whatever they would say to the user.
+//! A translated git changes nothing: child processes write English messages to the daemon, whatever the user's language.
 //!
-//! Needs a git with translations, as Debian's is; a locale need not be generated, since `C.UTF-8` with `LANGUAGE`
-//! is translated too, and is what containers have.
+//! Needs a git with translations, such as Debian's. No locale has to be generated: `C.UTF-8`, which containers have, is
+//! translated too if `LANGUAGE` is set.
 
 #![cfg(target_os = "linux")]
 
@@ -17,11 +17,11 @@ use git_push_daemon::config::Environment;
 use git_push_daemon::failure::{Failure, Kind};
 use support::{Sandbox, attempt, close, failure_of, report};
 
-/// The gits that may know German.
+/// Where a git with German messages may be.
 const GITS: [&str; 2] = ["/usr/bin/git", "/usr/local/bin/git"];
 
-/// What git says in a directory that is no repository.
-fn words_of(git: &Path, environment: &Environment) -> String {
+/// git's message in a directory that is no repository.
+fn message_of(git: &Path, environment: &Environment) -> String {
     let output = Command::new(git)
         .args(["-C", "/", "rev-parse", "--git-dir"])
         .env_clear()
@@ -31,19 +31,19 @@ fn words_of(git: &Path, environment: &Environment) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn speaking(language: &str) -> Environment {
+fn in_language(language: &str) -> Environment {
     Environment::default()
         .with("LC_ALL", "C.UTF-8")
         .with("LANGUAGE", language)
 }
 
-/// A git that speaks German where it is asked to.
+/// Finds a git with German messages.
 fn translated_git() -> Option<PathBuf> {
     let gits = GITS.iter().map(PathBuf::from).filter(|git| git.exists());
     let found = gits.into_iter().find(|git| {
         let (german, english) = (
-            words_of(git, &speaking("de")),
-            words_of(git, &Environment::default()),
+            message_of(git, &in_language("de")),
+            message_of(git, &Environment::default()),
         );
         german != english && english.contains("not a git repository")
     });
@@ -55,7 +55,7 @@ fn translated_git() -> Option<PathBuf> {
     found
 }
 
-/// A sandbox whose git speaks German to its user.
+/// A sandbox whose git shows German messages to its user.
 fn german(git: &Path) -> Sandbox {
     let mut sandbox = Sandbox::new();
     let programs = sandbox.path("programs");
@@ -69,8 +69,8 @@ fn german(git: &Path) -> Sandbox {
     sandbox.var("PATH", path);
     sandbox.var("LC_ALL", "C.UTF-8");
     sandbox.var("LANGUAGE", "de");
-    // Otherwise there is nothing to be tested.
-    let shown = words_of(&programs.join("git"), &sandbox.env);
+    // Otherwise the test would prove nothing.
+    let shown = message_of(&programs.join("git"), &sandbox.env);
     assert!(!shown.contains("not a git repository"), "{shown}");
     sandbox
 }
@@ -82,12 +82,12 @@ async fn failure(sandbox: &Sandbox, remote: &str) -> Failure {
     failure_of(outcome)
 }
 
-fn assert_english(failure: &Failure, kind: Kind, words: &str) {
+fn assert_english(failure: &Failure, kind: Kind, expected: &str) {
     assert_eq!(failure.kind(), kind, "{failure}");
-    assert!(failure.message().contains(words), "{failure}");
+    assert!(failure.message().contains(expected), "{failure}");
 }
 
-/// What a receive-pack on this machine says, and why it refuses, is known. Gives the remote that refused.
+/// The messages of a local receive-pack are understood. Returns the remote that refused.
 async fn assert_understood(sandbox: &Sandbox) -> PathBuf {
     let missing = failure(sandbox, "/nonexistent").await;
     assert_english(
@@ -114,7 +114,7 @@ async fn a_repository_on_this_machine_is_understood() {
 async fn git_push_and_its_helpers_are_understood() {
     let Some(git) = translated_git() else { return };
     let sandbox = german(&git);
-    // A pre-push hook brings git itself in.
+    // A pre-push hook makes the daemon use `git push`.
     sandbox.script("work/.git/hooks/pre-push", "#!/bin/sh\nexit 0\n");
     let remote = assert_understood(&sandbox).await;
 
@@ -126,7 +126,7 @@ async fn git_push_and_its_helpers_are_understood() {
 }
 
 #[tokio::test]
-async fn a_missing_ssh_program_is_understood_whatever_the_shell_speaks() {
+async fn a_missing_ssh_program_is_understood_in_any_language_of_the_shell() {
     let Some(git) = translated_git() else { return };
     let mut sandbox = german(&git);
     sandbox.var("GIT_SSH_COMMAND", "no-such-ssh -o x=y");
@@ -136,7 +136,7 @@ async fn a_missing_ssh_program_is_understood_whatever_the_shell_speaks() {
 }
 
 #[tokio::test]
-async fn a_credential_that_nobody_knows_is_told_in_english() {
+async fn a_missing_credential_is_reported_in_english() {
     let Some(git) = translated_git() else { return };
     let sandbox = german(&git);
     let server = tokio::net::TcpListener::bind("127.0.0.1:0")

@@ -1,9 +1,9 @@
-//! Which repositories are opened, and what is written in them: side by side with `git push`.
+//! Opens repositories and writes refs side by side with `git push`: both must accept and write the same.
 
 #![cfg(target_os = "linux")]
 
 #[path = "support/mod.rs"]
-#[expect(dead_code, reason = "what is about servers is not used here")]
+#[expect(dead_code, reason = "the parts for servers are not used here")]
 mod support;
 
 use std::collections::BTreeMap;
@@ -24,16 +24,16 @@ use git_push_daemon::url::Remote;
 use support::{Sandbox, attempt, close, report};
 
 const MAIN: &str = "refs/heads/main";
-const SOMEBODY: u32 = 65_534;
+const OTHER_USER: u32 = 65_534;
 
-/// A sandbox with a remote, on its way to the repository that a row is about.
+/// A sandbox with a remote, which a row turns into the repository that it needs.
 struct Case {
     sandbox: Sandbox,
     /// The repository.
     path: PathBuf,
-    /// How git is led to it; nothing is `-C <path>`.
+    /// The arguments that lead git there; none stand for `-C <path>`.
     git: Vec<String>,
-    /// What it is pushed to: a path, or the name of a remote.
+    /// The remote: a path or a name.
     remote: String,
 }
 
@@ -101,6 +101,17 @@ impl Case {
         self
     }
 
+    /// Adds the linked worktree `linked`, with the branch `main`.
+    fn worktree(self) -> Self {
+        self.run(&["checkout", "--quiet", "-b", "side"]).run(&[
+            "worktree",
+            "add",
+            "--quiet",
+            "../linked",
+            "main",
+        ])
+    }
+
     fn removed(self, name: &str) -> Self {
         fs::remove_dir_all(self.sandbox.path(name)).expect("removes");
         self
@@ -126,7 +137,7 @@ impl Case {
         self
     }
 
-    /// `safe.directory` in the user's file, in this order, for a repository of somebody else's. The remote is his own.
+    /// Lists values of `safe.directory`, in this order, in the user's file, for a repository of another user.
     fn safe(mut self, values: &[&str]) -> Self {
         self.remote = String::from("there");
         let lines: Vec<_> = values
@@ -147,7 +158,7 @@ impl Case {
         self
     }
 
-    /// Whether git pushes from there, to a remote without the branch.
+    /// Runs `git push` to a remote without the branch.
     fn git_pushes(&self) -> Result<(), String> {
         let there = self.sandbox.path("remote.git");
         let _: std::io::Result<()> = fs::remove_file(there.join(MAIN));
@@ -201,23 +212,23 @@ async fn push(path: &Path, given: &str, environment: &Environment) -> Result<(),
     }
 }
 
-/// What is to come of a row.
+/// The expected result of a row.
+#[derive(Clone, Copy)]
 enum Expected {
     /// Both push.
     Pushed,
-    /// Neither does.
+    /// Neither pushes.
     Refused,
-    /// Only ours does, and why that is right.
+    /// Only ours pushes, for a reason.
     OursAlone(&'static str),
 }
 use Expected::{OursAlone, Pushed, Refused};
 
 type Row = (&'static str, Expected, fn(Case) -> Case);
 
-fn extension(case: Case, version: &str, lines: &str) -> Case {
-    case.config(&format!(
-        "[core]\n\trepositoryFormatVersion = {version}\n[extensions]\n{lines}\n"
-    ))
+fn prepared(rows: &'static [Row]) -> impl Iterator<Item = (String, Expected, Case)> {
+    let rows = rows.iter();
+    rows.map(|(name, expected, prepare)| ((*name).to_owned(), *expected, prepare(Case::new())))
 }
 
 const SHAPES: &[Row] = &[
@@ -257,18 +268,13 @@ const SHAPES: &[Row] = &[
         case.moved("work/.git", "apart")
             .file("work/.git", "gitdir:../apart\n")
     }),
-    ("a .git file that leads nowhere", Refused, |case| {
+    ("a .git file with a missing target", Refused, |case| {
         case.moved("work/.git", "apart")
             .file("work/.git", "gitdir: ../elsewhere\n")
     }),
-    ("a linked worktree", Pushed, |case| {
-        case.run(&["checkout", "--quiet", "-b", "side"])
-            .run(&["worktree", "add", "--quiet", "../linked", "main"])
-            .at("linked")
-    }),
+    ("a linked worktree", Pushed, |case| case.worktree().at("linked")),
     ("a linked worktree by relative paths", Pushed, |case| {
-        case.run(&["checkout", "--quiet", "-b", "side"])
-            .run(&["worktree", "add", "--quiet", "../linked", "main"])
+        case.worktree()
             .file("linked/.git", "gitdir: ../work/.git/worktrees/linked\n")
             .file("work/.git/worktrees/linked/gitdir", "../../../../linked/.git\n")
             .at("linked")
@@ -283,9 +289,8 @@ const SHAPES: &[Row] = &[
         "a linked worktree with a configuration of its own",
         Pushed,
         |case| {
-            extension(case, "1", "worktreeConfig")
-                .run(&["checkout", "--quiet", "-b", "side"])
-                .run(&["worktree", "add", "--quiet", "../linked", "main"])
+            case.config("[core]\n\trepositoryFormatVersion = 1\n[extensions]\n\tworktreeConfig\n")
+                .worktree()
                 .file(
                     "work/.git/worktrees/linked/config.worktree",
                     "[core]\n\tbare = false\n",
@@ -293,16 +298,16 @@ const SHAPES: &[Row] = &[
                 .at("linked")
         },
     ),
-    ("core.worktree that is gone", Pushed, |case| {
+    ("a missing core.worktree", Pushed, |case| {
         case.config("[core]\n\tworktree = @@/nowhere\n")
             .at("work/.git")
             .by_git_dir()
     }),
-    ("core.worktree that is gone, from the old place", Pushed, |case| {
+    ("a missing core.worktree, from the old place", Pushed, |case| {
         case.config("[core]\n\tworktree = @@/nowhere\n")
     }),
     (
-        "a relative core.worktree that is gone",
+        "a missing relative core.worktree",
         OursAlone("a push needs no working tree, and git stops only where it would change to it"),
         |case| case.config("[core]\n\tworktree = ../../nowhere\n"),
     ),
@@ -315,6 +320,16 @@ const SHAPES: &[Row] = &[
         case
     }),
     (
+        "extensions without a version, which do not count",
+        Pushed,
+        |case| {
+            case.file(
+                "work/.git/config",
+                "[extensions]\n\tfrobnicate = 1\n\tobjectFormat = sha1\n",
+            )
+        },
+    ),
+    (
         "a configuration with an include that git reads only later",
         Pushed,
         |case| {
@@ -326,12 +341,12 @@ const SHAPES: &[Row] = &[
         fs::remove_file(case.git_dir().join("HEAD")).expect("removes");
         case
     }),
-    ("a HEAD that is no ref", Refused, |case| {
+    ("a HEAD that names no ref", Refused, |case| {
         case.file("work/.git/HEAD", "ref: main\n")
     }),
     ("no refs", Refused, |case| case.removed("work/.git/refs")),
     ("no objects", Refused, |case| case.removed("work/.git/objects")),
-    ("a repository within one that is none", Refused, |case| {
+    ("a directory outside any repository", Refused, |case| {
         case.file("work/inside/file", "")
             .removed("work/.git")
             .at("work/inside")
@@ -371,7 +386,7 @@ const HEADS: &[Row] = &[
         symlink("refs/heads/real", case.git_dir().join("refs/heads/main")).expect("links");
         case
     }),
-    ("a branch with words behind its id", Pushed, |case| {
+    ("a branch with text after its id", Pushed, |case| {
         let tip = case.sandbox.git(&case.sandbox.work(), &["rev-parse", "main"]);
         case.file("work/.git/refs/heads/main", &format!("{tip}\tof something\n"))
     }),
@@ -415,91 +430,42 @@ const HEADS: &[Row] = &[
     }),
 ];
 
-const FORMATS: &[Row] = &[
-    ("noop in version 1", Pushed, |case| extension(case, "1", "noop")),
-    ("noop-v1 in version 1", Pushed, |case| {
-        extension(case, "1", "noop-v1 = x")
-    }),
-    ("noop in version 0", Pushed, |case| extension(case, "0", "noop")),
-    ("noop-v1 in version 0", Refused, |case| {
-        extension(case, "0", "noop-v1")
-    }),
-    ("preciousObjects", Pushed, |case| {
-        extension(case, "1", "preciousObjects = true")
-    }),
-    ("preciousObjects that is no bool", Refused, |case| {
-        extension(case, "1", "preciousObjects = perhaps")
-    }),
-    ("worktreeConfig", Pushed, |case| {
-        extension(case, "1", "worktreeConfig = true")
-    }),
-    ("worktreeConfig in version 0", Pushed, |case| {
-        extension(case, "0", "worktreeConfig = true")
-    }),
-    ("partialClone", Pushed, |case| {
-        extension(case, "1", "partialClone = origin")
-    }),
-    ("partialClone without a value", Refused, |case| {
-        extension(case, "1", "partialClone")
-    }),
-    ("objectFormat sha1", Pushed, |case| {
-        extension(case, "1", "objectFormat = sha1")
-    }),
-    ("objectFormat sha1 in version 0", Refused, |case| {
-        extension(case, "0", "objectFormat = sha1")
-    }),
-    ("objectFormat SHA1", Refused, |case| {
-        extension(case, "1", "objectFormat = SHA1")
-    }),
-    ("refStorage files", Pushed, |case| {
-        extension(case, "1", "refStorage = files")
-    }),
-    ("refStorage files in version 0", Refused, |case| {
-        extension(case, "0", "refStorage = files")
-    }),
-    ("refStorage that is unknown", Refused, |case| {
-        extension(case, "1", "refStorage = stone")
-    }),
-    ("compatObjectFormat sha256", Pushed, |case| {
-        extension(case, "1", "compatObjectFormat = sha256")
-    }),
-    ("compatObjectFormat of its own", Refused, |case| {
-        extension(case, "1", "compatObjectFormat = sha1")
-    }),
-    ("compatObjectFormat twice", Refused, |case| {
-        extension(
-            case,
-            "1",
-            "compatObjectFormat = sha256\ncompatObjectFormat = sha256",
-        )
-    }),
-    ("an unknown extension in version 1", Refused, |case| {
-        extension(case, "1", "frobnicate")
-    }),
-    ("an unknown extension in version 0", Pushed, |case| {
-        extension(case, "0", "frobnicate")
-    }),
-    ("an unknown extension with a subsection", Refused, |case| {
-        extension(case, "1", "").config("[extensions \"noop\"]\n\tx = y\n")
-    }),
-    ("version 2", Refused, |case| extension(case, "2", "")),
-    ("no version, and so no extensions", Pushed, |case| {
-        case.file(
-            "work/.git/config",
-            "[extensions]\n\tfrobnicate = 1\n\tobjectFormat = sha1\n",
-        )
-    }),
-    ("a version that is no number", Refused, |case| {
-        extension(case, "one", "")
-    }),
+/// A version of the format, and the lines below `[extensions]`.
+const FORMATS: &[(&str, &str, Expected)] = &[
+    ("1", "noop", Pushed),
+    ("1", "noop-v1 = x", Pushed),
+    ("0", "noop", Pushed),
+    ("0", "noop-v1", Refused),
+    ("1", "preciousObjects = true", Pushed),
+    ("1", "preciousObjects = perhaps", Refused),
+    ("1", "worktreeConfig = true", Pushed),
+    ("0", "worktreeConfig = true", Pushed),
+    ("1", "partialClone = origin", Pushed),
+    ("1", "partialClone", Refused),
+    ("1", "objectFormat = sha1", Pushed),
+    ("0", "objectFormat = sha1", Refused),
+    ("1", "objectFormat = SHA1", Refused),
+    ("1", "refStorage = files", Pushed),
+    ("0", "refStorage = files", Refused),
+    ("1", "refStorage = stone", Refused),
+    ("1", "compatObjectFormat = sha256", Pushed),
+    ("1", "compatObjectFormat = sha1", Refused),
     (
-        "relativeWorktrees",
-        OursAlone("git 2.48 takes it, and it means nothing to a push"),
-        |case| extension(case, "1", "relativeWorktrees = true"),
+        "1",
+        "compatObjectFormat = sha256\ncompatObjectFormat = sha256",
+        Refused,
     ),
-    ("relativeWorktrees in version 0", Pushed, |case| {
-        extension(case, "0", "relativeWorktrees = true")
-    }),
+    ("1", "frobnicate", Refused),
+    ("0", "frobnicate", Pushed),
+    ("1", "[extensions \"noop\"]\n\tx = y", Refused),
+    ("2", "", Refused),
+    ("one", "", Refused),
+    ("0", "relativeWorktrees = true", Pushed),
+    (
+        "1",
+        "relativeWorktrees = true",
+        OursAlone("git 2.48 accepts it, and it does not affect a push"),
+    ),
 ];
 
 /// The repository's own objects in `pool` and `more`, one commit packed and one loose.
@@ -512,7 +478,7 @@ fn pooled(case: Case) -> Case {
 }
 
 const OBJECTS: &[Row] = &[
-    ("objects that are nowhere", Refused, pooled),
+    ("no objects anywhere", Refused, pooled),
     ("GIT_OBJECT_DIRECTORY", Pushed, |case| {
         pooled(case)
             .removed("work/.git/objects")
@@ -524,10 +490,10 @@ const OBJECTS: &[Row] = &[
             .file("more/info/alternates", "@@/pool")
             .var("GIT_OBJECT_DIRECTORY", "../more/")
     }),
-    ("a GIT_OBJECT_DIRECTORY that is not there", Refused, |case| {
+    ("a missing GIT_OBJECT_DIRECTORY", Refused, |case| {
         case.var("GIT_OBJECT_DIRECTORY", "@@/nowhere")
     }),
-    ("a relative one that is not there", Refused, |case| {
+    ("a missing relative GIT_OBJECT_DIRECTORY", Refused, |case| {
         case.var("GIT_OBJECT_DIRECTORY", "nowhere")
     }),
     ("an empty GIT_OBJECT_DIRECTORY", Refused, |case| {
@@ -543,19 +509,19 @@ const OBJECTS: &[Row] = &[
     ("GIT_ALTERNATE_OBJECT_DIRECTORIES", Pushed, |case| {
         pooled(case).var("GIT_ALTERNATE_OBJECT_DIRECTORIES", "@@/nowhere:@@/pool:@@/more")
     }),
-    ("relative ones", Pushed, |case| {
+    ("relative GIT_ALTERNATE_OBJECT_DIRECTORIES", Pushed, |case| {
         pooled(case).var("GIT_ALTERNATE_OBJECT_DIRECTORIES", "../pool:../more")
     }),
-    ("quoted ones", Pushed, |case| {
+    ("quoted GIT_ALTERNATE_OBJECT_DIRECTORIES", Pushed, |case| {
         pooled(case).moved("pool", "a:b \"c\"").var(
             "GIT_ALTERNATE_OBJECT_DIRECTORIES",
             "\"@@/a:b \\\"c\\\"\":\"@@/mor\\145\"",
         )
     }),
-    ("ones that are commented out", Refused, |case| {
+    ("a list that is commented out", Refused, |case| {
         pooled(case).var("GIT_ALTERNATE_OBJECT_DIRECTORIES", "#@@/pool:@@/more")
     }),
-    ("one whose own alternates are the rest", Pushed, |case| {
+    ("a directory with alternates of its own", Pushed, |case| {
         pooled(case)
             .file("more/info/alternates", "../pool")
             .var("GIT_ALTERNATE_OBJECT_DIRECTORIES", "@@/more")
@@ -584,7 +550,7 @@ const OBJECTS: &[Row] = &[
             .at("linked")
     }),
     (
-        "alternates with comments, empty lines and what is gone",
+        "alternates with comments, empty lines and missing directories",
         Pushed,
         |case| {
             pooled(case).file(
@@ -607,14 +573,14 @@ const OBJECTS: &[Row] = &[
             .moved("pool", "work/.git/objects/\"pool")
             .file("work/.git/objects/info/alternates", "\"pool\n../../../more\n")
     }),
-    ("a relative alternate that begins with no dot", Pushed, |case| {
+    ("a relative alternate without a leading dot", Pushed, |case| {
         pooled(case)
             .moved("pool", "work/.git/objects/pool")
             .file("work/.git/objects/info/alternates", "pool\n@@/more")
     }),
     (
-        "an alternate with a line end of Windows",
-        OursAlone("libgit2 reads such lines too, and what it finds is checked"),
+        "alternates with Windows line ends",
+        OursAlone("libgit2 reads such lines too, and the objects that it finds are checked"),
         |case| pooled(case).file("work/.git/objects/info/alternates", "@@/pool\r\n@@/more\r\n"),
     ),
     (
@@ -665,7 +631,7 @@ const OBJECTS: &[Row] = &[
     }),
 ];
 
-/// Alternates in a row, the last of which has the objects.
+/// A chain of alternates, the last of which has the objects.
 fn deep(case: Case, depth: usize) -> Case {
     let case = pooled(case).file("work/.git/objects/info/alternates", "@@/1\n");
     (1..depth).fold(case, |case, index| {
@@ -679,7 +645,7 @@ fn deep(case: Case, depth: usize) -> Case {
     })
 }
 
-/// A clone without what it can ask for, with a commit on top of a change in a directory.
+/// A partial clone, with a new commit that changes one directory.
 fn partial(case: Case, filter: &str) -> Case {
     let case = case
         .file("work/a/b/file", &"a line\n".repeat(100))
@@ -709,43 +675,50 @@ fn partial(case: Case, filter: &str) -> Case {
     blob
 }
 
+/// `safe.directory` lines in the user's file for the working tree `work`.
+const SAFE_LISTS: &[(&str, Expected, &[&str])] = &[
+    ("nothing listed", Refused, &[]),
+    ("the directory", Pushed, &[" = @@/work"]),
+    ("with a trailing slash", Pushed, &[" = @@/work/"]),
+    ("with dots in it", Pushed, &[" = @@/home/.././work/."]),
+    ("its .git, of a working tree", Refused, &[" = @@/work/.git"]),
+    ("everything", Pushed, &[" = *"]),
+    ("everything below", Pushed, &[" = @@/*"]),
+    ("everything below itself", Refused, &[" = @@/work/*"]),
+    ("everything below a part of its name", Refused, &[" = @@/wo/*"]),
+    ("everything below the root", Pushed, &[" = /*"]),
+    ("a glob, which git does not support", Refused, &[" = @@/w*"]),
+    (
+        "everything below a missing directory",
+        Refused,
+        &[" = @@/nowhere/*"],
+    ),
+    ("a dot", Pushed, &[" = ."]),
+    ("a relative path", Refused, &[" = work", " = ./", " = .."]),
+    ("where git is installed", Refused, &[" = %(prefix)/work"]),
+    (
+        "something below where git is installed",
+        Pushed,
+        &[" = %(prefix)/../../../../../../../../@@/work"],
+    ),
+    ("nothing, which resets", Refused, &[" = @@/work", " = "]),
+    ("no value, which resets", Refused, &[" = *", ""]),
+    (
+        "another one after a reset",
+        Pushed,
+        &[" = *", " = ", " = @@/work"],
+    ),
+];
+
 const SAFE: &[Row] = &[
-    ("nothing listed", Refused, |case| case.safe(&[])),
-    ("the directory", Pushed, |case| case.safe(&[" = @@/work"])),
-    ("with a slash behind it", Pushed, |case| {
-        case.safe(&[" = @@/work/"])
-    }),
-    ("with dots in it", Pushed, |case| {
-        case.safe(&[" = @@/home/.././work/."])
-    }),
-    ("its .git, of a working tree", Refused, |case| {
-        case.safe(&[" = @@/work/.git"])
-    }),
     ("its .git, of the .git", Pushed, |case| {
         case.safe(&[" = @@/work/.git"]).at("work/.git")
     }),
     ("the working tree, of the .git", Refused, |case| {
         case.safe(&[" = @@/work"]).at("work/.git")
     }),
-    ("everything", Pushed, |case| case.safe(&[" = *"])),
-    ("everything below", Pushed, |case| case.safe(&[" = @@/*"])),
-    ("everything below, of what is deeper", Pushed, |case| {
+    ("everything below, of a deeper repository", Pushed, |case| {
         case.moved("work", "a/b/work").safe(&[" = @@/a/*"]).at("a/b/work")
-    }),
-    ("everything below itself", Refused, |case| {
-        case.safe(&[" = @@/work/*"])
-    }),
-    ("everything below a part of its name", Refused, |case| {
-        case.safe(&[" = @@/wo/*"])
-    }),
-    ("everything below the root", Pushed, |case| case.safe(&[" = /*"])),
-    ("a glob that is none", Refused, |case| case.safe(&[" = @@/w*"])),
-    ("everything below what is gone", Refused, |case| {
-        case.safe(&[" = @@/nowhere/*"])
-    }),
-    ("a dot", Pushed, |case| case.safe(&[" = ."])),
-    ("a relative path", Refused, |case| {
-        case.safe(&[" = work", " = ./", " = .."])
     }),
     ("the home directory", Pushed, |case| {
         case.moved("work", "home/work")
@@ -754,19 +727,6 @@ const SAFE: &[Row] = &[
     }),
     ("everything below the home directory", Pushed, |case| {
         case.moved("work", "home/work").at("home/work").safe(&[" = ~/*"])
-    }),
-    ("where git is installed", Refused, |case| {
-        case.safe(&[" = %(prefix)/work"])
-    }),
-    ("something below where git is installed", Pushed, |case| {
-        case.safe(&[" = %(prefix)/../../../../../../../../@@/work"])
-    }),
-    ("nothing, which resets", Refused, |case| {
-        case.safe(&[" = @@/work", " = "])
-    }),
-    ("no value, which resets", Refused, |case| case.safe(&[" = *", ""])),
-    ("another one after a reset", Pushed, |case| {
-        case.safe(&[" = *", " = ", " = @@/work"])
     }),
     ("a symbolic link to it", Pushed, |case| {
         case.linked("work", "link").safe(&[" = @@/link"])
@@ -784,16 +744,10 @@ const SAFE: &[Row] = &[
         case.cloned(&["--bare"], "bare.git").safe(&[" = @@/bare.git"])
     }),
     ("a linked worktree", Pushed, |case| {
-        case.run(&["checkout", "--quiet", "-b", "side"])
-            .run(&["worktree", "add", "--quiet", "../linked", "main"])
-            .at("linked")
-            .safe(&[" = @@/linked"])
+        case.worktree().at("linked").safe(&[" = @@/linked"])
     }),
     ("the main one, of a linked worktree", Refused, |case| {
-        case.run(&["checkout", "--quiet", "-b", "side"])
-            .run(&["worktree", "add", "--quiet", "../linked", "main"])
-            .at("linked")
-            .safe(&[" = @@/work"])
+        case.worktree().at("linked").safe(&[" = @@/work"])
     }),
     ("core.worktree is not asked", Refused, |case| {
         case.file("elsewhere/file", "")
@@ -833,94 +787,89 @@ const SAFE: &[Row] = &[
     ),
 ];
 
-/// Only root can give files to somebody else.
+/// The paths that belong to another user, and `SUDO_UID`. Only root can give files away.
+const OWNED: &[(&str, Expected, &[&str], &str)] = &[
+    ("of another user", Refused, &["work", "work/.git"], ""),
+    ("a working tree of another user", Refused, &["work"], ""),
+    ("a .git of another user", Refused, &["work/.git"], ""),
+    (
+        "objects of another user",
+        Pushed,
+        &["work/.git/objects", "work/.git/HEAD", "work/.git/config"],
+        "",
+    ),
+    (
+        "of the user who ran sudo",
+        Pushed,
+        &["work", "work/.git"],
+        "65534",
+    ),
+    ("of root and of the user who ran sudo", Pushed, &["work"], "65534"),
+    (
+        "of another user than ran sudo",
+        Refused,
+        &["work", "work/.git"],
+        "1000",
+    ),
+    (
+        "with a SUDO_UID that is no number",
+        Refused,
+        &["work", "work/.git"],
+        "65534x",
+    ),
+];
+
 const OWNERS: &[Row] = &[
-    ("somebody else's", Refused, |case| {
-        case.owned(&["work", "work/.git"], SOMEBODY)
+    ("a .git in a working tree of another user", Pushed, |case| {
+        case.owned(&["work"], OTHER_USER).at("work/.git")
     }),
-    ("a working tree of somebody else", Refused, |case| {
-        case.owned(&["work"], SOMEBODY)
-    }),
-    ("a .git of somebody else", Refused, |case| {
-        case.owned(&["work/.git"], SOMEBODY)
-    }),
-    ("a .git in a working tree of somebody else", Pushed, |case| {
-        case.owned(&["work"], SOMEBODY).at("work/.git")
-    }),
-    ("objects of somebody else", Pushed, |case| {
-        case.owned(
-            &["work/.git/objects", "work/.git/HEAD", "work/.git/config"],
-            SOMEBODY,
-        )
-    }),
-    ("a .git file of somebody else", Refused, |case| {
+    ("a .git file of another user", Refused, |case| {
         case.moved("work/.git", "apart")
             .file("work/.git", "gitdir: ../apart\n")
-            .owned(&["work/.git"], SOMEBODY)
+            .owned(&["work/.git"], OTHER_USER)
     }),
-    ("what a .git file names, of somebody else", Refused, |case| {
+    ("the target of a .git file, of another user", Refused, |case| {
         case.moved("work/.git", "apart")
             .file("work/.git", "gitdir: ../apart\n")
-            .owned(&["apart"], SOMEBODY)
+            .owned(&["apart"], OTHER_USER)
     }),
-    ("a .git that is somebody else's symbolic link", Refused, |case| {
+    ("a .git that is another user's symbolic link", Refused, |case| {
         case.moved("work/.git", "real")
             .linked("real", "work/.git")
-            .owned(&["work/.git"], SOMEBODY)
+            .owned(&["work/.git"], OTHER_USER)
     }),
-    ("a symbolic link to what is somebody else's", Pushed, |case| {
+    ("a symbolic link to a .git of another user", Pushed, |case| {
         case.moved("work/.git", "real")
             .linked("real", "work/.git")
-            .owned(&["real"], SOMEBODY)
+            .owned(&["real"], OTHER_USER)
     }),
     (
-        "the common directory of a worktree, of somebody else",
+        "the common directory of a worktree, of another user",
         Pushed,
         |case| {
-            case.run(&["checkout", "--quiet", "-b", "side"])
-                .run(&["worktree", "add", "--quiet", "../linked", "main"])
-                .owned(&["work", "work/.git"], SOMEBODY)
+            case.worktree()
+                .owned(&["work", "work/.git"], OTHER_USER)
                 .at("linked")
         },
     ),
-    ("of the one who became root", Pushed, |case| {
-        case.owned(&["work", "work/.git"], SOMEBODY)
-            .var("SUDO_UID", "65534")
-    }),
-    ("of root and of the one who became root", Pushed, |case| {
-        case.owned(&["work"], SOMEBODY).var("SUDO_UID", "65534")
-    }),
-    ("of another than became root", Refused, |case| {
-        case.owned(&["work", "work/.git"], SOMEBODY)
-            .var("SUDO_UID", "1000")
-    }),
-    (
-        "of somebody, with a SUDO_UID that is no number",
-        Refused,
-        |case| {
-            case.owned(&["work", "work/.git"], SOMEBODY)
-                .var("SUDO_UID", "65534x")
-        },
-    ),
-    ("somebody else's that is listed", Pushed, |case| {
-        case.owned(&["work", "work/.git"], SOMEBODY)
+    ("of another user, and listed", Pushed, |case| {
+        case.owned(&["work", "work/.git"], OTHER_USER)
             .safe(&[" = @@/work"])
             .var("GIT_TEST_ASSUME_DIFFERENT_OWNER", "0")
     }),
 ];
 
 /// A repository is opened where git opens it, and refused where git refuses it.
-async fn check(rows: &[Row]) {
+async fn check(rows: impl Iterator<Item = (String, Expected, Case)>) {
     let mut wrong = Vec::new();
-    for (name, expected, prepare) in rows {
-        let case = prepare(Case::new());
+    for (name, expected, case) in rows {
         // Ours comes first: git may fetch what a partial clone lacks.
         let ours = push(&case.path, &case.remote, &case.sandbox.env).await;
         let theirs = case.git_pushes();
         let (is_right, note) = match expected {
             Pushed => (theirs.is_ok() && ours.is_ok(), ""),
             Refused => (theirs.is_err() && ours.is_err(), ""),
-            OursAlone(reason) => (theirs.is_err() && ours.is_ok(), *reason),
+            OursAlone(reason) => (theirs.is_err() && ours.is_ok(), reason),
         };
         if !is_right {
             wrong.push(format!("{name} {note}\n  git: {theirs:?}\n  ours: {ours:?}"));
@@ -931,36 +880,52 @@ async fn check(rows: &[Row]) {
 
 #[tokio::test]
 async fn repositories_of_every_shape_are_opened_as_git_opens_them() {
-    check(SHAPES).await;
+    check(prepared(SHAPES)).await;
 }
 
 #[tokio::test]
 async fn refs_are_read_as_git_reads_them() {
-    check(HEADS).await;
+    check(prepared(HEADS)).await;
 }
 
 #[tokio::test]
 async fn formats_are_judged_as_git_judges_them() {
-    check(FORMATS).await;
+    let rows = FORMATS.iter().map(|(version, lines, expected)| {
+        let content = format!("[core]\n\trepositoryFormatVersion = {version}\n[extensions]\n{lines}\n");
+        (content.clone(), *expected, Case::new().config(&content))
+    });
+    check(rows).await;
 }
 
 #[tokio::test]
 async fn objects_are_found_where_git_finds_them() {
-    check(OBJECTS).await;
+    check(prepared(OBJECTS)).await;
 }
 
 #[tokio::test]
 async fn safe_directories_are_listed_by_gits_rules() {
-    check(SAFE).await;
+    let lists = SAFE_LISTS
+        .iter()
+        .map(|(name, expected, values)| ((*name).to_owned(), *expected, Case::new().safe(values)));
+    check(lists.chain(prepared(SAFE))).await;
 }
 
 #[tokio::test]
 async fn owners_are_judged_as_git_judges_them() {
-    if fs::metadata("/proc/self").expect("proc").uid() == 0 {
-        check(OWNERS).await;
-    } else {
-        report("not tested, as only root can give files away: whose a repository is");
+    if fs::metadata("/proc/self").expect("proc").uid() != 0 {
+        report("SKIPPED the tests of owners: only root can give files away");
+        return;
     }
+    let owned = OWNED.iter().map(|(name, expected, paths, sudo)| {
+        let case = Case::new().owned(paths, OTHER_USER);
+        let case = if sudo.is_empty() {
+            case
+        } else {
+            case.var("SUDO_UID", sudo)
+        };
+        ((*name).to_owned(), *expected, case)
+    });
+    check(owned.chain(prepared(OWNERS))).await;
 }
 
 /// Every file and directory of refs and reflogs, with its permissions.
@@ -984,176 +949,109 @@ fn written(git_dir: &Path) -> BTreeMap<PathBuf, String> {
     found
 }
 
-/// What is pushed to in a row: the settings, the name of the remote, and the ref that only ours writes.
-type WrittenRow = (
-    &'static str,
-    &'static [&'static str],
-    &'static str,
-    Option<&'static str>,
-);
-
 const USUAL: &str = "remote.origin.fetch=+refs/heads/*:refs/remotes/origin/*";
 
-const WRITTEN: &[WrittenRow] = &[
-    ("the usual", &[USUAL], "origin", None),
-    (
-        "shared with the group",
-        &[USUAL, "core.sharedRepository=group"],
-        "origin",
-        None,
-    ),
-    (
-        "shared as a bool",
-        &[USUAL, "core.sharedRepository=true"],
-        "origin",
-        None,
-    ),
-    (
-        "shared with all",
-        &[USUAL, "core.sharedRepository=all"],
-        "origin",
-        None,
-    ),
-    (
-        "shared with everybody",
-        &[USUAL, "core.sharedRepository=everybody"],
-        "origin",
-        None,
-    ),
-    (
-        "shared by a number",
-        &[USUAL, "core.sharedRepository=0660"],
-        "origin",
-        None,
-    ),
-    (
-        "shared for reading",
-        &[USUAL, "core.sharedRepository=0640"],
-        "origin",
-        None,
-    ),
-    (
-        "shared with nobody",
-        &[USUAL, "core.sharedRepository=0600"],
-        "origin",
-        None,
-    ),
-    (
-        "shared with the world by a number",
-        &[USUAL, "core.sharedRepository=0664"],
-        "origin",
-        None,
-    ),
-    ("shared by 1", &[USUAL, "core.sharedRepository=1"], "origin", None),
-    ("shared by 2", &[USUAL, "core.sharedRepository=2"], "origin", None),
-    (
-        "not shared",
-        &[USUAL, "core.sharedRepository=umask"],
-        "origin",
-        None,
-    ),
-    (
-        "without reflogs",
-        &[USUAL, "core.logAllRefUpdates=false"],
-        "origin",
-        None,
-    ),
-    (
-        "elsewhere",
-        &["remote.origin.fetch=refs/heads/*:refs/remotes/else/where/*"],
-        "origin",
-        None,
-    ),
-    (
-        "an exact line",
-        &["remote.origin.fetch=refs/heads/main:refs/copy/of/main"],
-        "origin",
-        None,
-    ),
-    (
-        "an exact line with reflogs for all",
-        &[
-            "remote.origin.fetch=refs/heads/main:refs/copy/of/main",
-            "core.logAllRefUpdates=always",
-            "core.sharedRepository=group",
-        ],
-        "origin",
-        None,
-    ),
-    (
-        "several lines, the first of which tells",
-        &[
-            "remote.origin.fetch=refs/heads/other:refs/remotes/a/other",
-            "remote.origin.fetch=refs/heads/ma*:refs/remotes/b/*",
-            "remote.origin.fetch=refs/heads/*:refs/remotes/c/*",
-        ],
-        "origin",
-        None,
-    ),
-    (
-        "a negative line that git does not heed here",
-        &[USUAL, "remote.origin.fetch=^refs/heads/main"],
-        "origin",
-        None,
-    ),
-    (
-        "a negative line that it heeds",
-        &[
-            "remote.origin.fetch=refs/heads/main:refs/remotes/origin/main",
-            "remote.origin.fetch=^refs/heads/m*",
-        ],
-        "origin",
-        None,
-    ),
-    (
-        "a line of another branch, where this one would be kept",
-        &["remote.origin.fetch=refs/heads/other:refs/remotes/origin/main"],
-        "origin",
-        None,
-    ),
-    ("no line", &[], "origin", Some("refs/remotes/origin/main")),
-    (
-        "a line for another branch",
-        &["remote.origin.fetch=refs/heads/other:refs/remotes/origin/other"],
-        "origin",
-        Some("refs/remotes/origin/main"),
-    ),
-    (
-        "a line that keeps nothing",
-        &["remote.origin.fetch=refs/heads/main"],
-        "origin",
-        Some("refs/remotes/origin/main"),
-    ),
-    (
-        "a name with a slash",
-        &[],
-        "team/one",
-        Some("refs/remotes/team/one/main"),
-    ),
-    ("a name with a space", &[], "my remote", None),
-    ("a name of dots", &[], "..", None),
-    ("a name with dots", &[], "a..b", None),
-    ("a tilde", &[], "~", None),
-    ("a name of a lock", &[], "foo.lock", None),
-    ("a URL as a name", &[], "https://host.example/r.git", None),
-    (
-        "a name that is none of a ref, with a line",
-        &["remote.my remote.fetch=refs/heads/*:refs/remotes/mine/*"],
-        "my remote",
-        None,
-    ),
+/// Settings beside [`USUAL`] under which git and ours write the same.
+const SETTINGS: &[&str] = &[
+    "core.sharedRepository=group",
+    "core.sharedRepository=true",
+    "core.sharedRepository=all",
+    "core.sharedRepository=everybody",
+    "core.sharedRepository=0660",
+    "core.sharedRepository=0640",
+    "core.sharedRepository=0600",
+    "core.sharedRepository=0664",
+    "core.sharedRepository=1",
+    "core.sharedRepository=2",
+    "core.sharedRepository=umask",
+    "core.logAllRefUpdates=false",
+    // A negative line that git ignores here.
+    "remote.origin.fetch=^refs/heads/main",
 ];
+
+/// `remote.origin.fetch` in lines, and the ref that only ours writes.
+const FETCHED: &[(&[&str], Option<&str>)] = &[
+    (&["+refs/heads/*:refs/remotes/origin/*"], None),
+    (&["refs/heads/*:refs/remotes/else/where/*"], None),
+    (&["refs/heads/main:refs/copy/of/main"], None),
+    // The first line that applies wins.
+    (
+        &[
+            "refs/heads/other:refs/remotes/a/other",
+            "refs/heads/ma*:refs/remotes/b/*",
+            "refs/heads/*:refs/remotes/c/*",
+        ],
+        None,
+    ),
+    // A negative line that git applies.
+    (
+        &["refs/heads/main:refs/remotes/origin/main", "^refs/heads/m*"],
+        None,
+    ),
+    // The usual place belongs to another branch.
+    (&["refs/heads/other:refs/remotes/origin/main"], None),
+    (&[], Some("refs/remotes/origin/main")),
+    (
+        &["refs/heads/other:refs/remotes/origin/other"],
+        Some("refs/remotes/origin/main"),
+    ),
+    (&["refs/heads/main"], Some("refs/remotes/origin/main")),
+];
+
+/// Names of remotes that cannot be part of a ref's name.
+const UNUSABLE: &[&str] = &[
+    "my remote",
+    "..",
+    "a..b",
+    "~",
+    "foo.lock",
+    "https://host.example/r.git",
+];
+
+/// The settings of a row, the name of the remote, and the ref that only ours writes.
+type WrittenRow = (Vec<String>, &'static str, Option<&'static str>);
+
+fn written_rows() -> Vec<WrittenRow> {
+    let strings = |settings: &[&str]| settings.iter().copied().map(str::to_owned).collect::<Vec<_>>();
+    let settings = SETTINGS
+        .iter()
+        .map(|setting| (strings(&[USUAL, setting]), "origin", None));
+    let fetched = FETCHED.iter().map(|(lines, ours_alone)| {
+        let lines = lines.iter().map(|line| format!("remote.origin.fetch={line}"));
+        (lines.collect(), "origin", *ours_alone)
+    });
+    let unusable = UNUSABLE.iter().map(|name| (Vec::new(), *name, None));
+    let others = [
+        (
+            strings(&[
+                "remote.origin.fetch=refs/heads/main:refs/copy/of/main",
+                "core.logAllRefUpdates=always",
+                "core.sharedRepository=group",
+            ]),
+            "origin",
+            None,
+        ),
+        (Vec::new(), "team/one", Some("refs/remotes/team/one/main")),
+        (
+            strings(&["remote.my remote.fetch=refs/heads/*:refs/remotes/mine/*"]),
+            "my remote",
+            None,
+        ),
+    ];
+    settings.chain(fetched).chain(unusable).chain(others).collect()
+}
 
 #[tokio::test]
 async fn what_a_push_writes_is_what_git_writes() {
     let mut wrong = Vec::new();
-    for (name, settings, remote, ours_alone) in WRITTEN {
+    for (settings, remote, ours_alone) in written_rows() {
+        let name = format!("{remote} {settings:?}");
         let case = Case::new();
         let sandbox = &case.sandbox;
         let work = sandbox.work();
         let url = sandbox.path("remote.git").display().to_string();
         sandbox.git(&work, &["config", &format!("remote.{remote}.url"), &url]);
-        for setting in *settings {
+        for setting in &settings {
             let (key, value) = setting.split_once('=').expect("a setting");
             sandbox.git(&work, &["config", "--add", key, value]);
         }

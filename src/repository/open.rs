@@ -88,22 +88,20 @@ impl Repository {
 }
 
 fn not_found(path: Option<&Path>, environment: &Environment) -> OpenError {
-    OpenError::NotFound(match path {
-        Some(path) => format!(
+    if let Some(path) = path {
+        return OpenError::NotFound(format!(
             "no git repository at {}: expected a bare repository, a working tree, a linked worktree or a .git directory; check the path, or clone there first",
             path.display()
-        ),
-        None => {
-            let start = match (environment.get_os("GIT_DIR"), env::current_dir()) {
-                (Some(git_dir), _) => format!("GIT_DIR={}", git_dir.display()),
-                (None, Ok(directory)) => format!("the current directory {}", directory.display()),
-                (None, Err(_)) => "the current directory".to_owned(),
-            };
-            format!(
-                "no git repository found for {start}: start inside a repository, set GIT_DIR, or give the path of one"
-            )
-        }
-    })
+        ));
+    }
+    let start = match (environment.get_os("GIT_DIR"), env::current_dir()) {
+        (Some(git_dir), _) => format!("GIT_DIR={}", git_dir.display()),
+        (None, Ok(directory)) => format!("the current directory {}", directory.display()),
+        (None, Err(_)) => "the current directory".to_owned(),
+    };
+    OpenError::NotFound(format!(
+        "no git repository found for {start}: start inside a repository, set GIT_DIR, or give the path of one"
+    ))
 }
 
 #[cfg(test)]
@@ -171,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_with_core_bare_is_rooted_in_its_git_directory() {
+    fn the_root_of_a_folder_with_core_bare_is_its_git_directory() {
         let sandbox = Sandbox::new();
         let work = sandbox.init("work");
         sandbox.git(&work, &["config", "core.bare", "true"]);
@@ -180,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_not_searched_upwards() {
+    fn the_parents_of_a_path_are_not_searched() {
         let sandbox = Sandbox::new();
         let work = sandbox.init("work");
         let inside = work.join("inside");
@@ -191,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn formats_that_are_not_supported_are_told_by_name() {
+    fn an_unsupported_format_is_named() {
         let sandbox = Sandbox::new();
         for (option, name) in [
             ("--object-format=sha256", "sha256"),

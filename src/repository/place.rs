@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_may_be_that_of_a_git_file() {
+    fn a_git_file_is_accepted_as_a_path() {
         let sandbox = Sandbox::new();
         let work = sandbox.init("work");
         sandbox.commit(&work, "one");

@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn head_is_read_whatever_white_space_is_in_it() {
+    fn white_space_in_head_is_ignored() {
         let sandbox = Sandbox::new();
         let work = sandbox.init("work");
         sandbox.commit(&work, "one");
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_with_the_branchs_name_does_not_matter() {
+    fn a_tag_with_the_name_of_the_branch_is_ignored() {
         let sandbox = Sandbox::new();
         let work = sandbox.init("work");
         sandbox.commit(&work, "one");
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ref_that_is_being_written_is_waited_for() {
+    fn a_reader_waits_for_a_ref_that_is_being_written() {
         let sandbox = Sandbox::new();
         let work = sandbox.init("work");
         let tip = sandbox.commit(&work, "one");
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_corrupt_ref_and_a_vanished_repository_are_failures_not_missing_branches() {
+    fn a_corrupt_ref_or_a_missing_repository_is_a_failure_and_no_missing_branch() {
         let sandbox = Sandbox::new();
         let work = sandbox.init("work");
         sandbox.commit(&work, "one");

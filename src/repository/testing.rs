@@ -17,7 +17,7 @@ impl Sandbox {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         Self {
-            // libgit2 resolves links in paths, so that expectations must too.
+            // Repositories are reported by their resolved paths.
             root: directory.path().canonicalize().expect("exists"),
             _directory: directory,
         }
@@ -53,7 +53,7 @@ impl Sandbox {
         self.git(work, &["rev-parse", "HEAD"]).parse().expect("an id")
     }
 
-    /// Runs git and returns what it printed, without the last line break.
+    /// Runs git and returns its output, without the last line break.
     pub(crate) fn git(&self, directory: &Path, arguments: &[&str]) -> String {
         self.run(directory, arguments, None)
     }

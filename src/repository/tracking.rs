@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_the_configuration_says_where_the_ref_is_and_else_the_usual_place_keeps_it() {
+    fn the_tracking_ref_is_the_configured_one_or_else_the_usual_one() {
         const USUAL: Option<&str> = Some("refs/remotes/origin/a/b");
         for (lines, expected) in [
             (&[][..], USUAL),
@@ -255,7 +255,7 @@ mod tests {
                 Some("refs/x/b"),
             ),
             (&["refs/*:refs/mirror/*"], Some("refs/mirror/heads/a/b")),
-            // Lines that keep nothing of this branch.
+            // Lines without a tracking ref for this branch.
             (&["refs/heads/a/b"], USUAL),
             (&["refs/heads/a/b:"], USUAL),
             (&["refs/heads/c:refs/remotes/origin/c"], USUAL),
@@ -264,9 +264,9 @@ mod tests {
             // Lines that git refuses.
             (&["refs/heads/*:refs/x"], USUAL),
             (&["refs/heads/a*b:refs/x/*y"], USUAL),
-            // Another branch's.
+            // The usual ref belongs to another branch.
             (&["refs/heads/c:refs/remotes/origin/a/b"], None),
-            // Negative ones, which git heeds here in some cases only.
+            // Negative lines, which git applies here in some cases only.
             (&["refs/heads/a/b:refs/copy", "^refs/heads/a/*"], None),
             (&["^refs/heads/a/b", "+refs/*:refs/*"], None),
             (&["refs/heads/a/b:refs/copy", "^refs/heads/c*"], Some("refs/copy")),
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_remote_whose_name_is_no_part_of_a_refs_has_a_ref_only_where_a_line_names_one() {
+    fn a_remote_whose_name_fits_no_ref_has_a_tracking_ref_only_if_one_is_configured() {
         for name in [
             "my remote",
             "..",
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tracking_ref_is_created_moved_and_left_alone() {
+    fn a_tracking_ref_is_created_moved_and_not_written_twice() {
         const FEATURE: &str = "refs/remotes/origin/feature/x";
         let sandbox = Sandbox::new();
         let work = sandbox.init("work");
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_is_waited_for_and_one_left_behind_is_a_failure() {
+    fn a_stale_lock_is_a_failure() {
         let sandbox = Sandbox::new();
         let work = sandbox.init("work");
         let one = sandbox.commit(&work, "one");
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ref_that_leads_to_a_local_branch_moves_nothing() {
+    fn a_symbolic_tracking_ref_never_moves_a_local_branch() {
         let sandbox = Sandbox::new();
         let work = sandbox.init("work");
         let one = sandbox.commit(&work, "one");
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_the_way_is_told_and_what_only_seems_to_be_is_removed() {
+    fn a_ref_in_the_way_is_a_failure_and_an_empty_directory_is_removed() {
         let sandbox = Sandbox::new();
         let work = sandbox.init("work");
         let one = sandbox.commit(&work, "one");
@@ -385,7 +385,7 @@ mod tests {
         let repository = sandbox.open(&work);
         let set = |name: &str| repository.set_tracking_tip(name, one, &config(&[]));
 
-        // Directories that deleted refs have left.
+        // The directories of deleted refs.
         fs::create_dir_all(refs.join("main/x/y")).expect("creates");
         fs::create_dir_all(work.join(".git/logs/refs/remotes/origin/main/x")).expect("creates");
         set(MAIN).expect("writes");
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reflog_is_begun_where_git_would_begin_one() {
+    fn a_reflog_is_created_where_git_creates_one() {
         let sandbox = Sandbox::new();
         let work = sandbox.init("work");
         let one = sandbox.commit(&work, "one");

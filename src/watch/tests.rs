@@ -1,4 +1,4 @@
-//! The watcher as its owner uses it: without a poll, so that a lost wake is a test that does not end.
+//! File events as the watcher uses them, without the poll, so that a lost event fails the test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use crate::repository::testing::Sandbox;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// For how long nothing may come where nothing is to come.
+/// How long a test waits for an event that must not come.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// A repository with one commit on `main`, and another one.
+/// A repository with the commits `one` and `two`, and `main` at the first.
 struct Repo {
     sandbox: Sandbox,
 }
@@ -110,7 +110,7 @@ fn packing_refs_and_committing_after_it_wake() {
 }
 
 #[test]
-fn a_value_that_only_packed_refs_has_wakes() {
+fn a_new_value_in_packed_refs_alone_wakes() {
     let repo = Repo::new();
     repo.git(&["pack-refs", "--all"]);
     let watched = repo.watch("refs/heads/main");
@@ -125,7 +125,7 @@ fn a_value_that_only_packed_refs_has_wakes() {
 }
 
 #[test]
-fn a_branch_wakes_whose_directories_do_not_exist_yet() {
+fn a_branch_in_directories_that_do_not_exist_yet_wakes() {
     let repo = Repo::new();
     let watched = repo.watch("refs/heads/a/b/c");
     repo.git(&["update-ref", "refs/heads/a/b/c", "refs/tags/one"]);
@@ -194,7 +194,7 @@ fn a_symbolic_branch_wakes_with_its_target() {
     watched.wait_until(|| repo.git_dir().join("refs/heads/deep/real").exists());
 }
 
-/// Whether what `act` does wakes. What does not is told from what is late by another change, which does.
+/// Whether `act` wakes the owner. Another change afterwards shows that events still arrive.
 fn wakes(repo: &Repo, act: impl FnOnce(&Path)) -> bool {
     repo.git(&["pack-refs", "--all"]);
     repo.git(&["update-ref", "refs/heads/main", "refs/tags/two"]);
@@ -235,7 +235,7 @@ fn reading_does_not_wake() {
     assert!(!wakes);
 }
 
-/// The inotify descriptors of this process that watch a directory, told by its inode so that other tests' do not count.
+/// Counts the inotify descriptors of this process that watch a directory, by its inode: other tests have their own.
 fn descriptors_watching(directory: &Path) -> usize {
     use std::os::unix::fs::MetadataExt as _;
     let inode = directory.metadata().expect("exists").ino();
@@ -262,7 +262,7 @@ fn dropping_releases_the_descriptor() {
 }
 
 #[test]
-fn a_directory_in_the_place_of_another_is_watched_and_the_other_is_not() {
+fn a_directory_that_replaces_another_is_watched_in_its_place() {
     let repo = Repo::new();
     let watched = repo.watch("refs/heads/main");
     let heads = repo.git_dir().join("refs/heads");
@@ -276,13 +276,13 @@ fn a_directory_in_the_place_of_another_is_watched_and_the_other_is_not() {
 }
 
 #[test]
-fn more_events_than_the_kernel_keeps_wake() {
+fn an_overflow_of_the_event_queue_wakes() {
     let repo = Repo::new();
     let watched = repo.watch("refs/heads/main");
     let heads = repo.git_dir().join("refs/heads");
     let kept = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").expect("readable");
     let kept: usize = kept.trim().parse().expect("a number");
-    // Each is at least one event, of a name that does not matter.
+    // Each file causes at least one event, with an irrelevant name.
     for number in 0..=kept {
         fs::write(heads.join(number.to_string()), "").expect("writes");
     }
@@ -290,7 +290,7 @@ fn more_events_than_the_kernel_keeps_wake() {
 }
 
 #[test]
-fn a_repository_that_is_not_there_is_no_error() {
+fn a_missing_repository_is_no_error() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let watched = Watched::start(&directory.path().join("gone"), "refs/heads/main");
     watched.rearm();
