@@ -88,9 +88,9 @@ export interface PushDaemonOptions {
    * it hangs.
    *
    * Over http(s), a proxy may hold keep-alives back. There this limit applies only until everything is sent,
-   * and `reportTimeoutMs` from then on. For `git push` it limits the time in which none of its processes,
-   * hooks included, moves a byte or computes. Only Linux shows that. Over http(s) and remote helpers, the
-   * longer of this limit and `reportTimeoutMs` applies to `git push`.
+   * and `reportTimeoutMs` from then on. For `git push` it applies while git's progress shows that it sends. At
+   * any other time, hooks on both sides included, git may print nothing for the longer of this limit and
+   * `reportTimeoutMs`.
    *
    * @default 60000
    */
@@ -98,7 +98,7 @@ export interface PushDaemonOptions {
 
   /**
    * The limit from the last byte sent to the remote's report on the push, in milliseconds; 0 for no limit. The
-   * remote's hooks run in that time. For `git push` over ssh, `git://` or a path, only `idleTimeoutMs` applies.
+   * remote's hooks run in that time. For `git push` it limits how long git prints nothing, except while it sends.
    *
    * @default 900000
    */
