@@ -1,6 +1,6 @@
 //! Encodes objects as entries of a pack: a header, and the deflated object or delta.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
@@ -14,6 +14,9 @@ use crate::failure::Failure;
 use crate::oid::Oid;
 
 const REF_DELTA: u8 = 7;
+
+/// Larger objects are deflated while they are sent.
+const LARGE: usize = 1024 * 1024;
 
 /// Encodes one object after the other.
 pub(super) struct Encoder {
@@ -58,6 +61,10 @@ impl Encoder {
         }
         if entry.is_empty() {
             entry = header(type_number(object.kind), object.data.len());
+            if object.data.len() > LARGE {
+                let written = write_large(&entry, &object.data, out);
+                return written.map_err(|error| not_written(&error));
+            }
             entry.append(&mut self.deflate(&object.data));
         }
         out.write_all(&entry).map_err(|error| not_written(&error))
@@ -68,6 +75,13 @@ impl Encoder {
         let deflated = written.and_then(|()| self.deflater.reset(Vec::new()));
         deflated.expect("a Vec accepts everything")
     }
+}
+
+fn write_large(header: &[u8], data: &[u8], out: &mut dyn Write) -> io::Result<()> {
+    out.write_all(header)?;
+    let mut deflater = ZlibEncoder::new(out, Compression::default());
+    deflater.write_all(data)?;
+    deflater.finish().map(drop)
 }
 
 /// The type and the inflated size: four bits of the size in the first byte, seven in each that follows.
