@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use super::value::parse_bool;
 use crate::failure::{Failure, Kind};
@@ -22,6 +23,18 @@ impl Environment {
     pub fn with(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.variables.insert(name.into(), value.into());
         self
+    }
+
+    /// The first file of this name in `PATH` that passes the check. Relative directories start at `root`.
+    pub(crate) fn find_in_path(
+        &self,
+        name: impl AsRef<OsStr>,
+        root: &Path,
+        check: impl Fn(&Path) -> bool,
+    ) -> Option<PathBuf> {
+        std::env::split_paths(self.get_os("PATH").unwrap_or_default())
+            .map(|directory| root.join(directory).join(name.as_ref()))
+            .find(|file| check(file))
     }
 
     /// Removes one variable.

@@ -81,11 +81,9 @@ fn home_of(user: &str) -> Option<String> {
 /// The directory above the `bin` of the first `git` in `PATH`, else `/usr`. Symbolic links are not resolved: Homebrew has
 /// the configuration beside the link.
 fn installation_prefix(env: &Environment) -> PathBuf {
-    let search = env.get_os("PATH").unwrap_or_default();
-    std::env::split_paths(search)
-        .filter(|directory| directory.is_absolute())
-        .find(|directory| directory.join("git").is_file())
-        .and_then(|directory| directory.parent().map(Path::to_path_buf))
+    let is_git = |file: &Path| file.is_absolute() && file.is_file();
+    env.find_in_path("git", Path::new(""), is_git)
+        .and_then(|git| git.parent()?.parent().map(Path::to_path_buf))
         .filter(|prefix| prefix != Path::new("/"))
         .unwrap_or_else(|| PathBuf::from("/usr"))
 }

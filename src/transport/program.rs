@@ -100,20 +100,20 @@ pub(crate) fn command(program: &OsStr, root: &Path, environment: &Environment) -
 /// # Errors
 ///
 /// As [`command`].
-pub(super) fn shell_command(words: &OsStr, root: &Path, environment: &Environment) -> io::Result<Command> {
-    if !is_for_shell(words) {
-        return command(words, root, environment);
+pub(super) fn shell_command(setting: &OsStr, root: &Path, environment: &Environment) -> io::Result<Command> {
+    if !is_for_shell(setting) {
+        return command(setting, root, environment);
     }
-    let mut script = words.to_owned();
+    let mut script = setting.to_owned();
     script.push(" \"$@\"");
     let mut command = Command::new(SHELL);
-    command.arg("-c").arg(script).arg(words);
+    command.arg("-c").arg(script).arg(setting);
     Ok(prepared(command, root, environment))
 }
 
 /// Whether a shell must read this command.
-pub(super) fn is_for_shell(words: &OsStr) -> bool {
-    let bytes = words.as_encoded_bytes();
+pub(super) fn is_for_shell(command: &OsStr) -> bool {
+    let bytes = command.as_encoded_bytes();
     bytes.iter().any(|byte| SHELL_CHARACTERS.contains(byte))
 }
 
@@ -136,10 +136,8 @@ pub(super) fn find(program: &OsStr, root: &Path, environment: &Environment) -> i
     if program.as_encoded_bytes().contains(&b'/') {
         return Ok(PathBuf::from(program));
     }
-    std::env::split_paths(environment.get_os("PATH").unwrap_or_default())
-        .filter(|_| !program.is_empty())
-        .map(|directory| root.join(directory).join(program))
-        .find(|file| is_executable(file))
+    environment
+        .find_in_path(program, root, is_executable)
         .ok_or_else(|| {
             let message = format!("there is no program '{}' in PATH", program.display());
             io::Error::new(io::ErrorKind::NotFound, message)

@@ -280,9 +280,9 @@ mod tests {
         let output = format!(
             "checking\r\n*\t{OID}:refs/heads/mainly\t[new branch]\nTo /srv/a\n*\t{OID}:refs/tags/main\t[new tag]\nDone\n"
         );
-        let (verdicts, said) = read(&output);
+        let (verdicts, rest) = read(&output);
         assert_eq!(verdicts, []);
-        assert!(said.starts_with("checking\n"), "{said}");
+        assert!(rest.starts_with("checking\n"), "{rest}");
     }
 
     #[test]
@@ -302,9 +302,9 @@ mod tests {
         porcelain.read(&vec![b'x'; 1024 * 1024]);
         assert!(porcelain.lines.unfinished.len() <= MAX_LINE);
         porcelain.read(format!("\n \t{OID}:{MAIN}\ta..b\n").as_bytes());
-        let (verdicts, said) = porcelain.finish();
+        let (verdicts, rest) = porcelain.finish();
         assert_eq!(verdicts, [Verdict::Updated]);
-        assert!(said.len() <= crate::failure::TAIL_LIMIT);
+        assert!(rest.len() <= crate::failure::TAIL_LIMIT);
     }
 
     #[test]
@@ -314,8 +314,8 @@ mod tests {
         line.truncate(MAX_LINE - " https://user:sec".len());
         line.push_str(" https://user:secret@host");
         porcelain.read(line.as_bytes());
-        let (_, said) = porcelain.finish();
-        assert!(said.contains("noise") && !said.contains("sec"), "{said}");
+        let (_, rest) = porcelain.finish();
+        assert!(rest.contains("noise") && !rest.contains("sec"), "{rest}");
     }
 
     #[test]
