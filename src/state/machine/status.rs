@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::oid::Oid;
 
 impl State {
-    /// When [`Input::TimerFired`] is due.
+    /// When [`Input::TimerFired`](crate::state::Input::TimerFired) is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let phase = match self.phase {
