@@ -160,7 +160,10 @@ fn userinfo(url: &str) -> Option<&str> {
         Some((userinfo, host)) => (Some(userinfo), host),
         None => (None, authority),
     };
-    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    // Without digits it may be the start of a password with an unescaped `/`, `?` or `#`; before `//` it is a scheme.
+    let is_scheme = url[authority.len()..].starts_with("//");
+    let is_port =
+        |port: &str| (!port.is_empty() || is_scheme) && port.bytes().all(|byte| byte.is_ascii_digit());
     let behind_address = host
         .strip_prefix('[')
         .and_then(|rest| rest.split_once(']'))
@@ -239,6 +242,12 @@ mod tests {
                 }
                 let shown = redact_url(&url).into_owned();
                 assert!(!shown.contains("SEC") && !shown.contains("RET"), "{shown}");
+            }
+        }
+        for character in "/?#@".chars() {
+            for scheme in ["http", "ssh"] {
+                let shown = redact(&format!("{scheme}://bob:{character}SECRET@h/x")).into_owned();
+                assert!(!shown.contains("SECRET") && shown.ends_with("@h/x"), "{shown}");
             }
         }
         assert_eq!(redact("http://tok\"en@h/x"), "http://***@h/x");
