@@ -55,7 +55,7 @@ await main(async () => {
       failed.length === 0
         ? 'It holds.'
         : `It does NOT hold: ${failed.length} of ${findings.length}.`;
-    const listed = findings.map(({ holds, what }) => `- ${holds ? 'yes' : '**NO**'}: ${what}`);
+    const listed = findings.map(({ holds, what }) => `- ${holds ? '' : '**NO**: '}${what}`);
     console.log(`\n${listed.join('\n')}\n\n${style.bold(verdict)}`);
     console.log(`${sorted(ledger.faults, 'Faults')}\n${sorted(ledger.failures, 'Failures')}`);
     if (isInterrupted()) throw new Failed('interrupted');
@@ -206,13 +206,24 @@ function sorted(counts, what) {
   return `${what}: ${listed.join('; ') || 'none'}`;
 }
 
+/** Counts by kind and by where they occurred, as a table. */
+function grid(counts, what) {
+  const names = [...counts.keys()].map((name) => name.split(': '));
+  const lanes = [...new Set(names.map(([lane]) => lane))].sort();
+  const kinds = [...new Set(names.map(([, kind]) => kind))].sort();
+  return table(
+    [what, ...lanes],
+    kinds.map((kind) => [kind, ...lanes.map((lane) => counts.get(`${lane}: ${kind}`) ?? '')]),
+  );
+}
+
 function report({ listed, verdict, ledger }) {
   return [
     '## Soak',
     `\`npm run soak -- --minutes ${minutes} --seed ${seed}\`, ${circumstances()}. **${verdict}**`,
     listed.join('\n'),
-    `${ledger.commits.length} commits, ${ledger.totals.pushes} pushes, ${ledger.totals.failures} failed attempts. From a commit to its arrival, faults included: p50, p99 = ${ledger.lag} s.`,
-    `${sorted(ledger.faults, 'Faults')}.`,
-    `${sorted(ledger.failures, 'Failures')}.`,
+    `${ledger.commits.length} commits, ${ledger.totals.pushes} pushes, ${ledger.totals.failures} failed attempts. From a commit to its arrival, faults included (p50, p99): ${ledger.lag} s.`,
+    grid(ledger.faults, 'fault'),
+    grid(ledger.failures, 'kind of failure'),
   ].join('\n\n');
 }
