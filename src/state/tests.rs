@@ -489,6 +489,22 @@ fn max_retries_counts_the_attempts_after_the_first() {
 }
 
 #[test]
+fn a_nudge_after_giving_up_starts_afresh_with_all_retries() {
+    let mut harness = Harness::in_sync(Policy {
+        max_retries: Some(1),
+        ..policy()
+    });
+    harness.commit(oid(2));
+    for _ in 0..2 {
+        assert_eq!(retries(&harness.failed(oid(2), Kind::Network)), [(1, MS(1000))]);
+        assert_eq!(harness.fire(), [ATTEMPT]);
+        assert_eq!(retries(&harness.failed(oid(2), Kind::Network)), []);
+        assert_eq!(harness.name(), StateName::GaveUp);
+        assert_eq!(harness.step(Input::Nudge), [ATTEMPT]);
+    }
+}
+
+#[test]
 fn retries_end_for_a_remote_that_is_never_reached() {
     let mut harness = Harness::in_sync(Policy {
         max_retries: Some(1),

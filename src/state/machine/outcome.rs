@@ -185,7 +185,7 @@ impl State {
             self.refused = tip.or(self.survey.tip);
             self.unpushed_since = None;
             self.attempt = 0;
-            self.failures.backoff.reset();
+            self.failures.restart_retries();
             self.phase = Phase::GaveUp;
         }
         actions.push(Action::Refused {
