@@ -1,7 +1,8 @@
 //! Makes the thin pack of what the remote lacks, in time proportional to the change and not to the repository.
 //!
 //! A pack starts with the number of its objects, so all of them are listed before the first is sent: a walk along the missing
-//! commits reads their trees. Then they are read and encoded one by one, while the pack is sent.
+//! commits reads their trees. What that walk has just read is encoded at once, as it would otherwise be read twice; the
+//! others are read and encoded one by one, while the pack is sent.
 //!
 //! It does not look for files that were renamed and changed at once, reuse stored deltas, or check the repository: a damaged
 //! object that it does not touch stays unnoticed. It does not know the shallow boundary of a remote; a server that lacks more
@@ -25,6 +26,9 @@ use crate::oid::Oid;
 use crate::repository::ObjectStore;
 pub use channel::ChannelWriter;
 use objects::Objects;
+
+/// Bytes of entries that are encoded before the pack begins.
+const ENTRY_BUDGET: usize = 4 * 1024 * 1024;
 
 /// What to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,16 +65,31 @@ pub fn write_pack(
     let mut objects = Objects::new(store.into());
     let commits = objects.missing_commits(request.tip, &request.remote_has)?;
     let mut listed = Vec::new();
+    let mut entries = Vec::new();
+    let mut entry_bytes = 0;
     let mut enumeration = enumerate::Enumeration::default();
+    let mut encoder = encode::Encoder::default();
     for commit in &commits {
         out.flush().map_err(|error| stream::not_written(&error))?;
         enumeration.list_commit(&mut objects, commit, &mut listed)?;
+        for &object in &listed[entries.len()..] {
+            let mut entry = Vec::new();
+            if entry_bytes < ENTRY_BUDGET && objects.keeps(object.oid) {
+                encoder.encode(&mut objects, object, &mut entry)?;
+                entry_bytes += entry.len();
+            }
+            entries.push(entry.into_boxed_slice());
+        }
     }
     drop(enumeration);
-    let mut encoder = encode::Encoder::default();
     let mut pack = stream::PackStream::start(out, listed.len())?;
-    for &object in &listed {
-        encoder.encode(&mut objects, object, &mut pack)?;
+    for (&object, entry) in listed.iter().zip(entries) {
+        if entry.is_empty() {
+            encoder.encode(&mut objects, object, &mut pack)?;
+        } else {
+            pack.write_all(&entry)
+                .map_err(|error| stream::not_written(&error))?;
+        }
     }
     Ok(PackStats {
         commits: commits.len(),

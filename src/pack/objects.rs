@@ -95,6 +95,11 @@ impl Objects {
         Ok(object)
     }
 
+    /// Whether the object was read lately, so that reading it again costs nothing.
+    pub(super) fn keeps(&self, oid: Oid) -> bool {
+        self.kept.contains_key(&oid)
+    }
+
     /// Reads which tree a commit has.
     ///
     /// # Errors
