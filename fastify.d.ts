@@ -27,11 +27,11 @@ declare module 'fastify' {
 }
 
 declare namespace pushDaemon {
-  /** The options of the plugin: those of `startPushDaemon`, of which `remote` may be missing, and these. */
+  /** The options of `startPushDaemon`, with `remote` optional, and those of the plugin itself. */
   export interface PushDaemonPluginOptions extends Omit<PushDaemonOptions, 'remote' | 'logger'> {
     /**
-     * As for `startPushDaemon`. If it is missing or empty, nothing is pushed: the decoration is `null`, and one
-     * line at level info says so.
+     * As for `startPushDaemon`. If it is missing or empty, nothing is pushed: the decoration is `null`, and the
+     * plugin logs one line at level info that says so.
      */
     readonly remote?: string | null | undefined;
 
@@ -57,7 +57,7 @@ declare namespace pushDaemon {
     readonly dependencies?: readonly string[] | undefined;
 
     /**
-     * How long closing the application keeps pushing what is pending, in milliseconds. Fastify's `pluginTimeout`
+     * How long closing the application keeps pushing pending commits, in milliseconds. Fastify's `pluginTimeout`
      * does not shorten it. A container's grace period must be longer; Kubernetes' default is 30 s.
      *
      * @default 20000
@@ -97,9 +97,10 @@ declare namespace pushDaemon {
     readonly health?: string | undefined;
 
     /**
-     * The path of `POST`, which makes an attempt now: 200 with `{ commit, pending: false }` once the remote has
-     * the branch's tip; 202 with `{ pending: true }` if that takes longer than `flushTimeoutMs`, while the daemon
-     * continues; 502 with `kind`, `reason` and `hint` if the attempt failed; 503 if the fault is on this side.
+     * The path of `POST`, which starts an attempt now if the branch has unpushed commits: 200 with
+     * `{ commit, pending: false }` once the remote has the branch's tip; 202 with `{ pending: true }` if that takes
+     * longer than `flushTimeoutMs`, while the daemon continues; 502 with `kind`, `reason` and `hint` if the attempt
+     * failed; 503 if the fault is on this machine.
      */
     readonly flush?: string | undefined;
 

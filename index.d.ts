@@ -1,5 +1,5 @@
 /**
- * Pushes every commit that lands on a branch to its remote, in the background, from a native thread.
+ * Pushes every new commit of a branch to a remote, in the background, from a native thread.
  *
  * ```ts
  * import { startPushDaemon } from 'git-push-daemon';
@@ -17,14 +17,14 @@
 import type { EventEmitter } from 'node:events';
 
 /**
- * Starts pushing a branch, and returns the handle synchronously. Awaiting the result is harmless.
+ * Starts pushing a branch, and returns its handle synchronously. (`await` works too, as with gitsheets.)
  *
- * The first event comes at the earliest in the next macrotask, so there is time to attach listeners. An
- * unreachable remote does not throw: the daemon emits an `error` event and retries. The daemon uses
- * `process.env` as it is at the call; in a worker, the worker's own.
+ * No event is emitted before the next macrotask, so you can attach listeners first. An unreachable remote does
+ * not throw: the daemon emits an `error` event and retries. The daemon uses a copy of `process.env` taken at the
+ * call (in a worker, the worker's).
  *
- * @throws {Error} on misuse, with one of {@link PushDaemonMisuseCode} as `code`. The message says what was
- * given, what was expected and what to do.
+ * @throws {Error} if the daemon cannot start; its `code` is one of {@link PushDaemonMisuseCode}. The message says
+ * what was given, what was expected and what to do.
  */
 export function startPushDaemon(options: PushDaemonOptions): PushDaemon;
 
@@ -34,8 +34,8 @@ export interface PushDaemonOptions {
   readonly remote: string;
 
   /**
-   * The branch to push, as a short name (`main`) or in full (`refs/heads/main`). It has the same name on
-   * the remote. A refspec such as `+main` or `a:b` throws.
+   * The branch to push, by its short name (`main`) or full name (`refs/heads/main`). The remote branch has the
+   * same name. A refspec such as `+main` or `a:b` throws.
    *
    * @default the branch of HEAD
    */
@@ -45,13 +45,13 @@ export interface PushDaemonOptions {
    * The path of the local repository: a bare repository, a working tree, a linked worktree or a `.git`
    * directory.
    *
-   * @default the environment variable `CFP_DATA_REPO_PATH`; without it git's own discovery: `GIT_DIR` (of the
-   * process, even in a worker), then upwards from the current directory
+   * @default the environment variable `CFP_DATA_REPO_PATH`; if unset, git's own discovery: `GIT_DIR`, then the
+   * current directory and its parents
    */
   readonly repoPath?: string | undefined;
 
   /**
-   * The delays between a failed attempt and the next. `'exponential'` starts at 1 s, doubles up to one hour,
+   * The delay between a failed attempt and the next one. `'exponential'` starts at 1 s, doubles up to one hour,
    * and shortens each delay at random by up to 20 %.
    *
    * @default 'exponential'
@@ -59,71 +59,70 @@ export interface PushDaemonOptions {
   readonly backoff?: 'exponential' | BackoffConfig | undefined;
 
   /**
-   * The number of retries of one tip after its first failed attempt. After the last one, the state is
-   * `gave-up`: the daemon keeps running, and starts again with the next commit.
+   * The number of retries of one tip after its first failed attempt. When they are used up, the state is
+   * `gave-up`; the daemon keeps running and starts again with the next commit or {@link PushDaemon.flush}.
    *
    * @default Infinity
    */
   readonly maxRetries?: number | undefined;
 
   /**
-   * How long the first unpushed commit waits for others before a push, in milliseconds. Commits made while a
-   * push is in flight always go out together in the next one.
+   * How long to wait after the first unpushed commit for more commits, in milliseconds. Commits made while a push
+   * is in flight always go out together in the next one.
    *
    * @default 0
    */
   readonly debounceMs?: number | undefined;
 
   /**
-   * The limit for connecting in one attempt, until the remote has listed its refs, in milliseconds; 0 for no
-   * limit. It includes the login and credential helpers.
+   * The time limit for connecting, in milliseconds: from the start of the connection until the remote has listed
+   * its refs, including the login and credential helpers. 0 disables the limit.
    *
    * @default 15000
    */
   readonly connectTimeoutMs?: number | undefined;
 
   /**
-   * The limit for silence within one attempt, in which no byte moves in either direction, in milliseconds; 0
-   * for no limit. A server that is working sends a keep-alive every 5 seconds, so a longer silence means that
-   * it hangs.
+   * How long an attempt may go without a byte in either direction, in milliseconds. 0 disables the limit. A server
+   * that is working sends a keep-alive every 5 seconds, so a longer silence means that it hangs.
    *
-   * Over http(s), a proxy may hold keep-alives back. There this limit applies only until everything is sent,
-   * and `reportTimeoutMs` from then on. For the command `git push`, whose progress output shows when it sends,
-   * this limit applies only while it sends. At other times, such as in a hook, the command may be silent for
-   * the longer of this limit and `reportTimeoutMs`.
+   * Over http(s), a proxy may hold back keep-alives, so this limit applies only until everything is sent; after
+   * that, `reportTimeoutMs` applies. With `git push`, it applies only while git's progress shows that data is being
+   * sent; at other times, such as while a hook runs, the command may be silent for `idleTimeoutMs` or
+   * `reportTimeoutMs`, whichever is longer.
    *
    * @default 60000
    */
   readonly idleTimeoutMs?: number | undefined;
 
   /**
-   * The limit from the last byte sent to the remote's report on the push, in milliseconds; 0 for no limit. The
-   * remote's hooks run in that time. For the command `git push`, see `idleTimeoutMs`.
+   * How long to wait for the remote's report after the last byte was sent, in milliseconds. The remote's hooks run
+   * in this time. 0 disables the limit. For the command `git push`, see `idleTimeoutMs`.
    *
    * @default 900000
    */
   readonly reportTimeoutMs?: number | undefined;
 
   /**
-   * The limit for a whole attempt, in milliseconds; 0 for no limit. A large push over a slow line may take
-   * hours without hanging.
+   * The time limit for a whole attempt, in milliseconds. 0 disables the limit: a large push over a slow line may
+   * take hours without hanging.
    *
    * @default 0
    */
   readonly attemptTimeoutMs?: number | undefined;
 
   /**
-   * How long a connection is kept ready for the next commit after a push, in milliseconds; 0 for never. Over
-   * ssh, this is an idle `ssh` here and a waiting `git-receive-pack` on the server; over https, an open
-   * connection.
+   * How long to keep a connection ready for the next commit after a push, in milliseconds. 0 keeps none. Over ssh,
+   * a kept connection is an idle `ssh` process here and a waiting `git-receive-pack` on the server; over https, an
+   * open connection.
    *
    * @default 30000
    */
   readonly keepConnectionMs?: number | undefined;
 
   /**
-   * While the branches have diverged, the interval at which the remote's tip is read to see whether it was
-   * reconciled, in milliseconds; 0 for never. This only reads.
+   * How often, in milliseconds, to check whether the remote was reconciled while the branches have diverged. 0
+   * disables the check. It only reads, except that it retries a failed push of `onDivergence: 'preserve'`.
    *
    * @default 60000
    */
@@ -131,10 +130,10 @@ export interface PushDaemonOptions {
 
   /**
    * What to do when the branches have diverged. `'report'` emits an `error`. `'preserve'` also pushes the local
-   * tip to a new branch `refs/heads/conflicts/<UTC timestamp>` on the remote, once for each local tip, so that
-   * the commits exist twice while they wait for a person. If that push fails, the daemon emits an `error` and
-   * retries after the delays of `backoff`, or at the next check of the remote if that is sooner, until it
-   * succeeds.
+   * tip to a new branch `refs/heads/conflicts/<UTC timestamp>` on the remote, once for each local tip, so that a
+   * second copy of the commits exists until a person resolves the divergence. If that push fails, the daemon emits
+   * an `error` and retries until it succeeds, with the delays of `backoff` but at the latest at the next check
+   * (`divergedProbeMs`).
    *
    * @default 'report'
    */
@@ -150,28 +149,29 @@ export interface PushDaemonOptions {
   readonly watch?: boolean | undefined;
 
   /**
-   * What speaks to the remote. `'native'` is this package, `'git-cli'` is the command `git push`. `'auto'` is
-   * this package, and the command only where nothing else can do the same: remote helpers, a `pre-push` hook,
-   * git-lfs, a server whose certificate or TLS version only git accepts. `'git'` is the former name of
-   * `'git-cli'`, and deprecated.
+   * Which program talks to the remote. `'native'` is this package, `'git-cli'` is the command `git push`. `'auto'`
+   * uses this package, and `git push` only where it is required: for remote helpers, a `pre-push` hook, git-lfs, or
+   * a server whose certificate or TLS version only git accepts. `'git'` is the former name of `'git-cli'`, and
+   * deprecated.
    *
    * @default 'auto'
    */
   readonly transport?: 'auto' | 'native' | 'git-cli' | 'git' | undefined;
 
   /**
-   * How long the end of the process may block to push what is pending if {@link PushDaemon.stop} was not called,
-   * in milliseconds; 0 for not at all. It applies to `process.exit()`, an uncaught exception and
-   * `worker.terminate()`, but not to a signal that kills the process. The daemon reads the branch once more,
-   * and all daemons of the thread push at the same time. The exit code does not change. One line on standard
-   * error says what was left behind. The deadline of a running `stop()` applies if it is earlier.
+   * How long the exiting process may block to push pending commits if {@link PushDaemon.stop} was not called, in
+   * milliseconds. 0 means that it does not push. It applies to `process.exit()`, an uncaught exception and
+   * `worker.terminate()`, but not to a signal that kills the process. The daemon reads the branch once more, and all
+   * daemons of the thread push at the same time. Cleaning up may take up to a second longer. The exit code does not
+   * change. If commits remain unpushed, one line on standard error says so. If a `stop()` is already running with an
+   * earlier deadline, that deadline applies.
    *
    * @default 5000
    */
   readonly exitDrainMs?: number | undefined;
 
   /**
-   * Receives the daemon's own log lines. The loggers of pino and Fastify fit as they are.
+   * Receives the daemon's own log lines. pino and Fastify loggers work as is.
    *
    * @default none
    */
@@ -179,8 +179,8 @@ export interface PushDaemonOptions {
 }
 
 /**
- * Delays between attempts. The delay before retry `n` (from 1) is `base * multiplier ** (n - 1)`, at most
- * `cap`, and then shortened at random by up to the share `jitter`.
+ * Delays between attempts. The delay before retry `n` (from 1) is `base * multiplier ** (n - 1)`, capped at
+ * `cap`, then shortened by a random share of up to `jitter`.
  */
 export interface BackoffConfig {
   /** The first delay, in milliseconds. */
@@ -208,52 +208,56 @@ export interface PushDaemonLogger {
 /**
  * A running daemon: an event emitter with a status.
  *
- * An `error` event without a listener does not throw; it goes to the logger, or becomes a process warning. A
- * listener that throws causes an uncaught exception and does not affect the daemon. An idle daemon does not
- * keep the process alive; a push in flight or a pending {@link flush}, {@link waitForPush} or {@link stop} does.
+ * Without an `error` listener, errors do not throw: they go to the logger, or become process warnings if there is
+ * none. A listener that throws causes an uncaught exception and does not affect the daemon. An idle daemon does not
+ * keep the process alive. A debounce, a push in flight, or a pending {@link flush}, {@link waitForPush} or
+ * {@link stop} does.
  */
 export interface PushDaemon extends EventEmitter, AsyncDisposable {
   /**
-   * Returns the daemon's current state. It does no I/O and is cheap enough for every request. When an event
-   * arrives, the status already reflects it. It stays available after {@link stop}.
+   * Returns the daemon's current state. It does no I/O; you can call it on every request. When an event arrives, the
+   * status already reflects it. It stays available after {@link stop}.
    */
   status(): PushDaemonStatus;
 
   /**
-   * Makes the daemon read the branch now, for callers that turn `watch` off. The daemon reads the tip itself;
-   * `commit` only appears in its log. This never throws, and does nothing after {@link stop}.
+   * Tells the daemon to read the branch now; needed only if `watch` is off. The daemon reads the tip itself and
+   * ignores `commit`. Never throws; does nothing after {@link stop}.
    */
   notifyCommit(commit?: string | null): void;
 
   /**
-   * Makes an attempt now, without waiting for a debounce or a backoff. Resolves once the remote has confirmed
-   * the tip that the branch had at the call; immediately if the remote already has it.
+   * If the branch has unpushed commits, starts an attempt now, without waiting for a debounce or backoff. Resolves
+   * once the remote has confirmed the branch's tip at the time of the call.
    *
-   * @throws {PushError} by rejection: the attempt failed, `timeoutMs` passed, the daemon stopped, or
-   * `signal` aborted; see {@link PushErrorCode}. The commits stay pending, and the daemon continues.
+   * Rejects with a {@link PushError} if the attempt failed, `timeoutMs` passed, the daemon stopped, `signal` was
+   * aborted, or an argument is invalid; see {@link PushErrorCode}. The commits stay pending, and the daemon
+   * continues.
    */
   flush(options?: WaitOptions): Promise<FlushResult>;
 
   /**
-   * Waits until the remote branch contains a commit; resolves immediately if it already does. With it, a
-   * request can answer only once its commit is safe. A failed attempt that is retried does not end the wait.
-   * A failed attempt that is not retried does: the branches have diverged, or `maxRetries` is used up.
+   * Waits until the remote branch contains a commit; resolves immediately if it already does. Use it to answer a
+   * request only after its commit is safe. The wait survives failed attempts that are retried. It ends if the daemon
+   * stops retrying, because the branches have diverged or `maxRetries` is used up.
+   *
+   * Rejects with a {@link PushError} if the daemon gave up, `timeoutMs` passed, the daemon stopped, `signal` was
+   * aborted, or an argument is invalid; see {@link PushErrorCode}. The commit exists locally in any case, and the
+   * daemon still pushes it after a wait that timed out or was aborted.
    *
    * @param commit full object id of a commit on the branch
-   * @throws {PushError} by rejection: pushing was given up, `timeoutMs` passed, the daemon stopped, or
-   * `signal` aborted; see {@link PushErrorCode}. The commit exists locally in any case, and the daemon still
-   * pushes it after a wait that timed out or was aborted.
    */
   waitForPush(commit: string, options?: WaitOptions): Promise<PushReceipt>;
 
   /**
-   * Stops for good: leaves any backoff, pushes what is pending, and retries failures until `timeoutMs` has
-   * passed; then it cancels what is in flight. It never rejects because of a failed push. Further calls
-   * return the same promise. Afterwards no thread, child process, socket or file access of the daemon is left.
+   * Stops the daemon for good. It ends any backoff, pushes the pending commits and retries failures until
+   * `timeoutMs` has passed, then cancels the push in flight. It never rejects because of a failed push. Further calls
+   * return the same promise. Afterwards the daemon has no thread, child process, socket or file watch left, except
+   * the thread of a name lookup that hangs.
    *
-   * After it has confirmed a push, a remote may still run its `post-receive` hook. If the remote is on this
-   * machine, `stop()` waits for the hook until the deadline, because the hook would end with the daemon.
-   * Otherwise it waits for 2 seconds, because a server continues by itself.
+   * After it has confirmed a push, a remote may still run its `post-receive` hook. If the remote is on this machine,
+   * `stop()` waits for the hook until the deadline, because the hook is a child of the daemon and would be killed
+   * with it. Otherwise it waits at most 2 seconds, because the server carries on without it.
    */
   stop(options?: StopOptions): Promise<StopResult>;
 
@@ -298,26 +302,26 @@ export interface PushDaemon extends EventEmitter, AsyncDisposable {
 
 /** The events of a {@link PushDaemon} and the arguments of their listeners. */
 export interface PushDaemonEvents {
-  /** The remote confirmed that its branch is at a commit of this repository. */
+  /** The remote confirmed a push. */
   push: [event: PushEvent];
   /** An attempt failed. */
   error: [event: PushErrorEvent];
-  /** Another attempt follows after a wait. Comes after the `error` of the failed attempt. */
+  /** Another attempt follows after a wait. Emitted after the `error` of the failed attempt, before the wait. */
   retry: [event: RetryEvent];
-  /** The first success after failures. Comes after its `push`, if there is one. */
+  /** The first success after failures. Emitted after the `push` event, if there is one. */
   recovered: [event: RecoveredEvent];
-  /** With `onDivergence: 'preserve'`: the local tip was pushed to a branch of its own. */
+  /** With `onDivergence: 'preserve'`: the local tip was pushed to a new branch. */
   preserved: [event: PreservedEvent];
   /**
-   * The same as `error`, but before the listeners of `error`, and without counting as one. For monitoring. The
-   * name is `errorMonitor` of `node:events`.
+   * Emitted before `error`, with the same argument. Listening here does not count as handling the error; it is meant
+   * for monitoring. See `errorMonitor` in `node:events`.
    */
   [EventEmitter.errorMonitor]: [event: PushErrorEvent];
   /** The daemon ended. Emitted once, before {@link PushDaemon.stop} resolves. No event follows. */
   stopped: [event: StoppedEvent];
 }
 
-/** The remote confirmed the update of its branch. */
+/** The remote confirmed a push. */
 export interface PushEvent {
   /** The commit that was sent: the remote branch's tip. */
   readonly commit: string;
@@ -329,7 +333,7 @@ export interface PushEvent {
   readonly commits: number;
   /** The number of the attempt, from 1. */
   readonly attempt: number;
-  /** The size of the pack that was sent, in bytes. */
+  /** The size of the pack that was sent, in bytes; 0 if it is unknown, as with the transport `git-cli`. */
   readonly bytes: number;
 }
 
@@ -350,11 +354,11 @@ export interface PushErrorEvent {
   /** Whether waiting can help. */
   readonly retryable: boolean;
   /**
-   * The time until the attempt failed, in milliseconds; absent if the failure is not the result of an attempt,
-   * but of pushing a diverged tip to a branch of its own.
+   * How long the attempt took, in milliseconds; absent if the failed push was the one that preserves a diverged tip,
+   * or if the daemon itself broke down.
    */
   readonly durationMs?: number;
-  /** The remote branch's tip, if it is the evidence for the failure. */
+  /** The remote branch's tip, if the failure is that the branches have diverged. */
   readonly remoteCommit?: string;
 }
 
@@ -362,11 +366,11 @@ export interface PushErrorEvent {
 export interface RetryEvent {
   /** The commit to push; `null` for the first check of the remote, at start-up. */
   readonly commit: string | null;
-  /** The number of the attempt that failed, as in the `error` before. */
+  /** The number of the attempt that failed, as in the preceding `error`. */
   readonly attempt: number;
   /** The wait before the next attempt, in milliseconds. */
   readonly nextDelayMs: number;
-  /** The reason of the failure. */
+  /** The reason for the failure. */
   readonly reason: PushFailureReason;
   /** The kind of failure. */
   readonly kind: PushFailureKind;
@@ -382,7 +386,7 @@ export interface RecoveredEvent {
   readonly downMs: number;
 }
 
-/** The local tip of a diverged branch was pushed to a branch of its own. */
+/** The local tip of a diverged branch was pushed to a new branch. */
 export interface PreservedEvent {
   /** The local tip. */
   readonly commit: string;
@@ -400,11 +404,11 @@ export interface StoppedEvent {
 
 /** The daemon's state. */
 export type PushDaemonState =
-  /** Opening the repository and checking the remote for the first time. */
+  /** Checking the remote for the first time. */
   | 'starting'
   /** The remote has every commit of the branch. */
   | 'in-sync'
-  /** Gathering commits for `debounceMs`. */
+  /** Waiting `debounceMs` for more commits. */
   | 'debouncing'
   /** An attempt is in flight. */
   | 'pushing'
@@ -412,9 +416,9 @@ export type PushDaemonState =
   | 'backing-off'
   /** Each branch, local and remote, has commits that the other lacks: a person must act. */
   | 'diverged'
-  /** `maxRetries` is used up for this tip; the daemon starts again with the next commit. */
+  /** `maxRetries` is used up for this tip; the daemon starts again with the next commit or `flush()`. */
   | 'gave-up'
-  /** {@link PushDaemon.stop} was called; the daemon pushes what is pending. */
+  /** {@link PushDaemon.stop} was called; the daemon pushes the pending commits. */
   | 'stopping'
   /** The daemon has ended. */
   | 'stopped';
@@ -428,46 +432,49 @@ export interface PushDaemonStatus {
   /** The last failure; `null` before the first, and again after the next success. */
   readonly lastError: PushDaemonLastError | null;
   /**
-   * The number of commits of the branch that the remote does not have, counted by git. So it survives restarts,
-   * and stays above zero while the branches are diverged.
+   * The number of commits of the branch that the remote does not have, computed from the history. It is therefore
+   * correct after a restart, and stays above zero while the branches have diverged.
    */
   readonly pendingCommits: number;
-  /** The whole wait before the next attempt, in milliseconds, while backing off; else `null`. */
+  /** The full length of the current wait, in milliseconds; `null` unless the daemon is backing off. */
   readonly currentBackoffMs: number | null;
-  /** The number of the attempt that is in flight or that failed last, from 1; `null` if there is none. */
+  /** The number of the attempt in flight, or of the failed attempt while backing off, from 1; else `null`. */
   readonly currentAttempt: number | null;
   /** The daemon's state. */
   readonly state: PushDaemonState;
   /** The remote as it was given, without secrets. */
   readonly remote: string;
-  /** The URL or path that is pushed to, without secrets. */
+  /** The URL or path of the remote when the daemon started, without secrets. */
   readonly url: string;
   /**
-   * What speaks to the remote: `local` (a path), `ssh`, `http`, `https`, `git` (for `git://`) or `git-cli` (the
+   * What talks to the remote: `local` (a path), `ssh`, `http`, `https`, `git` (for `git://`) or `git-cli` (the
    * command `git push`); `null` before the first attempt.
    */
   readonly transport: string | null;
-  /** Why it is `git-cli`; `null` for the other transports. */
+  /** Why `transport` is `git-cli`; `null` for other transports. */
   readonly transportReason: string | null;
   /** The branch, as a short name. */
   readonly branch: string;
   /** The tip of the local branch; `null` while it has none. */
   readonly localCommit: string | null;
-  /** The remote branch's tip, as last seen; `null` if the remote has no such branch, or was not read yet. */
+  /**
+   * The remote branch's tip, as last known (until the first check, from an earlier run); `null` if the remote has no
+   * such branch or nothing is known.
+   */
   readonly remoteCommit: string | null;
   /** The number of commits of the remote branch that the local one does not have; `null` if unknown. */
   readonly behindCommits: number | null;
   /** The committer time of the oldest commit that the remote does not have; `null` if nothing is pending. */
   readonly oldestPendingAt: string | null;
   /**
-   * How long that commit has been waiting, in milliseconds; 0 if nothing is pending. It is never negative, and
-   * at least the time for which the daemon has known of pending commits, so that a commit dated in the future
-   * hides no outage.
+   * How long that commit has been waiting, in milliseconds; 0 if nothing is pending. Never negative, and never less
+   * than the time for which the daemon has known of pending commits, so a commit dated in the future cannot hide an
+   * outage.
    */
   readonly lagMs: number;
   /** The number of attempts that have failed since the last success. */
   readonly consecutiveFailures: number;
-  /** When the next attempt is due; `null` if none is planned. */
+  /** When the next retry is due; `null` unless the daemon is backing off. */
   readonly nextAttemptAt: string | null;
   /** When the daemon started. */
   readonly startedAt: string;
@@ -499,7 +506,7 @@ export interface PushDaemonTotals {
   readonly commits: number;
   /** Attempts that failed. */
   readonly failures: number;
-  /** Bytes of the packs of these pushes. */
+  /** Bytes of the packs of these pushes, as far as they are known. */
   readonly bytes: number;
 }
 
@@ -510,13 +517,13 @@ export type PushFailureReason = 'non-fast-forward' | 'unknown';
 export type PushFailureKind =
   /** The remote branch has commits that the local one lacks: a person must reconcile them. */
   | 'non-fast-forward'
-  /** The server declined: a hook, a protected or checked-out branch, an archived repository, a limit or quota. */
+  /** The server declined the push: a hook, a protected or checked-out branch, an archived repository, a quota. */
   | 'rejected'
-  /** The server did not accept the credentials, or they may not write. */
+  /** The server or proxy did not accept the credentials, or the account has no write access. */
   | 'auth'
   /** The server's ssh host key is unknown or has changed. */
   | 'host-key'
-  /** The server could not be reached, or the connection broke. */
+  /** The server could not be reached, the connection broke, or the server's certificate was refused. */
   | 'network'
   /** A time limit passed: connecting, silence, the report, or the whole attempt. */
   | 'timeout'
@@ -524,16 +531,16 @@ export type PushFailureKind =
   | 'remote-lock'
   /** The server failed: no such repository, disk full, corrupt repository, maintenance, a rate limit. */
   | 'remote-error'
-  /** This side failed: the local repository, its disk, a program that does not start, this machine's ssh. */
+  /** A fault on this machine: the repository, its disk, ssh, or a program that cannot be started. */
   | 'local'
-  /** The message was not recognized. */
+  /** The cause is unknown: there was no message, or it was not recognized. */
   | 'unknown';
 
 /** A failed push, or a wait that ended before the push. */
 export class PushError extends Error {
   /** A stable code to compare with. */
   readonly code: PushErrorCode;
-  /** The kind of failure; for a wait that ended, the kind of the last failure before. */
+  /** The kind of failure. If a wait ended early, that of the last failure before; `'unknown'` if there was none. */
   readonly kind: PushFailureKind;
   /** `'non-fast-forward'` if the branches have diverged, else `'unknown'`. */
   readonly reason: PushFailureReason;
@@ -541,7 +548,10 @@ export class PushError extends Error {
   readonly hint: string;
   /** Whether waiting can help. */
   readonly retryable: boolean;
-  /** The number of the attempt, from 1; 0 for the first check of the remote; absent without an attempt. */
+  /**
+   * The number of the attempt that failed, from 1; 0 for the first check of the remote. Set in the `err` of an
+   * `error` event; absent if `flush()` or `waitForPush()` rejects.
+   */
   readonly attempt?: number;
 }
 
@@ -553,7 +563,7 @@ export type PushErrorCode =
   | 'ERR_PUSH_DAEMON_WAIT_TIMEOUT'
   /** The daemon stopped, or had been stopped. */
   | 'ERR_PUSH_DAEMON_STOPPED'
-  /** `signal` aborted. `name` is `AbortError` and `cause` is the signal's reason, as everywhere in Node. */
+  /** The signal was aborted. As usual in Node, `name` is `AbortError` and `cause` is the signal's reason. */
   | 'ABORT_ERR'
   /** A method got an invalid argument. */
   | 'ERR_PUSH_DAEMON_INVALID_OPTION';
@@ -564,7 +574,7 @@ export type PushDaemonMisuseCode =
   | 'ERR_PUSH_DAEMON_INVALID_OPTION'
   /** There is no git repository at `repoPath`. */
   | 'ERR_PUSH_DAEMON_REPOSITORY_NOT_FOUND'
-  /** The repository uses SHA-256 object ids or the reftable format. */
+  /** The repository uses SHA-256 object ids, the reftable format, or an unknown format version or extension. */
   | 'ERR_PUSH_DAEMON_UNSUPPORTED_REPOSITORY'
   /** The repository belongs to another user and is not listed in git's `safe.directory`. */
   | 'ERR_PUSH_DAEMON_REPOSITORY_NOT_OWNED'
@@ -573,8 +583,8 @@ export type PushDaemonMisuseCode =
   /** `branch` was left out and HEAD is detached or has no commit yet. */
   | 'ERR_PUSH_DAEMON_NO_BRANCH'
   /**
-   * This process already runs a daemon for the same repository, remote and branch, in any of its threads. Daemons
-   * of another copy of the package do not count; they share the work as daemons of another process do.
+   * A daemon for the same repository, remote and branch already runs in this process, in this or another thread.
+   * Daemons of another copy of the package are not detected; they cooperate like daemons of different processes.
    */
   | 'ERR_PUSH_DAEMON_ALREADY_RUNNING'
   /** The system does not provide what a daemon needs: a thread, a readable configuration. */
@@ -595,7 +605,7 @@ export interface WaitOptions {
 /** Options of {@link PushDaemon.stop}. */
 export interface StopOptions {
   /**
-   * How long to keep pushing what is pending, in milliseconds; 0 cancels immediately.
+   * How long to keep pushing pending commits, in milliseconds; 0 cancels at once.
    *
    * @default 30000
    */
@@ -615,8 +625,8 @@ export interface PushReceipt {
   /** The remote branch's tip, which contains the commit. */
   readonly remoteCommit: string;
   /**
-   * When the daemon's last push was confirmed, with this commit or a later one; `null` if the daemon has
-   * pushed nothing, because the remote already had the commit.
+   * When this daemon last had a push confirmed; `null` if it has pushed nothing. If another process delivered the
+   * commit, this may be the time of an earlier push.
    */
   readonly pushedAt: string | null;
 }

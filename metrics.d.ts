@@ -16,7 +16,8 @@
  *   does not exist
  * - `state{state}`: 1 for the daemon's state, 0 for the others
  * - `failing{kind}`: 1 for the kind of the last failure until the next success, 0 for the others
- * - `pushed_commits_total`, `pushed_bytes_total`: counts since the daemon started
+ * - `pushed_commits_total`, `pushed_bytes_total`: counts since the daemon started; the transport `git-cli` does not
+ *   count bytes
  * - `attempts_total{result, kind}`: attempts that pushed (`success`, `none`) or failed (`failure` and its
  *   kind), since collecting began; a check that found nothing to do does not count
  * - `attempt_duration_seconds{result}`: the duration of these attempts
@@ -27,11 +28,11 @@ import type { Registry, RegistryContentType } from 'prom-client';
 import type { PushDaemon } from './index.js';
 
 /**
- * Collects a daemon's metrics until it stops. Call it once for each daemon, in the tick in which the daemon
- * was started, so that no attempt is missed. Several daemons share the metrics of a registry; their labels
- * tell them apart.
+ * Collects a daemon's metrics until it stops. Call it once for each daemon, in the tick in which the daemon was
+ * started, so that it misses no attempt. Several daemons can share the metrics of a registry; their labels tell them
+ * apart.
  *
- * It adds no listener of `error`, so a failure without a listener still reaches the daemon's logger.
+ * It adds no `error` listener, so without one failures still reach the daemon's logger.
  *
  * @returns a function that ends the collection before the daemon stops. Calling it again does nothing. The
  * metrics leave the registry with the last daemon.

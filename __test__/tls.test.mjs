@@ -18,7 +18,7 @@ const NO_NETWORK = /DNS|network policy/;
 /** Faulty certificates: how each is made, and the message about it. */
 const FAULTS = [
   ['expired', { days: -1 }, /has expired/],
-  ['for another name', { name: 'elsewhere.invalid' }, /another name/],
+  ['for a different host name', { name: 'elsewhere.invalid' }, /different host name/],
   ['of an unknown authority', { trusts: 'stranger' }, /authority/],
 ];
 

@@ -97,7 +97,7 @@ impl RemotePusher {
                     Ok(push) => return Ok(Outcome::Pushed(push)),
                     Err(by_hook) => declined = by_hook,
                 }
-                progress.look_again();
+                progress.start_over();
             }
             let mut session = self.connect_or_detour(&mut route).await?;
             let comparison = self.compare(&*session, &route, progress).await?;
@@ -129,7 +129,7 @@ impl RemotePusher {
             }) = declined.take()
                 && (tip, previous) == (push.tip, push.previous)
             {
-                // Nothing has changed that the hook would decide otherwise about.
+                // Nothing has changed that could make the hook decide differently.
                 session.finish();
                 return Err(failure);
             }
@@ -271,12 +271,15 @@ impl RemotePusher {
         route.transport.may_be_kept() && self.kept.is_enabled()
     }
 
-    /// The failure of a push that the remote claims to have taken, and that its own advertisement denies.
+    /// The failure of a push that the remote reported as a success, although its own advertisement shows no change.
     fn unmoved(&self, at: Option<Oid>) -> Failure {
         let branch = &self.side.target().refname;
-        let place = at.map_or_else(|| "absent".to_owned(), |at| format!("at {at}"));
+        let state = at.map_or_else(
+            || "still does not exist".to_owned(),
+            |at| format!("is still at {at}"),
+        );
         let message = format!(
-            "the remote said that it had moved its {branch}, and it is still {place}: a hook there may put pushes elsewhere, or its answers come from servers that do not agree"
+            "the remote reported success, but its {branch} {state}: a hook on the server may redirect pushes, or the remote is a cluster whose servers disagree"
         );
         Failure::new(Kind::RemoteError, message)
     }
@@ -381,7 +384,7 @@ impl Pusher for RemotePusher {
 
     async fn probe(&self, preserve: bool) -> Probed {
         let mut progress = Progress::default();
-        let look = async {
+        let check = async {
             let mut route = self.find_route().await?;
             let session = self.connect_or_detour(&mut route).await?;
             match self.compare(&*session, &route, &mut progress).await {
@@ -398,7 +401,7 @@ impl Pusher for RemotePusher {
                 }
             }
         };
-        let (reconciled, preserved) = match self.within_limit(look).await {
+        let (reconciled, preserved) = match self.within_limit(check).await {
             Ok((reconciled, preserved)) => (Some(reconciled), preserved),
             Err(failure) => {
                 tracing::debug!(%failure, "the diverged remote could not be read");

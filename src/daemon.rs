@@ -101,7 +101,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
         let remote = branch.last_known_remote().await;
         let surveyed = match remote {
             Some(_) => branch.survey(remote).await,
-            // Counting a whole history as pending, only to find it all there, would delay the first look.
+            // Counting the whole history as pending would delay the first check, for nothing if the remote already has it.
             None => branch.tip().await.map(|tip| Survey {
                 tip,
                 ..Survey::default()
@@ -167,7 +167,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             }
             Wake::Surveyed(surveyed) => self.end_survey(surveyed).await,
             Wake::Timer if self.stop_by.is_some_and(|stop_by| stop_by <= Instant::now()) => {
-                // Even if the reading of the branch that `stop` waits for never ends.
+                // Stop even if the read of the branch never finishes.
                 let timeout = Duration::ZERO;
                 self.step(Input::Stop { timeout }).await;
             }
@@ -245,7 +245,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
                 let refused = self.state.refusal().map(|(tip, failure)| (tip, failure.clone()));
                 match (settled, refused) {
                     (Some(settled), _) if self.has(commit, settled).await => self.reply(id, Ok(Some(commit))),
-                    // No attempt that follows by itself would bring it there.
+                    // The daemon makes no further attempt for this tip by itself.
                     (_, Some((tip, failure))) if self.has(commit, tip).await => {
                         self.reply(id, Err(Refusal::Failed(failure)));
                     }
@@ -339,8 +339,8 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
         }
     }
 
-    /// Answers the waiters for whom this failure is final: those that asked for one attempt and, when no other
-    /// attempt follows, all whose commit was in this one.
+    /// Answers the requests that this failure ends. Of those for a commit of this attempt, these are every `flush` and, if
+    /// no further attempt follows, every `waitForPush`.
     async fn refuse(&mut self, commit: Option<Oid>, failure: &Failure, terminal: bool) {
         for waiter in std::mem::take(&mut self.waiters) {
             let was_in_it = match commit {

@@ -18,7 +18,7 @@ pub struct SentPush {
     pub previous: Option<Oid>,
     /// Commits that the remote did not have before.
     pub commits: u64,
-    /// Bytes of the pack.
+    /// The size of the pack in bytes; 0 if it is unknown.
     pub bytes: u64,
 }
 
@@ -36,9 +36,9 @@ pub enum Event {
     },
     /// An attempt failed.
     Error {
-        /// The local tip it was for; `None` for the first look at start-up.
+        /// The local tip it was for; `None` for the first check at start-up.
         commit: Option<Oid>,
-        /// The number of the attempt; 0 for the first look at start-up.
+        /// The number of the attempt; 0 for the first check at start-up.
         attempt: u32,
         /// How long the attempt took; `None` where the failure is not the outcome of an attempt.
         duration: Option<Duration>,
@@ -77,7 +77,7 @@ pub enum Event {
 /// The names of the states, as `status().state` shows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StateName {
-    /// The first look at the remote is under way.
+    /// The first check of the remote is under way.
     Starting,
     /// The remote has everything (or there is no local branch yet).
     InSync,
@@ -154,7 +154,7 @@ pub struct Status {
     pub pending_commits: u64,
     /// The wait between the failed attempt and the next one.
     pub current_backoff: Option<Duration>,
-    /// The attempt in flight or just failed; `None` when there is none.
+    /// The attempt in flight, or the failed one while backing off.
     pub current_attempt: Option<u32>,
     /// The local tip.
     pub local_commit: Option<Oid>,
@@ -168,7 +168,7 @@ pub struct Status {
     pub pending_since: Option<Instant>,
     /// Failed attempts since the last success.
     pub consecutive_failures: u32,
-    /// When the next attempt is due.
+    /// When the next retry is due, while backing off.
     pub next_attempt_at: Option<SystemTime>,
     /// When the daemon started.
     pub started_at: SystemTime,

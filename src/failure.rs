@@ -1,9 +1,13 @@
 //! A failed attempt, in terms that an operator can act on: the one place where the messages of git, of ssh, of servers and
 //! of the operating system become a [`Kind`].
 //!
-//! Each program's messages stand in a module of their own, as a `table`: `servers` (the same over every transport), `git`,
-//! `ssh`, `tls`, `http`. When to retry is decided in `state`, by [`Kind::is_retryable`]. Every message passes [`redact`] on
-//! its way in, so no secret reaches an event, a log or a status.
+//! The entrances are the `Failure::from_…` functions. Each program's messages stand in a module of their own, as a `table`:
+//! `servers` (the same over every transport), `git`, `ssh`, `tls`, `http`. `git` also has the functions that search the
+//! tables, and so their order.
+//!
+//! This module does not decide when to retry: `state` retries every failure except a divergence, and [`Kind::is_retryable`]
+//! tells JavaScript the same. Every message passes [`redact`] on its way in, so no secret reaches an event, a log or a
+//! status.
 
 mod git;
 mod http;
@@ -26,7 +30,7 @@ use crate::oid::Oid;
 use crate::send_pack::WireError;
 
 pub use git::{is_lost_race, is_silent};
-pub(crate) use http::of_status;
+pub(crate) use http::meaning_of_status;
 pub use kind::Kind;
 pub use redaction::redact;
 pub(crate) use redaction::redact_url;
@@ -112,35 +116,37 @@ impl Failure {
         )
     }
 
-    /// The connection ended early; the standard error of the program that connects, or of the server's, tells why.
+    /// The connection broke; the standard error of the connecting program, or of the server's, tells why.
     #[must_use]
-    pub fn from_hangup(context: &str, stderr: &str) -> Self {
+    pub fn from_broken_connection(context: &str, stderr: &str) -> Self {
         let stderr = cleaned(stderr);
         let end = format!("the connection ended {context}");
-        Self::new(git::kind_of_end(&stderr), with_end(&stderr, &end)).with_hint_of_ssh(&stderr)
+        let kind = git::kind_of_broken_connection(&stderr);
+        Self::new(kind, with_end(&stderr, &end)).with_hint_of_ssh(&stderr)
     }
 
-    /// The program that connects ended before the server sent anything, and gave no reason: the network, the server or
-    /// the program itself may be the cause.
+    /// The connecting program ended before the server sent anything, and gave no reason: the network, the server or the
+    /// program itself may be the cause.
     #[must_use]
     pub fn from_silent_end(context: &str, stderr: &str) -> Self {
-        let end = format!("the program that connects ended {context}, and gave no reason");
+        let end = format!("the connecting program ended {context}, and gave no reason");
         Self::new(Kind::Unknown, with_end(&cleaned(stderr), &end))
     }
 
-    /// The program that connects asks a question, which is never answered.
+    /// The connecting program asked a question, which is never answered.
     #[must_use]
     pub fn from_question(stderr: &str) -> Self {
         let stderr = cleaned(stderr);
-        let end = "it asks a question, which a service cannot answer";
-        Self::new(git::kind_of_end(&stderr), with_end(&stderr, end)).with_hint_of_ssh(&stderr)
+        let end = "the program asked a question that a service cannot answer";
+        let kind = git::kind_of_broken_connection(&stderr);
+        Self::new(kind, with_end(&stderr, end)).with_hint_of_ssh(&stderr)
     }
 
     /// The server gave up in the middle of the protocol, with this message.
     #[must_use]
     pub fn from_server_message(message: &str) -> Self {
         let message = cleaned(message);
-        let kind = git::kind_of_hangup(&message).unwrap_or(Kind::RemoteError);
+        let kind = git::kind_of_remote_messages(&message).unwrap_or(Kind::RemoteError);
         Self::new(kind, format!("the server gave up: {message}"))
     }
 
@@ -155,7 +161,7 @@ impl Failure {
         if let Some(fault) = TlsFault::of_git(&stderr) {
             return Self::from_tls(fault, message);
         }
-        let kind = git::kind_of_command(&stderr).unwrap_or(Kind::Unknown);
+        let kind = git::kind_of_git_cli(&stderr).unwrap_or(Kind::Unknown);
         let failure = Self::new(kind, message).with_hint_of_ssh(&stderr);
         let is_by_ssh = stderr.to_ascii_lowercase().contains(git::UNREAD);
         match kind {
@@ -165,7 +171,7 @@ impl Failure {
         }
     }
 
-    /// Something did not happen in time: `what` is the beginning of a sentence.
+    /// Something did not happen in time; `what` begins the message.
     #[must_use]
     pub fn timed_out(what: &str, limit: Duration) -> Self {
         Self::new(Kind::Timeout, format!("{what} within {} s", limit.as_secs_f64()))
@@ -176,7 +182,7 @@ impl Failure {
     pub fn with_server_messages(self, server_messages: &str) -> Self {
         let messages = cleaned(server_messages);
         let kind = match self.kind {
-            Kind::Network => git::kind_of_hangup(&messages).unwrap_or(Kind::Network),
+            Kind::Network => git::kind_of_remote_messages(&messages).unwrap_or(Kind::Network),
             known => known,
         };
         Self {
@@ -283,7 +289,7 @@ impl From<WireError> for Failure {
     fn from(error: WireError) -> Self {
         match error {
             WireError::Io(error) => Self::from_remote_io("the connection broke", &error),
-            WireError::UnexpectedEof { context } => Self::from_hangup(context, ""),
+            WireError::UnexpectedEof { context } => Self::from_broken_connection(context, ""),
             WireError::Remote(message) => Self::from_server_message(&message),
             WireError::Protocol(_) => Self::new(Kind::RemoteError, error.to_string()),
             WireError::Pack(error) => match error.downcast() {

@@ -83,12 +83,12 @@ pub enum TransportChoice {
     GitCli,
 }
 
-/// The limits of one attempt; `None` is none.
+/// The limits of one attempt; `None` is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Until the remote answered at all.
+    /// From connecting until the remote has listed its refs.
     pub connect: Option<Duration>,
-    /// Without a byte in either direction, while the remote can be heard.
+    /// The longest time without a byte in either direction.
     pub idle: Option<Duration>,
     /// From the last byte sent to the report.
     pub report: Option<Duration>,
@@ -115,7 +115,7 @@ pub struct Options {
     pub timeouts: Timeouts,
     /// How long a connection stays ready after a push; zero is not at all.
     pub keep_connection: Duration,
-    /// How often the remote is looked at while diverged; `None` is never.
+    /// How often the remote is checked while diverged; `None` is never.
     pub diverged_probe: Option<Duration>,
     /// What else to do on divergence.
     pub on_divergence: OnDivergence,
@@ -123,7 +123,7 @@ pub struct Options {
     pub watch: bool,
     /// Which transport to use.
     pub transport: TransportChoice,
-    /// How long the end of a process that did not call `stop()` waits for what is pending; zero is not at all.
+    /// How long a process that did not call `stop()` may take at its exit to push pending commits; zero is not at all.
     pub exit_drain: Duration,
 }
 
@@ -303,7 +303,8 @@ impl Fields<'_> {
     }
 
     fn branch(&self, is_valid: impl Fn(&str) -> bool) -> Result<Option<String>, InvalidOption> {
-        const EXPECTED: &str = "the name of a branch, such as 'main' or 'refs/heads/main' (not a refspec: nothing is ever forced)";
+        const EXPECTED: &str =
+            "the name of a branch, such as 'main' or 'refs/heads/main' (refspecs are not allowed)";
         let Some(given) = self.string("branch", EXPECTED)? else {
             return Ok(None);
         };

@@ -68,7 +68,7 @@ pub struct Divergence {
     pub tip: Oid,
     /// The failure to report, with the remote's tip as evidence.
     pub failure: Failure,
-    /// False where not even an earlier tip of the remote is known: the local branch may have nothing new.
+    /// False if no earlier tip of the remote is known either: the local branch may have no unpushed commits.
     pub comparable: bool,
     /// The result of `onDivergence: 'preserve'`; `None` where it was not asked for.
     pub preserved: Option<Preserved>,
@@ -77,7 +77,7 @@ pub struct Divergence {
 /// The ref that keeps a diverged local tip on the remote, or why there is none.
 pub type Preserved = Result<String, Failure>;
 
-/// A look at a diverged remote that has ended.
+/// The result of a check of a diverged remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probed {
     /// Whether an attempt would now succeed; `None` where the remote could not be read.
@@ -110,13 +110,13 @@ pub enum Input {
     /// The branch could not be read, so the remote may no longer have everything. The attempt that follows
     /// meets the cause and reports it.
     Unreadable,
-    /// The remote was seen at another tip than the one it had confirmed: look at it again.
+    /// The remote was seen at another tip than the one it had confirmed: check it again.
     RemoteMoved,
     /// [`State::deadline`] has passed.
     TimerFired,
     /// The attempt in flight has ended.
     AttemptEnded(Attempted),
-    /// The look at the diverged remote has ended.
+    /// The check of the diverged remote has ended.
     ProbeEnded(Probed),
     /// Attempt now, whatever delay is running.
     Nudge,
@@ -135,7 +135,7 @@ pub enum Action {
         /// Put the local tip under `refs/heads/conflicts/` if the remote turns out to have diverged.
         preserve: bool,
     },
-    /// Start a look at the diverged remote.
+    /// Start a check of the diverged remote.
     Probe {
         /// Put the local tip under `refs/heads/conflicts/` if the remote is still diverged.
         preserve: bool,

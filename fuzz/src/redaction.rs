@@ -51,7 +51,7 @@ pub fn check(input: &[u8]) {
     for failure in [
         Failure::new(Kind::Unknown, &said),
         Failure::from_git_cli("git push", &said),
-        Failure::from_hangup("there", &said),
+        Failure::from_broken_connection("there", &said),
         Failure::from_server_message(&said),
         Failure::from_rejection("refs/heads/main", &said, &said),
         Failure::from_unpack_error("no", &said).with_server_messages(&said),

@@ -44,7 +44,7 @@ impl RemotePusher {
         progress.steps.connected = Some(progress.steps.now());
         let refname = &self.side.target().refname;
         if session.advertisement().is_broken(refname) {
-            let message = format!("the remote's {refname} is corrupt: the remote cannot read it itself");
+            let message = format!("the remote's {refname} is corrupt: the remote itself cannot read it");
             return Err(Failure::new(Kind::RemoteError, message));
         }
         let remote = session.advertisement().tip(refname);
@@ -103,7 +103,7 @@ impl RemotePusher {
             format!("the remote's {branch} is at {remote}, which the local {tip} does not contain")
         } else {
             format!(
-                "the remote's {branch} is at {remote}, a commit that is not in this repository, and it is not known which commits the remote had before: {tip} may have nothing new"
+                "the remote's {branch} is at {remote}, which this repository lacks, and no earlier tip of the remote is known, so it is unclear whether {tip} has unpushed commits"
             )
         };
         Divergence {

@@ -14,7 +14,7 @@ use super::route::Route;
 use crate::failure::{Failure, Kind, TlsFault};
 use crate::options::TransportChoice;
 
-/// How long git is used at once before the native TLS is tried again.
+/// How long pushes use git without trying the native TLS first.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
 
 /// The last route that only git could take.
@@ -60,13 +60,14 @@ pub(super) fn fault_for_git(
     wanted: TransportChoice,
 ) -> Result<(Failure, TlsFault), Failure> {
     match failure.tls_fault() {
-        Some(fault) if fault.is_for_git() && route.transport.why().is_none() => match wanted {
-            TransportChoice::Native if fault.is_limit_of_ours() => {
-                Err(failure.and("git push may still connect: use the option transport: 'auto' or 'git-cli'"))
+        Some(fault) if fault.is_for_git() && route.transport.why().is_none() => {
+            match wanted {
+                TransportChoice::Native if fault.is_limit_of_ours() => Err(failure
+                    .and("git push may still connect: set the option transport to 'auto' or 'git-cli'")),
+                TransportChoice::Auto => Ok((failure, fault)),
+                _ => Err(failure),
             }
-            TransportChoice::Auto => Ok((failure, fault)),
-            _ => Err(failure),
-        },
+        }
         _ => Err(failure),
     }
 }
@@ -75,7 +76,7 @@ pub(super) fn fault_for_git(
 pub(super) fn without_git(native: Failure, fault: TlsFault, missing: &Failure) -> Failure {
     tracing::debug!(failure = %missing, "git cannot be tried");
     if fault.is_limit_of_ours() {
-        native.and("git push may still connect, but there is no git in PATH: install git, or correct PATH")
+        native.and("git push may still connect, but git is not in PATH: install git or fix PATH")
     } else {
         native
     }
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn git_is_taken_at_once_for_an_hour_on_the_same_way_alone() {
+    async fn git_is_used_for_an_hour_on_the_same_route_only() {
         let detour = Detour::default();
         assert!(detour.instead_of(&route("https", "1")).is_none());
         detour.take(route("https", "1"), route("git-cli", "1"));
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_failures_the_one_that_knows_more_is_told() {
+    fn the_more_precise_of_two_failures_is_reported() {
         let of = |fault| Failure::from_tls(fault, format!("{fault:?}"));
         let (strange, limit) = (TlsFault::UnknownAuthority, TlsFault::NoAlternativeName);
         for (fault, by_git, expected, told) in [

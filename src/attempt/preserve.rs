@@ -80,7 +80,8 @@ impl RemotePusher {
             let found = session.advertisement().tip(&refname);
             session.finish();
             if found != Some(tip) {
-                let message = format!("the remote said that it had made {refname}, and it has not");
+                let message =
+                    format!("the remote reported that it created {refname} at {tip}, but it did not");
                 return Err(Failure::new(Kind::RemoteError, message));
             }
         }

@@ -49,7 +49,7 @@ pub(super) struct Next {
 
 impl Progress {
     /// Forgets what the use of a kept connection led to, except for what it sent.
-    pub(super) fn look_again(&mut self) {
+    pub(super) fn start_over(&mut self) {
         self.remote = RemoteTip::Unseen;
         self.unconfirmed = self.sending.take();
     }

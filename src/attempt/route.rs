@@ -14,7 +14,7 @@ use crate::repository::Target;
 use crate::transport::{self, GitCliTransport, LocalRepository, Session, Settings, Transport};
 use crate::url::Remote;
 
-const HELPER_HINT: &str = "The credential helper (credential.helper) or askpass program did not answer: run `git credential fill` by hand, as the service's user and with its environment. A helper that waits for a person (a browser, a keyring, a terminal) is none for a service; one that is only slow needs a larger connectTimeoutMs.";
+const HELPER_HINT: &str = "The credential helper (credential.helper) or askpass program did not answer: run `git credential fill` by hand, as the service's user and with its environment. A helper that needs a person (browser, keyring, terminal) cannot work in a service; for a slow one, raise connectTimeoutMs.";
 
 /// Where the pushes go and how. Its `Debug` omits the remote: a URL may contain a secret.
 #[derive(Clone)]

@@ -17,7 +17,7 @@ use crate::transport::{PackReceiver, PushFailure, Session};
 /// Pieces of the pack that are ready before the remote takes them: the back-pressure on its generation.
 const PACK_PIECES: usize = 8;
 
-/// Of a pack that was not made, or not counted.
+/// The numbers of a pack that was not made, or whose commits could not be counted.
 const EMPTY: PackStats = PackStats {
     commits: 0,
     objects: 0,
@@ -56,7 +56,7 @@ pub(super) fn refusal(refname: &str, report: &Report) -> Failure {
     match (&report.unpack, &report.reference) {
         (Err(reason), _) => Failure::from_unpack_error(reason, &report.messages),
         (_, Err(reason)) => Failure::from_rejection(refname, reason, &report.messages),
-        (Ok(()), Ok(())) => Failure::new(Kind::Unknown, "the remote refused nothing"),
+        (Ok(()), Ok(())) => Failure::new(Kind::Unknown, "a bug: the report is a success"),
     }
 }
 

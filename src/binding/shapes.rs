@@ -38,29 +38,29 @@ pub struct NativeEvent {
     pub name: String,
     /// An object id.
     pub commit: Option<String>,
-    /// From 1; 0 for the first look.
+    /// The number of the attempt, from 1; 0 for the first check.
     pub attempt: Option<u32>,
-    /// Of the attempt, in milliseconds.
+    /// How long the attempt took, in milliseconds.
     pub duration_ms: Option<f64>,
-    /// The remote's tip before.
+    /// The remote's tip before the push.
     pub previous: Option<String>,
-    /// How many were pushed.
+    /// The number of pushed commits.
     pub commits: Option<f64>,
-    /// Of the pack.
+    /// The size of the pack in bytes; 0 if it is unknown.
     pub bytes: Option<f64>,
-    /// Before the next attempt, in milliseconds.
+    /// The wait before the next attempt, in milliseconds.
     pub next_delay_ms: Option<f64>,
-    /// Of the failure that is retried.
+    /// The kind of the failure that is retried.
     pub kind: Option<&'static str>,
-    /// Of the failure that is retried.
+    /// The reason for the failure that is retried.
     pub reason: Option<&'static str>,
-    /// Before the recovery.
+    /// The number of failed attempts before the recovery.
     pub failed_attempts: Option<u32>,
-    /// Before the recovery, in milliseconds.
+    /// The time from the first failure to the recovery, in milliseconds.
     pub down_ms: Option<f64>,
     /// The ref that keeps a diverged tip.
     pub reference: Option<String>,
-    /// What went wrong.
+    /// The failure of an attempt.
     pub failure: Option<NativeFailure>,
 }
 
@@ -74,11 +74,11 @@ pub struct NativeFailure {
     pub kind: &'static str,
     /// `non-fast-forward` or `unknown`.
     pub reason: &'static str,
-    /// The advice.
+    /// One line that tells the operator what to do.
     pub hint: &'static str,
     /// Whether waiting can help.
     pub retryable: bool,
-    /// The evidence of a divergence.
+    /// The remote's tip, if the branches have diverged.
     pub remote_commit: Option<String>,
 }
 
@@ -104,9 +104,9 @@ pub struct NativeReply {
 #[napi(object, object_from_js = false)]
 #[derive(Debug)]
 pub struct NativeEnded {
-    /// Whether the remote has everything.
+    /// Whether the remote has every commit of the branch.
     pub drained: bool,
-    /// The commits that it does not have.
+    /// The number of commits that the remote lacks.
     pub pending_commits: f64,
 }
 
@@ -130,7 +130,7 @@ pub struct NativeLastError {
     pub failure: NativeFailure,
     /// Milliseconds since the epoch.
     pub at: f64,
-    /// From 1; 0 for the first look.
+    /// The number of the attempt, from 1; 0 for the first check.
     pub attempt: u32,
 }
 

@@ -37,9 +37,10 @@ pub(super) fn load_file(path: &Path) -> Result<Vec<Entry>, Failure> {
 struct Loader<'a> {
     env: &'a Environment,
     expansion: &'a Expansion,
-    /// Without a repository no condition on one holds.
+    /// Without a repository, every condition on one is false.
     repository: Option<Directories<'a>>,
-    /// While URLs are collected every `hasconfig` condition holds, and files included on a condition may not have URLs.
+    /// While URLs are collected, every `hasconfig` condition counts as true, and files included on a condition may not have
+    /// URLs.
     collects_urls: bool,
     entries: Vec<Entry>,
     /// Collected when the first condition needs them.
@@ -129,7 +130,7 @@ impl<'a> Loader<'a> {
             return Err(Failure::new(
                 Kind::Local,
                 format!(
-                    "{} in {}: a file included with includeIf may not have URLs of remotes while another includeIf asks for them with hasconfig:remote.*.url",
+                    "{} in {}: git does not allow remote URLs in a file that is included with includeIf if another includeIf uses hasconfig:remote.*.url",
                     entry.key,
                     entry.origin()
                 ),

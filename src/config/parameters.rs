@@ -25,12 +25,12 @@ fn pairs(env: &Environment) -> Result<Vec<Pair>, String> {
     let mut pairs = counted(env)?;
     if let Some(parameters) = env.get("GIT_CONFIG_PARAMETERS") {
         quoted(parameters, &mut pairs)
-            .ok_or("GIT_CONFIG_PARAMETERS is not what git writes there: 'section.key'='value' ...")?;
+            .ok_or("GIT_CONFIG_PARAMETERS is malformed: expected 'section.key'='value' ...")?;
     }
     for (key, _) in &mut pairs {
         if !is_valid(key) {
             return Err(format!(
-                "'{key}' is no configuration key: expected section.key or section.subsection.key"
+                "'{key}' is not a valid configuration key: expected section.key or section.subsection.key"
             ));
         }
         *key = canonical_key(key).into_owned();

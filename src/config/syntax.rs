@@ -131,7 +131,8 @@ impl<'a> Parser<'a> {
                 }
                 Some(byte) if is_key_byte(byte) || byte == b'.' => name.push(byte.to_ascii_lowercase()),
                 _ => {
-                    return Err(self.bad("a section name has letters, digits, - and . only, and ends with ]"));
+                    return Err(self
+                        .bad("a section name may only have letters, digits, - and ., and must end with ]"));
                 }
             }
         }
@@ -145,7 +146,7 @@ impl<'a> Parser<'a> {
             byte = self.next_in_line();
         }
         if byte != b'"' {
-            return Err(self.bad("a subsection stands in double quotes"));
+            return Err(self.bad("a subsection must be in double quotes"));
         }
         name.push(b'.');
         loop {

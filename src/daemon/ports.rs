@@ -34,10 +34,10 @@ pub trait Branch: 'static {
 
 /// One attempt at bringing the remote up to the local branch, apart from the loop that repeats it.
 pub trait Pusher: 'static {
-    /// Looks at the remote and pushes what it lacks. Dropping the future cancels the attempt.
+    /// Checks the remote and pushes what it lacks. Dropping the future cancels the attempt.
     fn attempt(&self, preserve: bool) -> impl Future<Output = Attempted>;
 
-    /// Looks at a diverged remote without pushing the branch; with `preserve` it puts the local tip there under
+    /// Checks a diverged remote without pushing the branch; with `preserve` it puts the local tip there under
     /// another name if it is still diverged. Dropping the future cancels it.
     fn probe(&self, preserve: bool) -> impl Future<Output = Probed>;
 

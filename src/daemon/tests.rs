@@ -23,7 +23,7 @@ struct World {
     changed: Notify,
     /// Failures that the next attempts meet.
     failures: RefCell<VecDeque<Failure>>,
-    /// While set, an attempt or a look at the branch does not end.
+    /// While set, an attempt or a read of the branch does not end.
     stuck_push: Cell<bool>,
     stuck_survey: Cell<bool>,
     unstick: Notify,
@@ -272,7 +272,7 @@ fn world(tip: u8, remote: u8) -> World {
 fn a_change_of_the_branch_is_pushed() {
     paused(async {
         let mut rig = Rig::start(world(1, 1));
-        assert!(!rig.busy().await, "the first look has ended");
+        assert!(!rig.busy().await, "the first check has ended");
         rig.world.commit();
         assert!(
             matches!(rig.event().await, Event::Push { push: SentPush { commit, .. }, attempt: 1, .. } if commit == oid(2))
@@ -290,7 +290,7 @@ fn a_change_of_the_branch_is_pushed() {
 fn a_remote_that_lost_a_commit_between_attempts_gets_it_again() {
     paused(async {
         let mut rig = Rig::start(world(2, 2));
-        assert!(!rig.busy().await, "the first look has ended");
+        assert!(!rig.busy().await, "the first check has ended");
         rig.world.remote.set(1);
         rig.world.remote_moved.notify_one();
         assert!(

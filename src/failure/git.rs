@@ -180,8 +180,8 @@ const LAST_RESORT: Table<Kind> = Table(&[
     ("remote error: ", RemoteError),
 ]);
 
-/// The kind of a connection that ended, by the messages of the server's process or of the program that connects.
-pub(super) fn kind_of_hangup(text: &str) -> Option<Kind> {
+/// The kind that known messages of the server, or of the connecting program, stand for.
+pub(super) fn kind_of_remote_messages(text: &str) -> Option<Kind> {
     servers::kind_of(text)
         .or_else(|| UNWANTED.find(text))
         .or_else(|| HTTP.find(text))
@@ -190,22 +190,22 @@ pub(super) fn kind_of_hangup(text: &str) -> Option<Kind> {
         .or_else(|| servers::kind_of_moved(text))
 }
 
-/// The kind of a connection that ended, where nothing else is known. Without any message, the connection was cut.
-pub(super) fn kind_of_end(text: &str) -> Kind {
-    kind_of_hangup(text)
+/// The kind of a connection that broke, by the messages until then. Without any message, the network broke it.
+pub(super) fn kind_of_broken_connection(text: &str) -> Kind {
+    kind_of_remote_messages(text)
         .or_else(|| LAST_RESORT.find(text))
         .or_else(|| is_silent(text).then_some(Network))
         .unwrap_or(Kind::Unknown)
 }
 
-/// Whether a text has nothing in it that could tell the cause of a failure.
+/// Whether a text contains nothing that could tell the cause of a failure.
 #[must_use]
 pub fn is_silent(text: &str) -> bool {
     text.lines().all(ssh::is_noise)
 }
 
-/// The kind of a failed git command by its standard error.
-pub(super) fn kind_of_command(text: &str) -> Option<Kind> {
+/// The kind of a failed command of the git CLI, by its standard error.
+pub(super) fn kind_of_git_cli(text: &str) -> Option<Kind> {
     // The loader's complaint is about this machine's git: the server's is `git-receive-pack`.
     let is_broken_git = ssh::kind_of_loader(text).is_some() && !text.contains("git-receive-pack");
     LOCAL
@@ -213,6 +213,6 @@ pub(super) fn kind_of_command(text: &str) -> Option<Kind> {
         .or_else(|| (is_broken_git || ssh::is_failed_command(text)).then_some(Local))
         .or_else(|| servers::kind_of(text))
         .or_else(|| http::kind_in(text))
-        .or_else(|| kind_of_hangup(text))
+        .or_else(|| kind_of_remote_messages(text))
         .or_else(|| LAST_RESORT.find(text))
 }

@@ -6,13 +6,13 @@ use super::{Kind, servers};
 const BEFORE_STATUS: [&str; 3] = ["returned error: ", "http code = ", "rpc failed; http "];
 
 /// The kind of an unsuccessful status, and its meaning as part of a sentence. `page` is the answer's plain text.
-pub(crate) fn of_status(status: u16, page: &str) -> (Kind, &'static str) {
+pub(crate) fn meaning_of_status(status: u16, page: &str) -> (Kind, &'static str) {
     let (kind, meaning) = match status {
         401 => (Kind::Auth, "the credentials were not accepted"),
         402 => (Kind::Rejected, "the account has reached a limit of its plan"),
         403 => (
             Kind::Auth,
-            "the account may not push there, or the server forbids pushing over HTTP",
+            "the account may not push there, or the server does not allow pushing over HTTP",
         ),
         404 => (
             Kind::RemoteError,
@@ -22,7 +22,7 @@ pub(crate) fn of_status(status: u16, page: &str) -> (Kind, &'static str) {
         408 | 504 => (Kind::Timeout, "the server gave up waiting"),
         411 => (
             Kind::RemoteError,
-            "the server takes no chunked requests: set http.postBuffer to more than the size of the pack",
+            "the server does not accept chunked requests: set http.postBuffer to more than the size of the pack",
         ),
         413 => (
             Kind::Rejected,
@@ -48,5 +48,5 @@ pub(super) fn kind_in(message: &str) -> Option<Kind> {
         let (_, rest) = message.split_once(before)?;
         rest.get(..3)?.parse().ok()
     })?;
-    Some(of_status(status, "").0)
+    Some(meaning_of_status(status, "").0)
 }

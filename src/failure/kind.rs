@@ -10,22 +10,22 @@ pub enum Kind {
     /// The server understood the push and declined it: a hook, a protected or checked-out branch, an archived
     /// repository, a limit of size or quota.
     Rejected,
-    /// The server did not accept the credentials, or they do not allow this push.
+    /// The server or proxy did not accept the credentials, or they do not allow this push.
     Auth,
     /// The server's ssh host key is unknown or has changed.
     HostKey,
-    /// The server could not be reached, or the connection broke.
+    /// The server could not be reached, the connection broke, or the server's certificate was refused.
     Network,
-    /// A deadline passed: connecting, idle, or the whole attempt.
+    /// A time limit passed: connecting, silence, the report, or the whole attempt.
     Timeout,
     /// Another process on the server holds the lock of the ref.
     RemoteLock,
     /// The server failed: no such repository, disk full, corrupt repository, maintenance, a rate limit, an answer that is
     /// not the protocol.
     RemoteError,
-    /// This side failed: the local repository, its disk, a program that could not be started.
+    /// A fault on this machine: the repository, its disk, ssh, or a program that could not be started.
     Local,
-    /// The cause is not known.
+    /// The cause is unknown: there was no message, or it was not recognized.
     Unknown,
 }
 
@@ -97,19 +97,19 @@ impl Kind {
                 "The server could not be reached: check the address, DNS, the network policy and the server."
             }
             Self::Timeout => {
-                "The server did not answer in time: check its load and the network in between; a retry follows."
+                "The server did not answer in time: check its load and the network in between; the daemon retries."
             }
             Self::RemoteLock => {
                 "Another push holds the lock of the branch on the server: wait, and if it stays, remove the stale .lock file on the server."
             }
             Self::RemoteError => {
-                "The server failed: check that the repository exists at this address, that its disk has room, and its logs."
+                "The server failed: check that the repository exists at this address, that the server's disk has room, and what its logs say."
             }
             Self::Local => {
-                "This side failed: check the local repository (git fsck), its disk and permissions, and that the git and ssh programs are installed."
+                "The fault is on this machine: check the local repository (git fsck), its disk and permissions, and that the git and ssh programs are installed."
             }
             Self::Unknown => {
-                "The cause is not known: read the message, and try `git push` by hand with the same environment."
+                "The cause is unknown: read the message, and try `git push` by hand with the same environment."
             }
         }
     }

@@ -152,8 +152,8 @@ fn authority(url: &str) -> &str {
     &url[..url.find(['/', '?', '#']).unwrap_or(url.len())]
 }
 
-/// The user and password before the host. A password with an unescaped slash looks like a host with a port that is no
-/// number; so does the part of it that git repeats.
+/// The user and password before the host. If a password contains an unescaped slash, its first part looks like a host with
+/// a non-numeric port; so does the part of it that git repeats.
 fn userinfo(url: &str) -> Option<&str> {
     let authority = authority(url);
     let (userinfo, host) = match authority.rsplit_once('@') {

@@ -1,8 +1,8 @@
 //! Messages with which GitHub, GitLab, Gitea with Forgejo, Bitbucket, Azure DevOps, AWS `CodeCommit`, Gerrit and gitolite
 //! refuse a push. None of them translates its messages.
 //!
-//! The same message comes on the standard error of ssh, as the page of an HTTP status, or beside a report that says no
-//! more than "hook declined". So all of these texts are searched for them, before any message of a single transport.
+//! A server sends the same message on ssh's standard error, in the page of an HTTP status, or next to a report that says
+//! only "hook declined". So all three are searched with this table first, before the messages of a single transport.
 
 use super::Kind::{self, Auth, Rejected, RemoteError, Timeout};
 use super::table::Table;

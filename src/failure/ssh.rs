@@ -144,7 +144,7 @@ const SSH: Table<Kind> = Table(&[
 pub(crate) const LOCAL_HINT: &str = "ssh failed on this machine, before it reached the server: read its message, then check the ssh program, its configuration and options (ssh_config, GIT_SSH_COMMAND, core.sshCommand), and the user that the service runs as.";
 
 /// What to do if neither ssh nor the server sent a known message.
-pub(crate) const UNKNOWN_HINT: &str = "Neither ssh nor the server gave a reason that is known here: read the message, and run the same ssh command by hand, as the service's user and with its environment.";
+pub(crate) const UNKNOWN_HINT: &str = "Neither ssh nor the server gave a reason that the daemon knows: read the message, and run the same ssh command by hand, as the service's user and with its environment.";
 
 /// A hint for failures of certain kinds.
 #[derive(Clone, Copy)]

@@ -1,4 +1,4 @@
-//! The one shape in which the messages of other programs are stated, and the one way to look for them.
+//! A table of other programs' messages with their meanings, and the search in it.
 
 /// Known messages with their meanings, the most telling first, in lower case.
 pub(super) struct Table<T: 'static>(pub(super) &'static [(&'static str, T)]);

@@ -138,8 +138,8 @@ fn a_servers_message_has_one_kind_over_every_transport() {
             "{remote}error: RPC failed; HTTP 403 curl 22 The requested URL returned error: 403\nsend-pack: unexpected disconnect while reading sideband packet\nfatal: the remote end hung up unexpectedly"
         );
         for (transport, failure) in [
-            ("ssh", Failure::from_hangup("early", said)),
-            ("ssh, framed", Failure::from_hangup("early", &framed)),
+            ("ssh", Failure::from_broken_connection("early", said)),
+            ("ssh, framed", Failure::from_broken_connection("early", &framed)),
             ("ERR", Failure::from_server_message(said)),
             (
                 "a hook's report",
@@ -147,7 +147,7 @@ fn a_servers_message_has_one_kind_over_every_transport() {
             ),
             (
                 "messages before the end",
-                Failure::from_hangup("early", "").with_server_messages(said),
+                Failure::from_broken_connection("early", "").with_server_messages(said),
             ),
             ("git over ssh", Failure::from_git_cli("git push", &git_ssh)),
             ("git over http", Failure::from_git_cli("git push", &git_http)),
@@ -157,9 +157,9 @@ fn a_servers_message_has_one_kind_over_every_transport() {
             assert!(!failure.message().contains("===="), "{transport}: {failure}");
         }
         for status in [400, 402, 403, 404, 422, 429, 500, 503] {
-            assert_eq!(of_status(status, said).0, kind, "{status}: {said}");
+            assert_eq!(meaning_of_status(status, said).0, kind, "{status}: {said}");
         }
-        assert_eq!(of_status(401, said).0, Auth, "{said}");
+        assert_eq!(meaning_of_status(401, said).0, Auth, "{said}");
     }
 }
 
@@ -181,7 +181,7 @@ fn a_status_alone_has_the_same_kind_by_the_native_client_and_by_git() {
         (503, RemoteError),
         (504, Timeout),
     ] {
-        assert_eq!(of_status(status, "").0, kind, "{status}");
+        assert_eq!(meaning_of_status(status, "").0, kind, "{status}");
         for said in [
             format!("fatal: unable to access 'https://h/r/': The requested URL returned error: {status}"),
             format!(
@@ -197,7 +197,10 @@ fn a_status_alone_has_the_same_kind_by_the_native_client_and_by_git() {
 #[test]
 fn the_note_that_a_repository_has_moved_counts_only_without_another_refusal() {
     let moved = "Project 'a/b' was moved to 'c/d'.\n\nPlease update your Git remote:\n\n  git remote set-url origin git@h:c/d.git";
-    assert_eq!(Failure::from_hangup("early", moved).kind(), RemoteError);
+    assert_eq!(
+        Failure::from_broken_connection("early", moved).kind(),
+        RemoteError
+    );
     let github = "This repository moved. Please use the new location:\n  git@github.com:org/other.git";
     for news in [moved, github] {
         let declined = Failure::from_rejection(MAIN, "pre-receive hook declined", news);
@@ -338,7 +341,7 @@ unknown: something else
 ",
     );
     for (kind, stderr) in consts.into_iter().chain(others) {
-        let failure = Failure::from_hangup("before the advertisement", &stderr);
+        let failure = Failure::from_broken_connection("before the advertisement", &stderr);
         assert_eq!(failure.kind(), kind, "{stderr}");
         assert!(!failure.message().contains('\r'), "{failure}");
         // The git CLI gives the same kind, unless nothing is known.
@@ -451,7 +454,7 @@ const LOCAL_FAULTS: &[&str] = &[
 #[test]
 fn a_fault_of_this_machines_ssh_is_local_with_and_without_the_git_cli() {
     for said in LOCAL_FAULTS {
-        let failure = Failure::from_hangup("early", &said.replace('\n', "\r\n"));
+        let failure = Failure::from_broken_connection("early", &said.replace('\n', "\r\n"));
         assert_eq!(failure.kind(), Local, "{failure}");
         let through_git = format!("{said}\nfatal: Could not read from remote repository.");
         let failure = Failure::from_git_cli("git push", &through_git);
@@ -469,7 +472,7 @@ fn a_fault_of_the_servers_programs_is_not_local() {
         "exec request failed on channel 0",
         "This service allows sftp connections only.",
     ] {
-        let failure = Failure::from_hangup("early", said);
+        let failure = Failure::from_broken_connection("early", said);
         assert_eq!(failure.kind(), RemoteError, "{failure}");
     }
     let here = "git: error while loading shared libraries: libz.so.1: cannot open shared object file";
@@ -509,7 +512,7 @@ timeout: dbclient: Connection to git@h:22 exited: Timeout waiting for handshake
 timeout: dbclient: Connection to git@h:22 exited: Keepalive timeout
 "#,
     ) {
-        let failure = Failure::from_hangup("early", &said);
+        let failure = Failure::from_broken_connection("early", &said);
         assert_eq!(failure.kind(), kind, "{failure}");
     }
 }
@@ -548,7 +551,7 @@ fn an_end_without_a_message_is_the_networks_and_one_with_an_unknown_message_is_n
         ("FATAL: disk maintenance tonight", Unknown),
         ("Welcome to the git server\nNo way.", Unknown),
     ] {
-        let failure = Failure::from_hangup("early", said);
+        let failure = Failure::from_broken_connection("early", said);
         assert_eq!(failure.kind(), kind, "{failure}");
         // git starts ssh itself, and adds a message of its own.
         let kind = if is_silent(said) { Unknown } else { kind };
@@ -607,7 +610,7 @@ fn unusable_keys_and_missing_common_algorithms_have_hints_of_their_own() {
     ] {
         let through_git = format!("{said}\nfatal: Could not read from remote repository.");
         for failure in [
-            Failure::from_hangup("early", &said),
+            Failure::from_broken_connection("early", &said),
             Failure::from_git_cli("git push", &through_git),
         ] {
             assert_eq!(failure.kind(), kind, "{failure}");
@@ -619,7 +622,7 @@ fn unusable_keys_and_missing_common_algorithms_have_hints_of_their_own() {
         CHANGED_HOST_KEY,
         "ssh: connect to host h port 22: Connection refused",
     ] {
-        let failure = Failure::from_hangup("early", said);
+        let failure = Failure::from_broken_connection("early", said);
         assert_eq!(failure.hint(), failure.kind().hint(), "{failure}");
     }
 }

@@ -172,10 +172,10 @@ impl TlsFault {
     pub const fn hint(self) -> &'static str {
         match self {
             Self::WrongName => {
-                "The server's certificate is for another name: use a name that it is for in the remote's URL, or have the server's certificate issued for this one."
+                "The server's certificate is for a different host name: put a name that it lists into the remote's URL, or get a certificate for the URL's name."
             }
             Self::NoAlternativeName => {
-                "The server's certificate has its name in the subject alone, without a subjectAltName: have it issued with one, as most clients require it."
+                "The server's certificate has its host name only in the subject, and no subjectAltName: get a certificate with a subjectAltName, which most clients require."
             }
             Self::Expired => {
                 "The server's certificate has expired: renew it on the server, and check the clock of this machine."
@@ -184,43 +184,41 @@ impl TlsFault {
                 "The server's certificate is not yet valid: check the clock of this machine, and the date from which the certificate is valid."
             }
             Self::UnknownAuthority => {
-                "The server's certificate is signed by no authority that is trusted here: verify the certificate, then set http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE to its authority's, and have the server send its intermediate certificates."
+                "The server's certificate is not signed by a trusted authority: verify it, then set http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE to the authority's certificate, and make sure that the server sends its intermediate certificates."
             }
             Self::BadSignature => {
-                "The signature of the server's certificate does not verify, or is by a key of a length that the native TLS does not support: check that http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE has the authority's current certificate, and that all RSA keys have 2048 to 8192 bits."
+                "The signature of the server's certificate is invalid, or made with a key whose length the native TLS does not support: check that http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE has the authority's current certificate, and that all RSA keys have 2048 to 8192 bits."
             }
-            Self::Revoked => {
-                "The server's certificate has been revoked: have its authority issue a new one for the server."
-            }
+            Self::Revoked => "The server's certificate has been revoked: get a new one from its authority.",
             Self::WrongPurpose => {
-                "The server's certificate is not meant for servers: have it issued with the extended key usage serverAuth."
+                "The server's certificate is not meant for servers: get one with the extended key usage serverAuth."
             }
             Self::UnsupportedCertificate => {
-                "The server's certificate, or its authority's, is of a version or has a key that the native TLS does not support: have the server's issued with a key of RSA 2048, P-256 or P-384 in version 3."
+                "The server's certificate, or its authority's, has a version or a key that the native TLS does not support: get a certificate of version 3 with a key of RSA 2048, P-256 or P-384."
             }
             Self::WrongPin => {
-                "The server's public key is not the one of http.pinnedPubkey: verify the server's new key with its operator, then update the pin."
+                "The server's public key is not the one in http.pinnedPubkey: verify the server's new key with its operator, then update the pin."
             }
             Self::NotAccepted => {
                 "The server's certificate was not accepted: check its name, its dates and its authority with `openssl s_client -showcerts`; http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE names the trusted authorities."
             }
             Self::NothingInCommon => {
-                "The server offers no version, cipher or kind of key that the native TLS supports: have the server offer TLS 1.2 or 1.3 with current ciphers and a certificate with a key of RSA 2048, P-256 or P-384. A server that requires a client certificate (http.sslCert) may refuse in the same way."
+                "The server offers no version, cipher or kind of key that the native TLS supports: configure TLS 1.2 or 1.3 with current ciphers on the server, and a certificate with a key of RSA 2048, P-256 or P-384. A server that requires a client certificate (http.sslCert) may refuse in the same way."
             }
             Self::NotTls => {
                 "The server does not speak TLS on this port: check the port of the URL, and whether it should begin with http://."
             }
             Self::ClientRefused => {
-                "The server did not accept the client certificate of http.sslCert, or requires one: check that http.sslCert and http.sslKey are set, in date, and signed by an authority that the server trusts."
+                "The server did not accept the client certificate of http.sslCert, or requires one: check that http.sslCert and http.sslKey are set, and that the certificate has not expired and is signed by an authority that the server trusts."
             }
             Self::ClientKeyEncrypted => {
                 "The key of the client certificate is encrypted: store it without a passphrase, or set http.sslCertPasswordProtected to true and a credential helper that knows the passphrase."
             }
             Self::ClientKeyUnsupported => {
-                "The key of the client certificate is of a kind that the native TLS does not support: use a client certificate with a key of RSA 2048, P-256 or P-384."
+                "The key of the client certificate has a type that the native TLS does not support: use a client certificate with a key of RSA 2048, P-256 or P-384."
             }
             Self::ClientUnusable => {
-                "The client certificate or its key cannot be used: check the files of http.sslCert and http.sslKey, that they belong together, and that the key is not encrypted."
+                "The client certificate or its key cannot be used: check that the files of http.sslCert and http.sslKey are readable and belong together, and that the key is not encrypted."
             }
             Self::TrustUnusable => {
                 "The trusted certificates cannot be used: check the file of http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE, which must hold certificates in PEM."

@@ -96,7 +96,7 @@ impl Drop for ChannelWriter {
         if self.is_finished {
             return;
         }
-        let failure = Failure::new(Kind::Local, "the pack ended before it was whole");
+        let failure = Failure::new(Kind::Local, "the pack is incomplete");
         // Does not block if there is room: a runtime that shuts down may drop this on a thread that must not block, but then
         // nothing was written yet.
         if let Err(TrySendError::Full(failure)) = self.sender.try_send(Err(failure)) {

@@ -1,4 +1,4 @@
-//! Lists the objects of a commit that the remote lacks: those in its trees that none of its parents' trees has at the same name.
+//! Lists the objects that a commit adds: those in its trees that no parent has under the same name.
 //!
 //! It works commit by commit, parents first, so that every object of the parents' trees is either on the remote or listed
 //! already, and its old version can serve as the base of its delta. An object that is taken to be on the remote is remembered,

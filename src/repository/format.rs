@@ -143,8 +143,8 @@ fn check(config: &Config, version: i64, place: &Place) -> Result<(), OpenError> 
         || value("compatobjectformat") == Some("sha1")
     {
         return unsupported(
-            "an extension compatObjectFormat that git does not accept".to_owned(),
-            "name sha256, once",
+            "an invalid extensions.compatObjectFormat".to_owned(),
+            "set it once, to sha256",
         );
     }
     Ok(())

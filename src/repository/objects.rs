@@ -117,7 +117,7 @@ impl ObjectStore {
             let path = format!("{path}/{spelling}");
             // libgit2 follows alternates by itself and may fail at one: `find` has found those that exist.
             if let Err(error) = database.odb.add_disk_alternate(&path) {
-                tracing::debug!(path, %error, "libgit2 read not all of the alternates");
+                tracing::debug!(path, %error, "libgit2 did not read all of the alternates");
             }
         }
         Ok(database)

@@ -141,8 +141,8 @@ impl Place {
             return Ok(());
         }
         Err(OpenError::Other(failure(
-            format_args!("the bare repository at {path} must be named"),
-            "safe.bareRepository is 'explicit', so git does not use one that it only finds: give its path, or set GIT_DIR",
+            format_args!("the bare repository at {path} cannot be used"),
+            "safe.bareRepository is 'explicit', so a bare repository must be named: pass its path as repoPath, or set GIT_DIR",
         )))
     }
 }

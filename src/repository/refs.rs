@@ -153,7 +153,7 @@ impl Repository {
         let metadata = head.symlink_metadata();
         metadata.map(drop).map_err(|error| {
             failure(
-                format_args!("the repository is gone, looking for {}", head.display()),
+                format_args!("the repository is gone: cannot read {}", head.display()),
                 error,
             )
         })

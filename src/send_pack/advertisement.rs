@@ -46,7 +46,9 @@ impl Advertisement {
                     parser.line(&payload)?;
                 }
                 Some(packet @ (Packet::Delim | Packet::ResponseEnd)) => {
-                    return Err(WireError::Protocol(format!("{packet:?} in the advertisement")));
+                    return Err(WireError::Protocol(format!(
+                        "unexpected {packet:?} in the advertisement"
+                    )));
                 }
                 None if bytes_read == 0 => {
                     return Err(WireError::UnexpectedEof {
@@ -183,7 +185,9 @@ impl Parser {
             Some(b"1") => return Ok(()),
             Some(version) => {
                 let version = version.escape_ascii();
-                let problem = format!("protocol version {version}, where only 0 and 1 can push");
+                let problem = format!(
+                    "it answers in protocol version {version}, but only versions 0 and 1 support pushing"
+                );
                 return Err(WireError::Protocol(problem));
             }
             None => {}
@@ -201,7 +205,7 @@ impl Parser {
         match self.advertisement.value("object-format") {
             None | Some("sha1") => self.reference(reference),
             Some(format) => Err(WireError::Protocol(format!(
-                "the remote repository has the object format {}, and only sha1 can be pushed to",
+                "the remote repository has the object format {}, but only sha1 is supported",
                 format.escape_debug()
             ))),
         }

@@ -47,7 +47,7 @@ where
         messages,
     };
     if !advertisement.confirms_pushes() {
-        let problem = "it offers no report-status, so that a push could not be confirmed";
+        let problem = "it does not support report-status, so a push could not be confirmed";
         return Err(failed(WireError::Protocol(problem.to_owned()), String::new()));
     }
     let request = encode_request(advertisement, command, shallow, agent);

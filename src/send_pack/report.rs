@@ -141,9 +141,9 @@ impl<'a> ReportReader<'a> {
                 self.line(payload.strip_suffix(b"\n").unwrap_or(payload))?;
                 Ok(false)
             }
-            Packet::Delim | Packet::ResponseEnd => {
-                Err(WireError::Protocol(format!("{packet:?} in the report")))
-            }
+            Packet::Delim | Packet::ResponseEnd => Err(WireError::Protocol(format!(
+                "unexpected {packet:?} in the report"
+            ))),
         }
     }
 

@@ -28,7 +28,7 @@ pub struct Policy {
     pub max_retries: Option<u32>,
     /// How long the first unpushed commit waits for others.
     pub debounce: Duration,
-    /// How often a diverged remote is looked at; `None` is never.
+    /// How often a diverged remote is checked; `None` is never.
     pub diverged_probe: Option<Duration>,
     /// Whether to put the local tip on a diverged remote under another name.
     pub preserve: bool,
@@ -44,9 +44,9 @@ enum Phase {
     Pushing(Run),
     /// The next attempt is due after a wait.
     BackingOff(Wait),
-    /// Refused as non-fast-forward; the next look is due at this moment.
+    /// Refused as non-fast-forward; the next check is due at this moment.
     Diverged(Option<Instant>),
-    /// As before, and a look is in flight; `preserve` if it also puts the local tip on the remote.
+    /// As before, and a check is in flight; `preserve` if it also puts the local tip on the remote.
     Probing { preserve: bool },
     /// `max_retries` is used up.
     GaveUp,
@@ -78,7 +78,7 @@ pub struct State {
     /// The drain's deadline, once `stop()` was called.
     stop_by: Option<Instant>,
     /// Whether an attempt has ended yet; until then the state is `starting`.
-    has_looked: bool,
+    has_checked: bool,
     survey: Survey,
     /// Whether the branch could not be read the last time, between attempts.
     is_unreadable: bool,
@@ -118,8 +118,8 @@ impl State {
             policy,
             phase: Phase::Idle,
             stop_by: None,
-            // Without a local branch there is nothing to look for; its first commit is an attempt like any other.
-            has_looked: !has_work,
+            // Without a local branch there is nothing to check; its first commit is an attempt like any other.
+            has_checked: !has_work,
             survey,
             is_unreadable: false,
             pending_since: (survey.pending > 0).then_some(now.instant),
@@ -291,7 +291,7 @@ impl State {
     }
 
     fn start_attempt(&mut self, now: Now, actions: &mut Vec<Action>) {
-        if self.has_looked {
+        if self.has_checked {
             self.attempt += 1;
         }
         self.phase = Phase::Pushing(Run {
@@ -365,7 +365,7 @@ impl State {
         }
     }
 
-    /// When the diverged remote is looked at next: at the latest when it is time to try again to preserve the tip.
+    /// When the diverged remote is checked next: at the latest when it is time to try again to preserve the tip.
     fn next_probe(&mut self, now: Now) -> Option<Instant> {
         let preserve = self
             .is_to_preserve()

@@ -604,7 +604,7 @@ fn a_tip_that_was_given_up_and_then_found_diverged_is_an_error() {
 }
 
 #[test]
-fn where_nothing_is_known_of_the_remote_the_first_look_says_so() {
+fn where_nothing_is_known_of_the_remote_the_first_check_says_so() {
     let (mut harness, _) = Harness::start(policy(), Some(oid(1)), None);
     assert_eq!(
         errors(&harness.diverged(oid(1), false)),
@@ -890,7 +890,7 @@ fn stopping_after_giving_up_makes_one_last_attempt() {
 }
 
 #[test]
-fn stopping_during_the_first_look_waits_for_it() {
+fn stopping_during_the_first_check_waits_for_it() {
     let (mut harness, _) = Harness::start(policy(), Some(oid(2)), Some(oid(1)));
     assert_eq!(harness.step(Input::Stop { timeout: MS(1000) }), []);
     assert_eq!(harness.pushed(oid(2)).last(), Some(&Action::Finish));

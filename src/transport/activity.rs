@@ -17,8 +17,8 @@ use tokio::time::{Instant, sleep_until};
 use crate::failure::{Failure, Kind};
 
 /// What is awaited, for the messages of failures.
-pub(super) const ADVERTISING: &str = "before the end of the advertisement";
-pub(super) const PUSHING: &str = "before the report on the push";
+pub(super) const ADVERTISING: &str = "before the remote had listed its refs";
+pub(super) const PUSHING: &str = "before the remote reported the result";
 
 /// TCP keep-alive: the first probe after this much silence, the interval of further probes, and the number of unanswered
 /// probes after which the peer is dead: a minute and a half in all. The kernel of a live peer answers even if its program
@@ -62,7 +62,7 @@ impl Limits {
             let seconds = limit.as_secs_f64();
             (
                 last + limit,
-                format!("the remote was silent for {seconds} s {awaited}"),
+                format!("the connection was idle for {seconds} s {awaited}"),
             )
         });
         let unreported = sent.zip(self.report).map(|(sent, limit)| {
@@ -70,7 +70,7 @@ impl Limits {
             (
                 sent + limit,
                 format!(
-                    "the outcome of the push was not reported within {seconds} s (if hooks take longer, raise reportTimeoutMs)"
+                    "the remote did not report the result within {seconds} s (if its hooks take longer, raise reportTimeoutMs)"
                 ),
             )
         });
@@ -270,9 +270,9 @@ mod tests {
             ..LIMITS
         };
         for (limits, seconds, text) in [
-            (LIMITS, 10, "was silent for 10 s"),
-            (buffered, 65, "was not reported within 60 s"),
-            (short, 7, "was not reported within 2 s"),
+            (LIMITS, 10, "was idle for 10 s"),
+            (buffered, 65, "did not report the result within 60 s"),
+            (short, 7, "did not report the result within 2 s"),
         ] {
             let (elapsed, message) = end_of(limits).await;
             assert_eq!(elapsed, seconds, "{message}");
@@ -293,6 +293,6 @@ mod tests {
             .guard(limits, PUSHING, std::future::pending::<()>())
             .await;
         let failure = silent.expect_err("silence");
-        assert!(failure.message().contains("was silent for 10 s"), "{failure}");
+        assert!(failure.message().contains("was idle for 10 s"), "{failure}");
     }
 }

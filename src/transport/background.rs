@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::child::KILL_GRACE;
 
-/// How long the end of the daemon waits for the work of a server after a confirmed push, which goes on without it.
+/// How long `stop()` waits for a server's work after a confirmed push; that work continues without the daemon.
 const AFTERMATH: Duration = Duration::from_secs(2);
 
 /// The tasks of one daemon. They end with it.

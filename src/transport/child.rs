@@ -126,7 +126,7 @@ impl Child {
         self.state.borrow().stderr.text()
     }
 
-    /// Returns when the child's standard error ends with a question, with the text.
+    /// Waits until the child's standard error ends with a question; returns the text.
     pub(super) async fn question(&mut self) -> String {
         if self.state.wait_for(|state| state.has_asked).await.is_err() {
             std::future::pending::<()>().await;

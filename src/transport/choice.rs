@@ -40,10 +40,10 @@ pub(super) fn reason_for_git_cli(
         Some(need) if choice == TransportChoice::Native => Err(Failure::new(
             Kind::Local,
             format!(
-                "the native transport cannot do what git push would do here: {need}; use the option transport: 'auto' or 'git-cli'"
+                "the native transport does not support this: {need}; set the option transport to 'auto' or 'git-cli'"
             ),
         )
-        .with_hint("The native transport cannot push here as git push would: set the option transport to 'auto' or 'git-cli', or remove the cause that the message names.")),
+        .with_hint("The native transport does not support this remote or its settings: set the option transport to 'auto' or 'git-cli', or remove the cause that the message names.")),
         need => Ok(need),
     }
 }
@@ -125,7 +125,7 @@ fn need_of_http(
     let forbids_password = credentials_in_url.is_some_and(|value| value.eq_ignore_ascii_case("die"));
     if url.password.is_some() && forbids_password {
         return Some(
-            "transfer.credentialsInUrl is 'die', and there is a password in the URL: git decides about it"
+            "there is a password in the URL, which git refuses because transfer.credentialsInUrl is 'die'"
                 .to_owned(),
         );
     }
@@ -144,7 +144,7 @@ fn need_of_http(
     }
     if lacks_proxy_password(url, remote, config, environment) {
         return Some(
-            "the proxy has a user without a password, for which only git asks its credential helpers"
+            "the proxy URL has a user without a password, and only git can ask credential helpers for it"
                 .to_owned(),
         );
     }

@@ -60,9 +60,7 @@ impl GitCliTransport {
         let Some(git) = GitCli::find(repository, &settings.environment) else {
             return Err(Failure::new(
                 Kind::Local,
-                format!(
-                    "the git CLI is needed ({reason}), and there is none in PATH: install git, or correct PATH"
-                ),
+                format!("git is required ({reason}), but it is not in PATH: install git or fix PATH"),
             ));
         };
         Ok(Self {

@@ -82,7 +82,7 @@ impl Transport for GitTransport {
             let session = StreamSession::open(reader, writer, None, &self.settings).await.map_err(|failure| {
                 // A daemon that does not accept pushes hangs up without a message.
                 if failure.kind() == Kind::Network {
-                    let advice = "does the server run `git daemon --enable=receive-pack`, and export this repository?";
+                    let advice = "check that the server runs `git daemon --enable=receive-pack` and exports this repository";
                     Failure::new(Kind::Network, format!("{} ({advice})", failure.message()))
                 } else {
                     failure

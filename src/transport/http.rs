@@ -106,7 +106,7 @@ impl HttpTransport {
             let next = redirected(&url, &response)?;
             if !settings.follows_redirects {
                 return Err(self.lost(&format!(
-                    "redirects to {}, and http.followRedirects forbids to follow: set the remote to the new URL",
+                    "redirects to {}, which http.followRedirects does not allow: set the remote to the new URL",
                     shown(&next)
                 )));
             }
@@ -145,7 +145,7 @@ impl HttpTransport {
         let joint = if base.contains('?') { '&' } else { '?' };
         let url = format!("{base}{slash}{INFO_REFS}{joint}{SERVICE}");
         Url::parse(&url)
-            .map_err(|error| Failure::new(Kind::Local, format!("{} cannot be requested: {error}", self.url)))
+            .map_err(|error| Failure::new(Kind::Local, format!("{} is not a valid URL: {error}", self.url)))
     }
 
     /// Requests the advertisement. A kept connection that the server has closed meanwhile is no failure.
@@ -206,12 +206,12 @@ fn redirected(from: &Url, response: &Response) -> Result<Url, Failure> {
     let location = response.headers().get(LOCATION);
     let location = location
         .and_then(|value| value.to_str().ok())
-        .ok_or_else(|| refused("without a new URL"))?;
+        .ok_or_else(|| refused("without the URL to redirect to"))?;
     let mut to = from
         .join(location)
-        .map_err(|_| refused("with a new URL that is none"))?;
+        .map_err(|_| refused("with an invalid URL to redirect to"))?;
     if !matches!(to.scheme(), "http" | "https") {
-        return Err(refused("with a new URL that is not of HTTP"));
+        return Err(refused("with a URL to redirect to that is not http or https"));
     }
     // The server does not choose the user, and a fragment is never sent.
     let _ = to.set_username("");
@@ -237,10 +237,10 @@ async fn read_advertisement(
         let beginning = response.chunk().await.ok().flatten().unwrap_or_default();
         let message = if is_dumb(&beginning) {
             format!(
-                "{url} answers by the dumb HTTP protocol, which cannot push: the server must run git http-backend"
+                "{url} answers with the dumb HTTP protocol, which cannot push: the server must run git http-backend"
             )
         } else {
-            format!("{url} is no git server: expected an answer of the type {EXPECTED}, got '{found}'")
+            format!("{url} is not a git server: expected an answer of the type {EXPECTED}, got '{found}'")
         };
         return Err(Failure::new(Kind::RemoteError, message));
     }

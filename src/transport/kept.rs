@@ -1,8 +1,8 @@
-//! The connection that is kept ready for the next push, which then need not wait for a login.
+//! A connection kept ready so that the next push need not log in.
 //!
-//! Its advertisement was read when the connection was opened, and may be stale by the time of its use. So it serves only a
-//! push from exactly the tip that was last confirmed, of which the server itself compares the old value; the caller must be
-//! ready to connect again. Losing the kept connection is harmless.
+//! Its advertisement was read when the connection was opened, and may be stale when it is used. So the connection is used
+//! only for a push that replaces exactly the last confirmed tip, which the server itself verifies; the caller must be ready
+//! to connect again. Losing the kept connection is harmless.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -156,7 +156,7 @@ async fn keep(
             }
         }
     };
-    // A claimant connects again, and so finds out by itself.
+    // A claimant reconnects and will discover this itself.
     let moved = if claimant.is_none() { End::Moved } else { End::Gone };
     let mut session = match connected {
         Ok(session) => session,

@@ -66,7 +66,7 @@ where
                 return Err(if is_silent(&stderr) {
                     Failure::from_silent_end(ADVERTISING, &stderr)
                 } else {
-                    Failure::from_hangup(ADVERTISING, &stderr)
+                    Failure::from_broken_connection(ADVERTISING, &stderr)
                 });
             }
             (Err(error), _) => return Err(error.into()),
@@ -102,7 +102,7 @@ where
         if let (WireError::Io(_) | WireError::UnexpectedEof { .. }, Some(child)) = (&error, &mut self.child) {
             let stderr = child.last_stderr().await;
             if !stderr.is_empty() {
-                return Failure::from_hangup(PUSHING, &stderr);
+                return Failure::from_broken_connection(PUSHING, &stderr);
             }
         }
         error.into()

@@ -14,9 +14,9 @@ use tokio::sync::Notify;
 
 use super::process::Process;
 
-/// A line dismisses the watchdog; the end of the pipe without a line means that this process is gone. First, the group
-/// gets a second to end by itself, because a signal makes git's receive-pack leave its half-received objects behind. Then
-/// SIGTERM lets git remove its lock files, and a second later SIGKILL ends the group.
+/// Exits when it reads a line. If the pipe closes without one, the parent is dead: the script waits a second so that git's
+/// receive-pack can exit by itself (a signal would leave half-received objects behind), then sends SIGTERM, at which git
+/// removes its lock files, and a second later SIGKILL.
 const SCRIPT: &str = "read -r line && exit; trap '' TERM; sleep 1; kill -TERM 0; sleep 1; kill -KILL 0";
 
 /// The shell that waits for the end of this process.

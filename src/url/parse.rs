@@ -64,7 +64,7 @@ fn parts(url: &str) -> Result<RemoteUrl, Problem> {
                 address: url.to_owned(),
             }),
         },
-        None if url.contains("://") => Err("the part before '://' is no scheme that git knows"),
+        None if url.contains("://") => Err("git does not know the scheme before '://'"),
         None if !is_local(url) => ssh(url, ':'),
         None if url.starts_with('-') => Err(OPTION_AS_PATH),
         None => Ok(RemoteUrl::Local(PathBuf::from(url))),
@@ -221,7 +221,7 @@ fn http(is_https: bool, text: &str) -> Result<RemoteUrl, Problem> {
     let port = match port.parse() {
         Ok(number) if !port.starts_with('+') => Some(number),
         _ if port.is_empty() => None,
-        _ => return Err("its port is no number up to 65535"),
+        _ => return Err("its port is not a number up to 65535"),
     };
     if host.is_empty() {
         return Err(NO_HOST);

@@ -204,7 +204,7 @@ fn why_unreliable(directory: &Path) -> Option<String> {
     let kind = kind as u32;
     let (_, name) = REMOTE_FILE_SYSTEMS.iter().find(|&&(magic, _)| magic == kind)?;
     Some(format!(
-        "{} is on {name}, where changes from elsewhere cause no file events",
+        "{} is on {name}, where changes by other machines cause no file events",
         directory.display()
     ))
 }

@@ -92,7 +92,7 @@ const FOR_NOBODY: [(&str, TlsFault, &str); 4] = [
     (
         "printf 'subjectAltName=DNS:elsewhere.invalid\\n' >san; signed",
         TlsFault::WrongName,
-        "another name",
+        "different host name",
     ),
     (
         "signed; authority $rsa -subj /CN=stranger",
@@ -238,7 +238,7 @@ async fn without_git_or_its_transport_the_failure_says_what_would_help() {
         "{failure}"
     );
     assert!(
-        failure.message().contains("transport: 'auto' or 'git-cli'"),
+        failure.message().contains("transport to 'auto' or 'git-cli'"),
         "{failure}"
     );
 

@@ -18,7 +18,7 @@ impl State {
         let Phase::Pushing(run) = self.phase else { return };
         self.take_remote(attempted.remote);
         self.take_survey(attempted.survey, now);
-        let is_first_look = !std::mem::replace(&mut self.has_looked, true);
+        let is_first_check = !std::mem::replace(&mut self.has_checked, true);
         match attempted.outcome {
             Outcome::UpToDate(tip) => {
                 if let Some((push, started)) = self.unconfirmed.take()
@@ -34,7 +34,7 @@ impl State {
                 self.record_push(push, run.started, now, actions);
                 self.succeed(Some(push.commit), now, actions);
             }
-            Outcome::Diverged(divergence) => self.diverge(divergence, run, is_first_look, now, actions),
+            Outcome::Diverged(divergence) => self.diverge(divergence, run, is_first_check, now, actions),
             Outcome::Failed {
                 tip,
                 failure,
@@ -50,7 +50,7 @@ impl State {
                     self.attempt = self.attempt.max(1);
                 }
                 let tip = tip.or(run.tip);
-                let shown = tip.or(self.survey.tip).filter(|_| had_work || !is_first_look);
+                let shown = tip.or(self.survey.tip).filter(|_| had_work || !is_first_check);
                 self.fail(tip, shown, failure, run, now, actions);
             }
         }
@@ -95,7 +95,7 @@ impl State {
         &mut self,
         divergence: Divergence,
         run: Run,
-        is_first_look: bool,
+        is_first_check: bool,
         now: Now,
         actions: &mut Vec<Action>,
     ) {
@@ -105,7 +105,7 @@ impl State {
             comparable,
             preserved,
         } = divergence;
-        let is_unknowable = is_first_look && !comparable;
+        let is_unknowable = is_first_check && !comparable;
         let is_new_tip = self.refused != Some(tip);
         let is_news = is_new_tip || self.failures.kind() != Some(Kind::NonFastForward);
         if is_new_tip {

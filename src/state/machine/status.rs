@@ -89,7 +89,7 @@ impl State {
         match self.phase {
             Phase::Stopped => StateName::Stopped,
             _ if self.stop_by.is_some() => StateName::Stopping,
-            Phase::Pushing(_) if !self.has_looked => StateName::Starting,
+            Phase::Pushing(_) if !self.has_checked => StateName::Starting,
             Phase::Idle => StateName::InSync,
             Phase::Debouncing(_) => StateName::Debouncing,
             Phase::Pushing(_) => StateName::Pushing,

@@ -237,7 +237,7 @@ impl Helpers {
     /// Asks the helpers, then the askpass program; the error continues a sentence. Dropping the future ends the child.
     /// `step` is the previous answer where the server asks for several.
     pub(super) async fn fill(&self, query: &Query, step: Option<&Credential>) -> Result<Credential, String> {
-        const NOTHING: &str = "neither the URL nor a credential helper nor an askpass program gives any: put a token into the URL, or set credential.helper, http.extraHeader or GIT_ASKPASS";
+        const NOTHING: &str = "no credential helper or askpass program provides credentials: put a token into the URL, or set credential.helper, http.extraHeader or GIT_ASKPASS";
         let _asking = Asking::start(&self.is_asking);
         let is_configured = self.has_helper || self.has_askpass;
         // git may read a configuration that is not seen here, as Apple's does, so it is asked in any case.
@@ -245,7 +245,7 @@ impl Helpers {
             Ok(said) => said,
             Err(_) if !is_configured => return Err(NOTHING.to_owned()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err("the configured credential helpers need the git command, which is not there: install git, or put a token into the URL or http.extraHeader".to_owned());
+                return Err("credential helpers need git, which is not in PATH: install git, or put a token into the URL or http.extraHeader".to_owned());
             }
             Err(error) => return Err(format!("git credential could not be started: {error}")),
         };
@@ -253,8 +253,13 @@ impl Helpers {
             words if !is_configured && (words.is_empty() || words.contains("terminal prompts disabled")) => {
                 NOTHING.to_owned()
             }
-            "" => "the credential helpers and the askpass program gave none, and no reason".to_owned(),
-            words => format!("the credential helpers and the askpass program gave none ({words})"),
+            "" => {
+                "the credential helpers and the askpass program returned no credentials and no error message"
+                    .to_owned()
+            }
+            words => {
+                format!("the credential helpers and the askpass program returned no credentials ({words})")
+            }
         })
     }
 

@@ -105,7 +105,8 @@ fn parse(name: &str, text: &str) -> Result<Url, Failure> {
         "https" => ":443",
         _ => ":1080",
     };
-    let url = Url::parse(&format!("{scheme}://{authority}{port}")).map_err(|_| refused("is no URL"))?;
+    let url =
+        Url::parse(&format!("{scheme}://{authority}{port}")).map_err(|_| refused("is not a valid URL"))?;
     if url.host_str().is_none_or(str::is_empty) {
         return Err(refused("has no host"));
     }

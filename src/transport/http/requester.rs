@@ -119,9 +119,11 @@ impl Login {
         } else {
             let refused = match &tried {
                 Some(tried) if tried.is_from_url => "it refused the user and password of the URL",
-                Some(_) if step.is_some() => "it asks for another step",
+                Some(_) if step.is_some() => "it asks for another step of the login",
                 Some(_) => {
-                    return Err("it refused what git's credential helpers or askpass program gave".to_owned());
+                    return Err(
+                        "it refused the credentials of git's credential helper or askpass program".to_owned(),
+                    );
                 }
                 None => "it asks for credentials",
             };
@@ -150,7 +152,7 @@ impl Login {
     }
 }
 
-/// Whether a server with these challenges would look at a user name and password.
+/// Whether a server with these challenges accepts a user name and password.
 fn accepts_basic(challenges: &[Vec<u8>]) -> Result<(), String> {
     let challenges: Vec<_> = challenges.iter().map(|c| String::from_utf8_lossy(c)).collect();
     let is_basic = |challenge: &str| challenge.to_ascii_lowercase().contains("basic");
@@ -161,7 +163,7 @@ fn accepts_basic(challenges: &[Vec<u8>]) -> Result<(), String> {
         .iter()
         .filter_map(|challenge| challenge.split_whitespace().next());
     Err(format!(
-        "it asks for {}, and a user name and password can only be sent by Basic: set http.extraHeader, or the option transport to 'git'",
+        "it accepts only {}, but the native transport can send a user name and password only with Basic: set the option transport to 'git-cli', or set http.extraHeader",
         schemes.collect::<Vec<_>>().join(" or ")
     ))
 }

@@ -90,13 +90,13 @@ impl HttpSession {
         mut pack: PackReceiver,
     ) -> Result<Report, Failure> {
         if !self.advertisement.confirms_pushes() {
-            let message = "the server offers no report-status, so that a push could not be confirmed";
+            let message = "the server does not support report-status, so a push could not be confirmed";
             return Err(Failure::new(Kind::RemoteError, message));
         }
         let has_sideband = self.advertisement.supports("side-band-64k");
         let request = encode_request(&self.advertisement, command, shallow, &self.agent);
         let url = Url::parse(&format!("{}git-receive-pack", self.base)).map_err(|error| {
-            Failure::new(Kind::Local, format!("{} cannot be requested: {error}", self.base))
+            Failure::new(Kind::Local, format!("{} is not a valid URL: {error}", self.base))
         })?;
         let activity = self.requester.activity.clone();
         let pack_failure = PackFailure::default();
@@ -125,7 +125,7 @@ impl HttpSession {
         if response.status().is_redirection() {
             activity.unsent();
             let message = format!(
-                "{} redirects the push elsewhere ({}), which is not followed: set the remote to the new URL",
+                "{} redirects the push ({}), but only the first request may be redirected: set the remote to the new URL",
                 shown(&url),
                 response.status()
             );
@@ -141,7 +141,7 @@ impl HttpSession {
             }
             Err(WireError::Protocol(problem)) if found != RESULT_TYPE => {
                 let message = format!(
-                    "{} gave no report: expected an answer of the type {RESULT_TYPE}, got '{found}' ({problem})",
+                    "{} sent no report: expected an answer of the type {RESULT_TYPE}, got '{found}' ({problem})",
                     shown(&url)
                 );
                 Err(Failure::new(Kind::RemoteError, message))
@@ -225,7 +225,7 @@ async fn gather(
         }
     }
     if length == request.len() {
-        return Err(Failure::new(Kind::Local, "the pack ended before it began"));
+        return Err(Failure::new(Kind::Local, "the pack is empty"));
     }
     Ok((pieces, true))
 }

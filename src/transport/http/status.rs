@@ -25,7 +25,7 @@ pub(super) fn of_status(
 ) -> Failure {
     let (kind, meaning) = match reason {
         Some(reason) => (Kind::Auth, reason),
-        None => failure::of_status(status.as_u16(), page),
+        None => failure::meaning_of_status(status.as_u16(), page),
     };
     let mut message = format!("{url} answered {status}: {meaning}");
     if !page.is_empty() {
@@ -84,7 +84,7 @@ pub(super) fn of_error(context: &str, error: reqwest::Error, proxy: Option<&str>
     if let Some(fault) = fault_behind(&error, &cause) {
         let advice = match fault {
             TlsFault::UnknownAuthority => {
-                ": set http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE to the authority that signed it"
+                ": set http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE to the certificate of the authority that signed it"
             }
             _ => "",
         };

@@ -199,7 +199,7 @@ impl Variant {
 
 fn no_port(port: u16) -> Failure {
     let message = format!(
-        "by git's rules, the ssh program takes no options, so port {port} cannot be passed to it; if it is OpenSSH or takes its options, set GIT_SSH_VARIANT or ssh.variant to 'ssh'"
+        "git treats this ssh program as one without options, so it cannot pass port {port}; if the program accepts OpenSSH's options, set GIT_SSH_VARIANT or ssh.variant to 'ssh'"
     );
     Failure::new(Kind::Local, message).with_hint(
         "Set GIT_SSH_VARIANT or ssh.variant to the kind of program that GIT_SSH, GIT_SSH_COMMAND or core.sshCommand names ('ssh', 'plink', 'tortoiseplink'), or remove the port from the URL and pass it in that program's own options.",
