@@ -10,7 +10,7 @@ import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 
 import { atEnd } from './cleanup.mjs';
-import { processesIn } from './proc.mjs';
+import { processesIn, signal } from './proc.mjs';
 
 /** No command of git that a test runs takes nearly as long. */
 const GIT_TIMEOUT_MS = 60_000;
@@ -63,18 +63,10 @@ export function makeDirectory(t) {
 /** Ends the processes that still work in a directory, such as the git of a remote whose client was killed, and removes it. */
 async function removeDirectory(directory) {
   for (let pids = processesIn(directory); pids.length > 0; pids = processesIn(directory)) {
-    for (const pid of pids) kill(pid);
+    for (const pid of pids) signal(pid, 'SIGKILL');
     await setTimeout(10);
   }
   rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
-}
-
-function kill(pid) {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch (error) {
-    if (error.code !== 'ESRCH') throw error;
-  }
 }
 
 /** A repository under test. */

@@ -80,21 +80,32 @@ export function commandLine(pid) {
 
 /** The command lines of all processes that mention `text`, such as a repository's path. */
 export function processesOf(text) {
-  return list('/proc')
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .map((pid) => ({
-      pid: Number(pid),
-      command: commandLine(pid),
-    }))
+  return otherProcesses()
+    .map((pid) => ({ pid, command: commandLine(pid) }))
     .filter(({ command }) => command.includes(text));
 }
 
 /** The process ids of the other processes whose working directory is `directory` or below it. */
 export function processesIn(directory) {
+  return otherProcesses().filter((pid) =>
+    `${readLink(`/proc/${pid}/cwd`)}/`.startsWith(`${directory}/`),
+  );
+}
+
+function otherProcesses() {
   return list('/proc')
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .filter((pid) => `${readLink(`/proc/${pid}/cwd`)}/`.startsWith(`${directory}/`))
-    .map(Number);
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => pid !== process.pid);
+}
+
+/** Sends a signal to a process, or to the group `-pid`, unless it has ended. */
+export function signal(pid, name) {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error;
+  }
 }
 
 /** The fields of a process's `stat` that follow its name, the state first. */

@@ -13,6 +13,7 @@ import path from 'node:path';
 import { DULWICH } from '../../scripts/servers.mjs';
 import { atEnd } from './cleanup.mjs';
 import { makeDirectory } from './git.mjs';
+import { signal } from './proc.mjs';
 
 const START_LIMIT_MS = 30_000;
 /** How often another port is tried if the free one was taken meanwhile. */
@@ -85,11 +86,7 @@ class Server {
       child.exitCode !== null || child.signalCode !== null
         ? Promise.resolve()
         : new Promise((resolve) => child.once('exit', resolve));
-    try {
-      process.kill(-child.pid, 'SIGKILL');
-    } catch (error) {
-      if (error.code !== 'ESRCH') throw error;
-    }
+    signal(-child.pid, 'SIGKILL');
     await ended;
   }
 

@@ -8,7 +8,7 @@ import { existsSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { descendants } from '../../__test__/support/proc.mjs';
+import { descendants, signal } from '../../__test__/support/proc.mjs';
 
 const LASTS_MS = [500, 12_000];
 const PAUSE_MS = [500, 6_000];
@@ -102,17 +102,11 @@ function serverFaults({ server, proxy, repo }, random) {
     },
     'server stopped': () => {
       const pids = [server.pid, ...descendants(server.pid)];
-      const signal = (name) => {
-        for (const pid of pids) {
-          try {
-            process.kill(pid, name);
-          } catch (error) {
-            if (error.code !== 'ESRCH') throw error;
-          }
-        }
+      const signalAll = (name) => {
+        for (const pid of pids) signal(pid, name);
       };
-      signal('SIGSTOP');
-      return () => signal('SIGCONT');
+      signalAll('SIGSTOP');
+      return () => signalAll('SIGCONT');
     },
     refused: network(() => ({ is: 'refuse' })),
     silence: network(() => ({ is: 'silence' })),
