@@ -1,5 +1,5 @@
 // Misleading time: commits with other dates, and a process that was stopped for a while. That a wall
-// clock that jumps changes no delay is a test of the state machine (src/state/tests.rs).
+// clock that jumps changes no delay is a test of the state machine (crates/push-engine/src/state/tests.rs).
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';

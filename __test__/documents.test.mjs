@@ -136,7 +136,7 @@ test('an invalid document is rejected', () => {
 
 test('each file that a document names exists, from the root or beside it', () => {
   for (const [name, { prose }] of documents) {
-    const files = /`((?:src|tests|__test__|scripts|examples|bench|fuzz)\/[\w./-]+)`/g;
+    const files = /`((?:src|crates|tests|__test__|scripts|examples|bench|fuzz)\/[\w./-]+)`/g;
     for (const [, file] of prose.join('\n').matchAll(files)) {
       if (MADE.includes(file)) continue;
       const places = [file, path.join(path.dirname(name), file)];

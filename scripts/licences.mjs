@@ -43,8 +43,8 @@ function linkedCrates(target) {
     }
   };
   visit(metadata.resolve.root);
-  linked.delete(metadata.resolve.root);
-  return linked;
+  // The crates of this repository have no source.
+  return new Map([...linked].filter(([, { source }]) => source !== null));
 }
 
 /**

@@ -151,6 +151,7 @@ async function buildAddon() {
       'Cargo.lock',
       'build.rs',
       'src',
+      'crates',
       'scripts/build.mjs',
       'scripts/cargo-addon.sh',
     ].map((name) => path.join(ROOT, name)),

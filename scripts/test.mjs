@@ -42,9 +42,13 @@ function prepareNodeVersions() {
 }
 
 async function rustTests() {
-  const { ok, output } = await run('cargo', ['test', '--release', '--no-fail-fast'], {
-    keep: true,
-  });
+  const { ok, output } = await run(
+    'cargo',
+    ['test', '--workspace', '--release', '--no-fail-fast'],
+    {
+      keep: true,
+    },
+  );
   const results = [...plain(output).matchAll(/(\d+) passed; (\d+) failed; (\d+) ignored/g)];
   const sum = (column) => results.reduce((total, result) => total + Number(result[column]), 0);
   return conclude(ok, { passed: sum(1), failed: sum(2), skipped: sum(3) });

@@ -22,12 +22,12 @@ use napi::{CleanupEnvHook, Env};
 use napi_derive::napi;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::config::Environment;
-use crate::daemon::{Request, SharedStatus, now};
-use crate::oid::Oid;
 use exit::Exit;
+use git_local::config::Environment;
+use git_wire::oid::Oid;
 use host::Host;
 use misuse::Misuse;
+use push_engine::daemon::{Request, SharedStatus, now};
 use shapes::{Facts, NativeMessage, NativeStatus};
 
 /// A running daemon, as `index.js` holds it.
@@ -53,7 +53,7 @@ impl NativeDaemon {
     /// Misuse, with its code.
     #[napi(factory)]
     pub fn start(
-        env: &Env,
+        env: Env,
         options: Unknown<'_>,
         environment: HashMap<String, String>,
         has_logger: bool,
@@ -159,7 +159,7 @@ impl NativeDaemon {
     ///
     /// When Node-API fails to remove the clean-up hook.
     #[napi]
-    pub fn join(&mut self, env: &Env) -> napi::Result<()> {
+    pub fn join(&mut self, env: Env) -> napi::Result<()> {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

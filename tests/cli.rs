@@ -8,19 +8,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use git_push_daemon::attempt::{Destination, RemotePusher, TransportNote};
-use git_push_daemon::branch::SharedSide;
-use git_push_daemon::config::{Config, Environment};
-use git_push_daemon::daemon::Pusher;
-use git_push_daemon::event::SentPush;
-use git_push_daemon::failure::{Failure, Kind};
-use git_push_daemon::oid::Oid;
-use git_push_daemon::options::{Timeouts, TransportChoice};
-use git_push_daemon::repository::Target;
-use git_push_daemon::send_pack::{Command as Update, Report};
-use git_push_daemon::state::{Divergence, Outcome};
-use git_push_daemon::transport::{self, LocalRepository, Settings, Transport};
-use git_push_daemon::url::Remote;
+use git_local::config::{Config, Environment};
+use git_local::repository::Target;
+use git_local::url::Remote;
+use git_wire::oid::Oid;
+use git_wire::send_pack::{Command as Update, Report};
+use push_engine::attempt::{Destination, RemotePusher, TransportNote};
+use push_engine::branch::SharedBranch;
+use push_engine::daemon::Pusher;
+use push_engine::event::SentPush;
+use push_engine::failure::{Failure, Kind};
+use push_engine::options::{Timeouts, TransportChoice};
+use push_engine::state::{Divergence, Outcome};
+use push_engine::transport::{self, LocalRepository, Settings, Transport};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe;
 use tokio::time::{Instant, sleep, timeout};
@@ -138,7 +138,7 @@ impl Sandbox {
         transport: TransportChoice,
     ) -> RemotePusher {
         let git_dir = self.path(git_dir);
-        let side = SharedSide::new(Target {
+        let side = SharedBranch::new(Target {
             git_dir: git_dir.clone(),
             refname: MAIN.to_owned(),
             remote_name: (remote == "origin").then(|| remote.to_owned()),

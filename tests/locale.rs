@@ -13,8 +13,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use git_push_daemon::config::Environment;
-use git_push_daemon::failure::{Failure, Kind};
+use git_local::config::Environment;
+use push_engine::failure::{Failure, Kind};
 use support::{Sandbox, attempt, close, failure_of, report};
 
 /// Where a git with German messages may be.

@@ -14,13 +14,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use git_push_daemon::attempt::{Destination, RemotePusher, TransportNote};
-use git_push_daemon::branch::SharedSide;
-use git_push_daemon::config::{Config, Environment};
-use git_push_daemon::options::{Timeouts, TransportChoice};
-use git_push_daemon::repository::{Repository, Target};
-use git_push_daemon::state::Outcome;
-use git_push_daemon::url::Remote;
+use git_local::config::{Config, Environment};
+use git_local::repository::{Repository, Target};
+use git_local::url::Remote;
+use push_engine::attempt::{Destination, RemotePusher, TransportNote};
+use push_engine::branch::SharedBranch;
+use push_engine::options::{Timeouts, TransportChoice};
+use push_engine::state::Outcome;
 use support::{Sandbox, attempt, close, report};
 
 const MAIN: &str = "refs/heads/main";
@@ -202,7 +202,7 @@ async fn push(path: &Path, given: &str, environment: &Environment) -> Result<(),
         },
         keep_connection: Duration::ZERO,
     };
-    let side = SharedSide::in_environment(target, environment);
+    let side = SharedBranch::in_environment(target, environment);
     let pusher = RemotePusher::new(side, route, TransportNote::default());
     let outcome = attempt(&pusher).await;
     close(&pusher).await;

@@ -33,16 +33,17 @@ export function withoutTest(text, file, name) {
   return text.slice(0, found.index) + text.slice(end + closing.length);
 }
 
-/** The invariants of ARCHITECTURE.md: each one's name, and the tests below it, as file and name. */
+/** The invariants of ARCHITECTURE.md: each one's name, the tests below it, as file and name, and the number of rules. */
 export function invariants({ prose }) {
   const start = prose.indexOf('## Invariants');
   const length = prose.slice(start + 1).findIndex((line) => line.startsWith('## '));
   const found = [];
   for (const line of prose.slice(start, start + 1 + length)) {
     const [, name] = /^- \*\*(.+?)\.?\*\*/.exec(line) ?? [];
-    if (name !== undefined) found.push({ name, tests: [] });
+    if (name !== undefined) found.push({ name, tests: [], rules: 0 });
     const [, file, title] = /^ {2}- `([\w./-]+)`: `(.+)`$/.exec(line) ?? [];
     if (file !== undefined) found.at(-1).tests.push([file, title]);
+    if (line.startsWith('  - the compiler: ')) found.at(-1).rules += 1;
   }
   return found;
 }

@@ -12,9 +12,9 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-use git_push_daemon::oid::Oid;
-use git_push_daemon::pack::{PackRequest, write_pack};
-use git_push_daemon::pkt_line::{encode, encode_flush};
+use git_local::pack::{PackRequest, write_pack};
+use git_wire::oid::Oid;
+use git_wire::pkt_line::{encode, encode_flush};
 use git2::Repository;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;

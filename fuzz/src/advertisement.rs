@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use git_push_daemon::failure::Failure;
-use git_push_daemon::oid::Oid;
-use git_push_daemon::pkt_line::{MAX_PAYLOAD, Packet, PacketReader, encode, encode_flush};
-use git_push_daemon::send_pack::{Advertisement, Command, WireError, encode_request};
+use git_wire::oid::Oid;
+use git_wire::pkt_line::{MAX_PAYLOAD, Packet, PacketReader, encode, encode_flush};
+use git_wire::send_pack::{Advertisement, Command, WireError, encode_request};
+use push_engine::failure::Failure;
 
 use super::report_status::is_clean;
 use super::stream::{ARRIVALS, Arrival, run, wire};

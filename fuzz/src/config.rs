@@ -5,9 +5,9 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use git_push_daemon::config::{Config, Entry, Environment, Scope};
-use git_push_daemon::failure::Failure;
-use git_push_daemon::url::Remote;
+use git_local::LocalError;
+use git_local::config::{Config, Entry, Environment, Scope};
+use git_local::url::Remote;
 use tempfile::TempDir;
 
 /// What no message may show: a header that the environment sets.
@@ -215,6 +215,6 @@ fn has_meaning_or_none(place: &Path, config: &Config) {
     }
 }
 
-fn shows_no_secret(failure: &Failure) {
+fn shows_no_secret(failure: &LocalError) {
     assert!(!format!("{failure} {failure:?}").contains(SECRET), "{failure}");
 }

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use bytes::Bytes;
-use git_push_daemon::pkt_line::{MAX_PACKET, MAX_PAYLOAD, Packet, PacketReader, encode, encode_flush};
+use git_wire::pkt_line::{MAX_PACKET, MAX_PAYLOAD, Packet, PacketReader, encode, encode_flush};
 
 use super::stream::{ARRIVALS, Arrival, run_cancelled};
 

@@ -1,7 +1,7 @@
 //! What git prints is read alike however a pipe cuts it, and is a success only where git says so of the pushed ref.
 
-use git_push_daemon::oid::Oid;
-use git_push_daemon::transport::{Porcelain, RefList, Verdict};
+use git_wire::oid::Oid;
+use push_engine::transport::{Porcelain, RefList, Verdict};
 
 const OID: &str = "f05c1fddb5df251a67718e455bd942db0c101830";
 const REFNAME: &str = "refs/heads/main";

@@ -1,7 +1,8 @@
 //! No password of a URL survives in a message, wherever in a text the URL stands.
 
 use arbitrary::Unstructured;
-use git_push_daemon::failure::{Failure, Kind, redact};
+use git_local::redact;
+use push_engine::failure::{Failure, Kind};
 
 const SECRET: &str = "hunter2";
 

@@ -1,9 +1,9 @@
 //! A push succeeded where the server's report says so in both of its words, and nowhere else.
 
 use bytes::Bytes;
-use git_push_daemon::failure::Failure;
-use git_push_daemon::pkt_line::{Packet, PacketReader};
-use git_push_daemon::send_pack::{Report, WireError, read_report};
+use git_wire::pkt_line::{Packet, PacketReader};
+use git_wire::send_pack::{Report, WireError, read_report};
+use push_engine::failure::Failure;
 
 use super::stream::{ARRIVALS, Arrival, is_presentable, run, wire};
 

@@ -1,9 +1,9 @@
 //! A report comes to the same however the sideband cuts it up, and whatever else is said meanwhile.
 
 use arbitrary::Unstructured;
-use git_push_daemon::failure::Failure;
-use git_push_daemon::pkt_line::{Packet, PacketReader, encode, encode_flush};
-use git_push_daemon::send_pack::WireError;
+use git_wire::pkt_line::{Packet, PacketReader, encode, encode_flush};
+use git_wire::send_pack::WireError;
+use push_engine::failure::Failure;
 
 use super::report_status::{Outcome, is_alike, is_clean, is_fit_for_people, outcome, read};
 use super::stream::{ARRIVALS, run, wire};

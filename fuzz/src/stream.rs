@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
-use git_push_daemon::pkt_line::{MAX_PAYLOAD, encode, encode_flush};
+use git_wire::pkt_line::{MAX_PAYLOAD, encode, encode_flush};
 use tokio::io::{AsyncRead, ReadBuf};
 
 /// The ways in which the same bytes arrive: all at once, one by one, and in pieces with pauses between them.

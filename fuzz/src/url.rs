@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use git_push_daemon::url::{HttpUrl, RemoteUrl};
+use git_local::url::{HttpUrl, RemoteUrl};
 
 /// The schemes that are for no helper.
 const KNOWN: [&str; 7] = ["ssh", "git+ssh", "ssh+git", "git", "file", "http", "https"];

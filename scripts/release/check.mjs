@@ -20,7 +20,7 @@ function versions() {
   return {
     'package.json': version,
     'package-lock.json': lock.version,
-    'Cargo.toml': parse(read('Cargo.toml')).package.version,
+    'Cargo.toml': parse(read('Cargo.toml')).workspace.package.version,
     'Cargo.lock': crate.version,
   };
 }

@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
+use push_engine::daemon::{Ended, Request, SharedStatus};
+use push_engine::event::Status;
+use push_engine::failure::Kind;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::shapes::Facts;
-use crate::daemon::{Ended, Request, SharedStatus};
-use crate::event::Status;
-use crate::failure::Kind;
 
 /// How much longer than the drain the exit waits for children to be ended and the daemon's thread to go.
 const EXIT_GRACE: Duration = Duration::from_millis(500);
@@ -200,9 +200,10 @@ fn left_behind(remote: &str, branch: &str, status: &Status) -> String {
 mod tests {
     use std::time::SystemTime;
 
+    use push_engine::event::{LastError, StateName, Totals};
+    use push_engine::failure::Failure;
+
     use super::*;
-    use crate::event::{LastError, StateName, Totals};
-    use crate::failure::Failure;
 
     fn status(pending_commits: u64, failure: Option<Failure>) -> Status {
         Status {

@@ -9,24 +9,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use git_local::config::{Config, Environment};
+use git_local::repository::{Head, OpenError, Repository, Target, is_valid_branch_refname};
+use git_local::url::Remote;
+use git_local::{LocalError, redact_url};
 use napi::Error;
 use napi::bindgen_prelude::Function;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use push_engine::attempt::{Destination, RemotePusher, TransportNote};
+use push_engine::branch::{SharedBranch, WatchedBranch};
+use push_engine::daemon::{Daemon, Delivery, Ended, Observer, Request, SharedStatus, now};
+use push_engine::event::Event;
+use push_engine::failure::{Failure, Kind};
+use push_engine::options::{OnDivergence, Options, Raw, short_branch_name};
+use push_engine::state::{Policy, State};
+use push_engine::telemetry::{self, LOG_VARIABLE};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::misuse::{Misuse, from_napi};
 use super::shapes::{Facts, NativeMessage};
-use crate::attempt::{Destination, RemotePusher, TransportNote};
-use crate::branch::{SharedSide, WatchedBranch};
-use crate::config::{Config, Environment};
-use crate::daemon::{Daemon, Delivery, Ended, Observer, Request, SharedStatus, now};
-use crate::event::Event;
-use crate::failure::{Failure, Kind, redact_url};
-use crate::options::{OnDivergence, Options, Raw, short_branch_name};
-use crate::repository::{Head, OpenError, Repository, Target, is_valid_branch_refname};
-use crate::state::{Policy, State};
-use crate::telemetry::{self, LOG_VARIABLE};
-use crate::url::Remote;
 
 /// How long blocking work (a name look-up that cannot be cancelled, say) may hold up the end of the thread.
 const RUNTIME_GRACE: Duration = Duration::from_millis(100);
@@ -127,7 +128,7 @@ impl Host {
             None => branch_of_head(&repository)?,
         };
         let config = Config::load(&environment, repository.common_dir(), repository.git_dir())
-            .map_err(|failure| system(&failure))?;
+            .map_err(|error| system(&error))?;
         let remote = Remote::resolve(&config, &options.remote, repository.root())
             .map_err(|error| Misuse::RemoteNotFound.error(error.message()))?;
         let absolute = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -211,9 +212,9 @@ impl Host {
                 .build()?;
             let ended = runtime.block_on(async {
                 tracing::info!(remote = facts.remote, branch = target.refname, "started");
-                let side = SharedSide::in_environment(target, destination.environment.clone());
-                let branch = WatchedBranch::start(side.clone(), &destination.common_dir, options.watch);
-                let pusher = RemotePusher::new(side, destination, facts.transport);
+                let shared = SharedBranch::in_environment(target, destination.environment.clone());
+                let branch = WatchedBranch::start(shared.clone(), &destination.common_dir, options.watch);
+                let pusher = RemotePusher::new(shared, destination, facts.transport);
                 let (policy, observer) = (policy(&options), deliver.clone());
                 Daemon::run(policy, pusher, branch, observer, requests, status.clone()).await
             });
@@ -274,7 +275,7 @@ fn policy(options: &Options) -> Policy {
 fn branch_of_head(repository: &Repository) -> Result<String, Error<Misuse>> {
     const ADVICE: &str = "name one with the option 'branch', such as 'main'";
     let place = repository.git_dir().display();
-    match repository.head_branch().map_err(|failure| system(&failure))? {
+    match repository.head_branch().map_err(|error| system(&error))? {
         Head::Branch(short) => Ok(format!("refs/heads/{short}")),
         Head::Unborn(short) => Err(Misuse::NoBranch.error(format!(
             "HEAD of {place} is on the branch '{short}', which has no commit yet; {ADVICE}"
@@ -286,8 +287,8 @@ fn branch_of_head(repository: &Repository) -> Result<String, Error<Misuse>> {
 }
 
 /// The error for something that is there but cannot be used. It is no misuse, but the start must report it too.
-fn system(failure: &Failure) -> Error<Misuse> {
-    Misuse::System.error(format!("{}. {}", failure.message(), failure.hint()))
+fn system(error: &LocalError) -> Error<Misuse> {
+    Misuse::System.error(format!("{}. {}", error.message(), Kind::Local.hint()))
 }
 
 fn misuse_of(error: &OpenError) -> Error<Misuse> {
@@ -295,7 +296,7 @@ fn misuse_of(error: &OpenError) -> Error<Misuse> {
         OpenError::NotFound { .. } => Misuse::RepositoryNotFound,
         OpenError::Unsupported { .. } => Misuse::UnsupportedRepository,
         OpenError::NotOwned { .. } => Misuse::RepositoryNotOwned,
-        OpenError::Other(failure) => return system(failure),
+        OpenError::Other(error) => return system(error),
     };
     code.error(error.to_string())
 }

@@ -2,7 +2,7 @@
 
 use napi::Error;
 
-use crate::failure::redact;
+use git_local::redact;
 
 /// The `code` of an error that `startPushDaemon` throws.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

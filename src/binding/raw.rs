@@ -2,9 +2,9 @@
 
 use napi::bindgen_prelude::{FromNapiValue, JsObjectValue, Object, Unknown};
 use napi::{Error, JsValue, KeyCollectionMode, KeyConversion, KeyFilter, ValueType};
+use push_engine::options::Raw;
 
 use super::misuse::{Misuse, from_napi};
-use crate::options::Raw;
 
 /// Options are two levels deep: `backoff` is an object.
 const DEPTH: u32 = 2;

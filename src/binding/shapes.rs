@@ -6,13 +6,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use napi::bindgen_prelude::Either3;
 use napi_derive::napi;
 
-use crate::attempt::TransportNote;
-use crate::daemon::{Delivery, Ended, Receipt, Refusal, RequestId};
-use crate::event::{Event, Status};
-use crate::failure::Failure;
-use crate::oid::Oid;
-use crate::state::Now;
-use crate::telemetry::{Record, Value};
+use git_wire::oid::Oid;
+use push_engine::attempt::TransportNote;
+use push_engine::daemon::{Delivery, Ended, Receipt, Refusal, RequestId};
+use push_engine::event::{Event, Status};
+use push_engine::failure::Failure;
+use push_engine::state::Now;
+use push_engine::telemetry::{Record, Value};
 
 /// A message; exactly one field is set.
 #[napi(object, object_from_js = false)]

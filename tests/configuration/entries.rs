@@ -1,6 +1,6 @@
 //! The entries, their order, and the files that are refused, compared with `git config --list`.
 
-use git_push_daemon::config::Config;
+use git_local::config::Config;
 
 use crate::report;
 use crate::sandbox::Sandbox;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use git_push_daemon::config::{Config, Environment};
+use git_local::config::{Config, Environment};
 use tempfile::TempDir;
 
 /// A home, a repository and an environment of their own.

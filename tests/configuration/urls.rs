@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use git_push_daemon::url::{Remote, RemoteUrl};
+use git_local::url::{Remote, RemoteUrl};
 
 use crate::report;
 use crate::sandbox::Sandbox;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use git_push_daemon::config::Scope;
+use git_local::config::Scope;
 
 use crate::report;
 use crate::sandbox::Sandbox;

@@ -5,9 +5,9 @@ use std::fs;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use git_push_daemon::daemon::Pusher;
-use git_push_daemon::failure::Kind;
-use git_push_daemon::state::Outcome;
+use push_engine::daemon::Pusher;
+use push_engine::failure::Kind;
+use push_engine::state::Outcome;
 
 use crate::place::{Place, close, failure_of};
 use crate::server::{BEARER, PASSWORD, USER, set_login, set_password};

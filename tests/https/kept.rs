@@ -3,10 +3,10 @@
 use std::fs;
 use std::time::Duration;
 
-use git_push_daemon::attempt::RemotePusher;
-use git_push_daemon::daemon::Pusher;
-use git_push_daemon::failure::Kind;
-use git_push_daemon::state::{Divergence, Outcome};
+use push_engine::attempt::RemotePusher;
+use push_engine::daemon::Pusher;
+use push_engine::failure::Kind;
+use push_engine::state::{Divergence, Outcome};
 
 use crate::credentials::{answer, recorder, verbs};
 use crate::place::{Place, close, failure_of};

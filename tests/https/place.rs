@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use git_push_daemon::attempt::{Destination, RemotePusher, TransportNote};
-use git_push_daemon::branch::SharedSide;
-use git_push_daemon::config::Environment;
-use git_push_daemon::daemon::Pusher;
-use git_push_daemon::failure::Failure;
-use git_push_daemon::options::{Timeouts, TransportChoice};
-use git_push_daemon::repository::Target;
-use git_push_daemon::state::Outcome;
+use git_local::config::Environment;
+use git_local::repository::Target;
+use push_engine::attempt::{Destination, RemotePusher, TransportNote};
+use push_engine::branch::SharedBranch;
+use push_engine::daemon::Pusher;
+use push_engine::failure::Failure;
+use push_engine::options::{Timeouts, TransportChoice};
+use push_engine::state::Outcome;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -183,7 +183,7 @@ impl Place {
                 .with(format!("GIT_CONFIG_VALUE_{index}"), value);
         }
         let git_dir = self.local().join(".git");
-        let side = SharedSide::new(Target {
+        let side = SharedBranch::new(Target {
             git_dir: git_dir.clone(),
             refname: "refs/heads/main".to_owned(),
             remote_name: None,

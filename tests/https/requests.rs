@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use git_push_daemon::daemon::Pusher;
-use git_push_daemon::failure::Kind;
-use git_push_daemon::state::Outcome;
+use push_engine::daemon::Pusher;
+use push_engine::failure::Kind;
+use push_engine::state::Outcome;
 
 use crate::place::{Place, close, noise};
 

@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Command;
 
-use git_push_daemon::daemon::Pusher;
-use git_push_daemon::failure::Kind;
+use push_engine::daemon::Pusher;
+use push_engine::failure::Kind;
 
 use crate::place::{Place, close, failure_of};
 use crate::server::Tinyproxy;

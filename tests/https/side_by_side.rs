@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use git_push_daemon::state::Outcome;
+use push_engine::state::Outcome;
 
 use crate::place::Place;
 use crate::report;

@@ -6,9 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use git_push_daemon::failure::{Kind, TlsFault};
-use git_push_daemon::options::TransportChoice;
-use git_push_daemon::state::Outcome;
+use push_engine::failure::{Kind, TlsFault};
+use push_engine::options::TransportChoice;
+use push_engine::state::Outcome;
 
 use crate::place::{Place, close, failure_of};
 use crate::side_by_side::{forget, push_by_git};

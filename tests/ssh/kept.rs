@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use git_push_daemon::attempt::RemotePusher;
-use git_push_daemon::daemon::Pusher;
-use git_push_daemon::event::SentPush;
-use git_push_daemon::failure::Kind;
-use git_push_daemon::state::{Divergence, Outcome};
+use push_engine::attempt::RemotePusher;
+use push_engine::daemon::Pusher;
+use push_engine::event::SentPush;
+use push_engine::failure::Kind;
+use push_engine::state::{Divergence, Outcome};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::push::{

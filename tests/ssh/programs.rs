@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use git_push_daemon::failure::Kind;
+use push_engine::failure::Kind;
 
 use super::push::server;
 use crate::support::sshd::Sshd;

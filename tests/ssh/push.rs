@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-use git_push_daemon::failure::{Failure, Kind};
+use push_engine::failure::{Failure, Kind};
 
 use crate::support::sshd::{Sshd, make_key};
 use crate::support::{Sandbox, attempt, close, failure_of, make_executable, pushed};
@@ -438,7 +438,7 @@ async fn an_attempt_that_is_cancelled_in_the_middle_leaves_nothing_running() {
 
 #[tokio::test]
 async fn the_end_leaves_a_hook_to_the_server_once_the_push_is_confirmed() {
-    use git_push_daemon::daemon::Pusher;
+    use push_engine::daemon::Pusher;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::unix::pipe;
     use tokio::time::Instant;

@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use git_push_daemon::attempt::{Destination, RemotePusher, TransportNote};
-use git_push_daemon::branch::SharedSide;
-use git_push_daemon::config::Environment;
-use git_push_daemon::daemon::Pusher;
-use git_push_daemon::event::SentPush;
-use git_push_daemon::failure::Failure;
-use git_push_daemon::options::{Timeouts, TransportChoice};
-use git_push_daemon::repository::Target;
-use git_push_daemon::state::Outcome;
+use git_local::config::Environment;
+use git_local::repository::Target;
+use push_engine::attempt::{Destination, RemotePusher, TransportNote};
+use push_engine::branch::SharedBranch;
+use push_engine::daemon::Pusher;
+use push_engine::event::SentPush;
+use push_engine::failure::Failure;
+use push_engine::options::{Timeouts, TransportChoice};
+use push_engine::state::Outcome;
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
 
@@ -150,7 +150,7 @@ impl Sandbox {
             },
             keep_connection: self.keep_connection,
         };
-        RemotePusher::new(SharedSide::new(target), route, TransportNote::default())
+        RemotePusher::new(SharedBranch::new(target), route, TransportNote::default())
     }
 
     /// Makes one attempt and ends all that it left behind.

@@ -8,13 +8,13 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use git_push_daemon::attempt::{Destination, RemotePusher, TransportNote};
-use git_push_daemon::branch::SharedSide;
-use git_push_daemon::config::Environment;
-use git_push_daemon::daemon::Pusher;
-use git_push_daemon::options::{Timeouts, TransportChoice};
-use git_push_daemon::repository::Target;
-use git_push_daemon::state::Outcome;
+use git_local::config::Environment;
+use git_local::repository::Target;
+use push_engine::attempt::{Destination, RemotePusher, TransportNote};
+use push_engine::branch::SharedBranch;
+use push_engine::daemon::Pusher;
+use push_engine::options::{Timeouts, TransportChoice};
+use push_engine::state::Outcome;
 use tokio::time::Instant;
 
 /// What a push may take above what the process had before, in KiB, mapped packs included.
@@ -186,7 +186,7 @@ pub(crate) async fn push_if_child() -> bool {
     };
     let git_dir = work.join(".git");
     let objects = git_dir.join("objects");
-    let side = SharedSide::new(Target {
+    let side = SharedBranch::new(Target {
         git_dir: git_dir.clone(),
         refname: "refs/heads/main".to_owned(),
         remote_name: None,

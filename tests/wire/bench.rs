@@ -5,10 +5,10 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 
-use git_push_daemon::oid::Oid;
-use git_push_daemon::pack::{PackRequest, PackStats, stream_pack};
-use git_push_daemon::pkt_line::PacketReader;
-use git_push_daemon::send_pack::{Advertisement, Command, Report, SendError, send};
+use git_local::pack::{PackRequest, PackStats, stream_pack};
+use git_wire::oid::Oid;
+use git_wire::pkt_line::PacketReader;
+use git_wire::send_pack::{Advertisement, Command, Report, SendError, send};
 use git2::{FileMode, Repository};
 use tempfile::TempDir;
 use tokio::process::{Child, ChildStdin, ChildStdout};

@@ -3,10 +3,9 @@
 use std::io::Write;
 use std::path::Path;
 
-use git_push_daemon::failure::Kind;
-use git_push_daemon::pack::{PackRequest, stream_pack};
-use git_push_daemon::pkt_line::{MAX_PACKET, PacketReader};
-use git_push_daemon::send_pack::{Advertisement, WireError, read_report};
+use git_local::pack::{PackRequest, stream_pack};
+use git_wire::pkt_line::{MAX_PACKET, PacketReader};
+use git_wire::send_pack::{Advertisement, WireError, read_report};
 
 use crate::bench::{Bench, Dir, MAIN, Unpack, both_ways, oid};
 
@@ -103,7 +102,7 @@ fn a_lost_race_is_a_refusal_and_overwrites_nothing() {
             .expect("a report")
             .reference
             .expect_err("the ref exists now");
-        assert!(git_push_daemon::failure::is_lost_race(&reason), "{reason}");
+        assert!(push_engine::failure::is_lost_race(&reason), "{reason}");
         bench.check(MAIN, second);
     });
 }
@@ -152,7 +151,7 @@ fn a_pack_that_nobody_reads_is_not_made() {
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
     drop(receiver);
     let failure = stream_pack(&bench.local, &request, sender).expect_err("cancelled");
-    assert_eq!(failure.kind(), Kind::Local);
+    assert_eq!(failure.message(), "the pack was cancelled");
 }
 
 #[test]

@@ -13,8 +13,8 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 
 use arbitrary::Unstructured;
-use git_push_daemon::oid::Oid;
-use git_push_daemon::pack::{PackRequest, write_pack};
+use git_local::pack::{PackRequest, write_pack};
+use git_wire::oid::Oid;
 use git2::{ObjectType, Repository};
 use tempfile::TempDir;
 

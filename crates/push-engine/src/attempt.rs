@@ -1,0 +1,427 @@
+//! One attempt: connect, read what the remote has, compare, send what it lacks, and believe only its report.
+//!
+//! It does not repeat itself, except that it decides a lost race again from a fresh advertisement: `state` decides
+//! when to try again. It never forces: the command carries the old value that was compared, and the remote checks it.
+//!
+//! A connection that was kept after the last push is used first, and only for a fast-forward from the tip that was
+//! confirmed then. If anything else comes of it, the attempt decides from a fresh connection, without an event. A
+//! kept connection is used at most once, and is never waited for.
+//!
+//! An `ok` of a server that is not known to compare old values counts only once the branch is seen to have moved, in
+//! another advertisement. The connections of such a server are not kept.
+
+mod compare;
+mod detour;
+mod preserve;
+mod progress;
+mod route;
+mod send;
+mod steps;
+
+use std::future::{Future, ready};
+use std::sync::{Arc, Mutex};
+
+use git_wire::oid::Oid;
+use tokio::time::{Instant, timeout};
+
+use self::compare::Comparison;
+use self::detour::Detour;
+use self::progress::{Next, Phase, Progress};
+use self::route::Route;
+use self::send::{Push, is_certain, refusal};
+use crate::branch::SharedBranch;
+use crate::daemon::Pusher;
+use crate::event::SentPush;
+use crate::failure::{self, Failure, Kind};
+use crate::state::{Attempted, Outcome, Probed, RemoteTip, Survey};
+use crate::transport::{Background, Kept, Session, Settings, SharedClient};
+
+pub use route::{ChosenTransport, Destination, TransportNote};
+
+/// How often in a row the remote may refuse to move the branch from the same tip before it counts as locked. The
+/// lock of another push lasts for a moment, and the winner of a race moves the branch.
+const REFUSALS: usize = 2;
+
+/// Pushes over a [`transport`](crate::transport).
+#[derive(Debug)]
+pub struct RemotePusher {
+    branch: SharedBranch,
+    destination: Destination,
+    note: TransportNote,
+    background: Background,
+    http: SharedClient,
+    kept: Kept<Arc<Route>>,
+    detour: Detour,
+    /// The last tip that was to be preserved, and the name chosen for it. Every try for a tip uses the same name, so that
+    /// one whose outcome is unknown, and which arrives late, makes no second branch.
+    conflict: Mutex<Option<(Oid, String)>>,
+}
+
+/// A push over a kept connection that a hook declined.
+struct Declined {
+    tip: Oid,
+    previous: Option<Oid>,
+    failure: Failure,
+}
+
+impl RemotePusher {
+    /// Pushes the branch of `branch` to `destination`.
+    #[must_use]
+    pub fn new(branch: SharedBranch, destination: Destination, note: TransportNote) -> Self {
+        let background = Background::default();
+        let keep = destination.keep_connection;
+        let kept = Kept::new(keep, &branch.target().refname, background.clone());
+        Self {
+            branch,
+            note,
+            background,
+            http: SharedClient::new(keep, destination.timeouts.idle),
+            kept,
+            detour: Detour::default(),
+            destination,
+            conflict: Mutex::default(),
+        }
+    }
+
+    async fn run(&self, preserve: bool, progress: &mut Progress) -> Result<Outcome, Failure> {
+        // The tip from which the remote refused to move the branch, and how often in a row. There is no limit while
+        // the branch moves: another writer, such as a second daemon, is bringing the same commits.
+        let mut refused = (None, 0);
+        // Where the branch was when the remote last claimed to have moved it.
+        let mut claimed = None;
+        let mut declined = None;
+        loop {
+            let mut route = self.find_route().await?;
+            if let Some((session, confirmed)) = self.kept.take(&route).await {
+                match self.push_over_kept(session, confirmed, &route, progress).await {
+                    Ok(push) => return Ok(Outcome::Pushed(push)),
+                    Err(by_hook) => declined = by_hook,
+                }
+                progress.start_over();
+            }
+            let mut session = self.connect_or_detour(&mut route).await?;
+            let comparison = self.compare(&*session, &route, progress).await?;
+            if let Some(push) = progress.arrived(&comparison, &route) {
+                self.keep_ready(&route, session);
+                return Ok(Outcome::Pushed(push));
+            }
+            let push = match comparison {
+                Comparison::NoBranch => {
+                    session.finish();
+                    return Ok(Outcome::UpToDate(None));
+                }
+                Comparison::UpToDate(tip) => {
+                    self.keep_ready(&route, session);
+                    return Ok(Outcome::UpToDate(Some(tip)));
+                }
+                Comparison::Diverged(divergence) => {
+                    progress.phase = Phase::Diverged(divergence.clone());
+                    let divergence = self.end_diverged(session, &route, divergence, preserve).await;
+                    return Ok(Outcome::Diverged(divergence));
+                }
+                Comparison::Ahead(push) => push,
+            };
+            progress.phase = Phase::Pushing(push.tip);
+            if let Some(Declined {
+                tip,
+                previous,
+                failure,
+            }) = declined.take()
+                && (tip, previous) == (push.tip, push.previous)
+            {
+                // Nothing has changed that could make the hook decide differently.
+                session.finish();
+                return Err(failure);
+            }
+            if claimed == Some(push.previous) {
+                session.finish();
+                return Err(self.unmoved(push.previous));
+            }
+            let (report, sent) = self.send(&mut *session, &route, &push, progress).await?;
+            if report.is_success() {
+                if is_certain(&*session, &report) {
+                    return Ok(Outcome::Pushed(
+                        self.confirm(session, &route, &push, sent, progress),
+                    ));
+                }
+                tracing::debug!("the remote claims to have moved its branch: checking");
+                session.finish();
+                progress.unconfirmed = Some(sent);
+                claimed = Some(push.previous);
+                continue;
+            }
+            session.finish();
+            let failure = refusal(push.refname, &report);
+            let is_lost_race = report.unpack.is_ok()
+                && report
+                    .reference
+                    .is_err_and(|reason| failure::is_lost_race(&reason));
+            let in_a_row = if refused.0 == Some(push.previous) {
+                refused.1
+            } else {
+                0
+            };
+            refused = (Some(push.previous), in_a_row + 1);
+            if !is_lost_race || refused.1 == REFUSALS {
+                return Err(failure);
+            }
+        }
+    }
+
+    /// Cuts off at the limit of a whole attempt.
+    async fn within_limit<T>(&self, run: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        match self.destination.timeouts.attempt {
+            None => run.await,
+            Some(limit) => timeout(limit, run)
+                .await
+                .unwrap_or_else(|_| Err(Failure::timed_out("the attempt did not end", limit))),
+        }
+    }
+
+    /// Pushes over a kept session, if the branch has only moved on from the tip that was confirmed when it was kept.
+    /// Otherwise a fresh advertisement decides, unless the hook that declined would decline the same push again.
+    async fn push_over_kept(
+        &self,
+        mut session: Box<dyn Session>,
+        confirmed: Oid,
+        route: &Arc<Route>,
+        progress: &mut Progress,
+    ) -> Result<SentPush, Option<Declined>> {
+        let Some(push) = self.fast_forward_from(confirmed).await else {
+            session.finish();
+            return Err(None);
+        };
+        tracing::debug!("using the kept connection");
+        progress.phase = Phase::Pushing(push.tip);
+        progress.remote = RemoteTip::At(confirmed);
+        let (report, sent) = match self.send(&mut *session, route, &push, progress).await {
+            Ok(sent) => sent,
+            Err(failure) => {
+                tracing::debug!(%failure, "the kept connection has failed: connecting anew");
+                return Err(None);
+            }
+        };
+        if report.is_success() {
+            if is_certain(&*session, &report) {
+                return Ok(self.confirm(session, route, &push, sent, progress));
+            }
+            session.finish();
+            progress.sending = Some(sent);
+            return Err(None);
+        }
+        session.finish();
+        let failure = refusal(push.refname, &report);
+        tracing::debug!(%failure, "refused over the kept connection: connecting anew");
+        Err((failure.kind() == Kind::Rejected).then_some(Declined {
+            tip: push.tip,
+            previous: push.previous,
+            failure,
+        }))
+    }
+
+    /// Notes a confirmed push, and what the next one may be made over. The remote is still running its hooks.
+    fn confirm(
+        &self,
+        session: Box<dyn Session>,
+        route: &Arc<Route>,
+        push: &Push<'_>,
+        sent: SentPush,
+        progress: &mut Progress,
+    ) -> SentPush {
+        let tip = push.tip;
+        progress.remote = RemoteTip::At(tip);
+        progress.confirmed = Some((tip, Arc::clone(route)));
+        if self.is_kept(route) {
+            progress.next = Some(Next {
+                route: Arc::clone(route),
+                tip,
+                session: session.finish_for_next(push.refname, tip),
+            });
+        } else {
+            session.finish();
+        }
+        sent
+    }
+
+    /// Keeps a connection for the next push. Connecting takes time on this thread, so it begins when the attempt has
+    /// ended and its outcome was told.
+    fn keep_next(&self, next: Next) {
+        let Next { route, tip, session } = next;
+        if let Some(session) = session {
+            self.kept.keep(route, tip, ready(Ok(session)));
+        } else {
+            let (connecting, limit) = (Arc::clone(&route), self.destination.timeouts.connect);
+            self.kept
+                .keep(route, tip, async move { connecting.connect(limit).await });
+        }
+    }
+
+    /// Keeps a session that sent nothing, unless its advertisement may be wrong by the next push.
+    fn keep_ready(&self, route: &Arc<Route>, session: Box<dyn Session>) {
+        let remote = session.advertisement().tip(&self.branch.target().refname);
+        match remote {
+            Some(remote) if self.is_kept(route) && session.compares_old_values() => {
+                self.kept.keep(Arc::clone(route), remote, ready(Ok(session)));
+            }
+            _ => session.finish(),
+        }
+    }
+
+    fn is_kept(&self, route: &Route) -> bool {
+        route.transport.may_be_kept() && self.kept.is_enabled()
+    }
+
+    /// The failure of a push that the remote reported as a success, although its own advertisement shows no change.
+    fn unmoved(&self, at: Option<Oid>) -> Failure {
+        let refname = &self.branch.target().refname;
+        let state = at.map_or_else(
+            || "still does not exist".to_owned(),
+            |at| format!("is still at {at}"),
+        );
+        let message = format!(
+            "the remote reported success, but its {refname} {state}: a hook on the server may redirect pushes, or the remote is a cluster whose servers disagree"
+        );
+        Failure::new(Kind::RemoteError, message)
+    }
+
+    /// The route to the remote by the configuration of this moment.
+    async fn find_route(&self) -> Result<Arc<Route>, Failure> {
+        let route = match self.destination.route(self.branch.target(), self.settings()) {
+            Ok(route) => self.detour.instead_of(&route).unwrap_or(route),
+            Err(failure) => {
+                // A repository that is gone has no remotes either, but that is not what is wrong with it.
+                self.branch.ask(|branch| branch.tip()).await?;
+                return Err(failure);
+            }
+        };
+        self.note.set(&route);
+        Ok(route)
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            idle_timeout: self.destination.timeouts.idle,
+            report_timeout: self.destination.timeouts.report,
+            environment: self.destination.environment.clone(),
+            background: self.background.clone(),
+            http: self.http.clone(),
+        }
+    }
+
+    async fn connect(&self, route: &Route) -> Result<Box<dyn Session>, Failure> {
+        let transport = &route.transport;
+        tracing::debug!(transport = transport.name(), why = transport.why(), remote = %route.remote.parsed, "connecting");
+        route.connect(self.destination.timeouts.connect).await
+    }
+
+    /// Connects. Where the native TLS cannot and the git CLI can, `route` becomes that of the git CLI.
+    async fn connect_or_detour(&self, route: &mut Arc<Route>) -> Result<Box<dyn Session>, Failure> {
+        let failure = match self.connect(route).await {
+            Ok(session) => return Ok(session),
+            Err(failure) => failure,
+        };
+        self.detour.forget();
+        let (failure, fault) = detour::fault_for_git(failure, route, self.destination.transport)?;
+        tracing::debug!(%failure, "the native TLS cannot connect: trying the git CLI");
+        let reason = format!("git's own TLS is needed: {}", fault.problem());
+        let target = self.branch.target();
+        let by_git = match self.destination.by_git(route, target, reason, self.settings()) {
+            Ok(by_git) => by_git,
+            Err(missing) => return Err(detour::without_git(failure, fault, &missing)),
+        };
+        match self.connect(&by_git).await {
+            Ok(session) => {
+                self.note.set(&by_git);
+                self.detour.take(Arc::clone(route), Arc::clone(&by_git));
+                *route = by_git;
+                Ok(session)
+            }
+            Err(refused) => Err(detour::of_both(failure, fault, refused)),
+        }
+    }
+
+    /// Reads the branch after an attempt that saw `remote`, and remembers the tip that was confirmed. Failing to
+    /// remember it is no failure of the push.
+    async fn survey_after(&self, remote: RemoteTip, confirmed: Option<(Oid, Arc<Route>)>) -> Option<Survey> {
+        let surveyed = self
+            .branch
+            .ask(move |branch| {
+                if let Some((tip, route)) = confirmed {
+                    branch.remember_remote(tip, &route.config);
+                }
+                let remote = match remote {
+                    RemoteTip::Unseen => branch.last_known_remote()?,
+                    RemoteTip::Absent => None,
+                    RemoteTip::At(tip) => Some(tip),
+                };
+                branch.survey(remote)
+            })
+            .await;
+        surveyed
+            .inspect_err(|failure| tracing::debug!(%failure, "the branch could not be read"))
+            .ok()
+    }
+}
+
+impl Pusher for RemotePusher {
+    async fn attempt(&self, preserve: bool) -> Attempted {
+        tracing::debug!("an attempt starts");
+        let mut progress = Progress::default();
+        let run = self.run(preserve, &mut progress);
+        let result = self.within_limit(run).await;
+        let remote = progress.remote;
+        let survey = self.survey_after(remote, progress.confirmed.take()).await;
+        if let Some(next) = progress.next.take() {
+            self.keep_next(next);
+        }
+        progress.steps.log();
+        Attempted {
+            outcome: result.unwrap_or_else(|failure| progress.end_with(failure)),
+            remote,
+            survey,
+        }
+    }
+
+    async fn probe(&self, preserve: bool) -> Probed {
+        let mut progress = Progress::default();
+        let check = async {
+            let mut route = self.find_route().await?;
+            let session = self.connect_or_detour(&mut route).await?;
+            match self.compare(&*session, &route, &mut progress).await {
+                Ok(Comparison::Diverged(divergence)) => {
+                    let divergence = self.end_diverged(session, &route, divergence, preserve).await;
+                    Ok((
+                        false,
+                        divergence.preserved.map(|preserved| (divergence.tip, preserved)),
+                    ))
+                }
+                compared => {
+                    session.finish();
+                    compared.map(|_| (true, None))
+                }
+            }
+        };
+        let (reconciled, preserved) = match self.within_limit(check).await {
+            Ok((reconciled, preserved)) => (Some(reconciled), preserved),
+            Err(failure) => {
+                tracing::debug!(%failure, "the diverged remote could not be read");
+                (None, None)
+            }
+        };
+        Probed {
+            reconciled,
+            preserved,
+            remote: progress.remote,
+            survey: self.survey_after(progress.remote, None).await,
+        }
+    }
+
+    async fn remote_moved(&self) {
+        self.kept.moved().await;
+    }
+
+    async fn close(&self, deadline: Instant) {
+        self.kept.close();
+        self.background.close(deadline).await;
+    }
+}

@@ -1,0 +1,118 @@
+//! The local tip of this moment, compared with what the remote advertises.
+
+use std::sync::Arc;
+
+use git_local::LocalError;
+use git_local::repository::{LocalBranch, Relation};
+use git_wire::oid::Oid;
+
+use super::RemotePusher;
+use super::progress::Progress;
+use super::route::Route;
+use super::send::Push;
+use crate::failure::{Failure, Kind};
+use crate::state::{Divergence, RemoteTip};
+use crate::transport::Session;
+
+/// What is to be done.
+pub(super) enum Comparison<'a> {
+    /// There is no local branch.
+    NoBranch,
+    /// The remote has this local tip.
+    UpToDate(Oid),
+    /// The local tip is a fast-forward of the remote's.
+    Ahead(Push<'a>),
+    /// The remote has commits that the local tip does not contain.
+    Diverged(Divergence),
+}
+
+/// The local tip, how it stands to the remote's, and the boundary of a shallow clone.
+type Compared = Option<(Oid, Relation, Vec<Oid>)>;
+
+fn compare_with(branch: &LocalBranch, remote: Option<Oid>) -> Result<Compared, LocalError> {
+    let Some(tip) = branch.tip()? else { return Ok(None) };
+    let shallow = branch.repository().shallow_commits()?;
+    Ok(Some((tip, branch.relation(tip, remote)?, shallow)))
+}
+
+impl RemotePusher {
+    /// Compares with what the remote advertises over `session`.
+    pub(super) async fn compare(
+        &self,
+        session: &dyn Session,
+        route: &Arc<Route>,
+        progress: &mut Progress,
+    ) -> Result<Comparison<'_>, Failure> {
+        progress.steps.connected = Some(progress.steps.now());
+        let refname = &self.branch.target().refname;
+        if session.advertisement().is_broken(refname) {
+            let message = format!("the remote's {refname} is corrupt: the remote itself cannot read it");
+            return Err(Failure::new(Kind::RemoteError, message));
+        }
+        let remote = session.advertisement().tip(refname);
+        progress.remote = remote.map_or(RemoteTip::Absent, RemoteTip::At);
+        let route = Arc::clone(route);
+        let compared = self
+            .branch
+            .ask(move |branch| {
+                let compared = compare_with(branch, remote)?;
+                // Kept for the next start, which may find a tip there that is not here.
+                if let (Some((_, Relation::Same | Relation::Ahead | Relation::Behind, _)), Some(remote)) =
+                    (&compared, remote)
+                {
+                    branch.remember_remote(remote, &route.config);
+                }
+                Ok(compared)
+            })
+            .await?;
+        let Some((tip, relation, shallow)) = compared else {
+            return Ok(Comparison::NoBranch);
+        };
+        Ok(match (relation, remote) {
+            (Relation::Same | Relation::Behind | Relation::BehindUnknown, _) => Comparison::UpToDate(tip),
+            (Relation::Diverged | Relation::DivergedUnknown | Relation::Unknowable, Some(remote)) => {
+                Comparison::Diverged(self.divergence(tip, remote, relation))
+            }
+            (_, previous) => Comparison::Ahead(self.push(tip, previous, shallow)),
+        })
+    }
+
+    /// The push of the local tip to a remote that is at `confirmed`, if it is a fast-forward.
+    pub(super) async fn fast_forward_from(&self, confirmed: Oid) -> Option<Push<'_>> {
+        let compared = self
+            .branch
+            .ask(move |branch| compare_with(branch, Some(confirmed)))
+            .await;
+        match compared {
+            Ok(Some((tip, Relation::Ahead, shallow))) => Some(self.push(tip, Some(confirmed), shallow)),
+            _ => None,
+        }
+    }
+
+    fn push(&self, tip: Oid, previous: Option<Oid>, shallow: Vec<Oid>) -> Push<'_> {
+        Push {
+            refname: &self.branch.target().refname,
+            tip,
+            previous,
+            shallow,
+        }
+    }
+
+    fn divergence(&self, tip: Oid, remote: Oid, relation: Relation) -> Divergence {
+        let refname = &self.branch.target().refname;
+        let comparable = relation != Relation::Unknowable;
+        let message = if comparable {
+            format!("the remote's {refname} is at {remote}, which the local {tip} does not contain")
+        } else {
+            format!(
+                "the remote's {refname} is at {remote}, which this repository lacks, and no earlier tip of the remote is known, so it is unclear whether {tip} has unpushed commits"
+            )
+        };
+        Divergence {
+            tip,
+            failure: Failure::non_fast_forward(message, remote),
+            comparable,
+            preserved: None,
+        }
+    }
+}

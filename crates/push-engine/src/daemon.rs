@@ -1,0 +1,433 @@
+//! The actor: one task that owns the [`State`] and carries out what it decides.
+//!
+//! A change of the ref, a timer, the end of an attempt or a request wakes it; it tells the state, and carries out the
+//! actions that come back. It knows neither git nor the wire nor JavaScript: it is given a [`Pusher`], a [`Branch`] and
+//! an [`Observer`].
+
+mod ports;
+mod shared_status;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use git_wire::oid::Oid;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use crate::event::{Event, SentPush};
+use crate::failure::Failure;
+use crate::state::{Action, Input, Now, Policy, State, Survey};
+
+pub use ports::{Branch, Delivery, Ended, Observer, Pusher, Receipt, Refusal, Request, RequestId};
+pub use shared_status::SharedStatus;
+
+/// How much longer than the drain's deadline cleaning up may take before it is done by force.
+const CLEAN_UP: Duration = Duration::from_millis(100);
+
+type Task<T> = Option<Pin<Box<dyn Future<Output = T>>>>;
+
+/// A request that is answered once the remote has its commit.
+#[derive(Debug, Clone, Copy)]
+struct Waiter {
+    id: RequestId,
+    commit: Oid,
+    /// Whether one failed attempt is an answer.
+    gives_up_on_failure: bool,
+}
+
+/// The actor.
+pub struct Daemon<P, B, O> {
+    pusher: Rc<P>,
+    branch: Rc<B>,
+    observer: O,
+    requests: mpsc::UnboundedReceiver<Request>,
+    status: SharedStatus,
+    state: State,
+    /// The attempt or probe that runs, which ends with this input.
+    in_flight: Task<Input>,
+    /// Reads the branch; the attempt in flight goes on meanwhile.
+    surveying: Task<Result<Survey, Failure>>,
+    /// Requests to serve when the branch has been read.
+    awaiting_survey: Vec<Request>,
+    /// Requests that came after the reading began, and need another.
+    unsurveyed: Vec<Request>,
+    waiters: Vec<Waiter>,
+    is_busy: bool,
+    stop_by: Option<Instant>,
+    is_finished: bool,
+    is_aborted: bool,
+}
+
+/// Reads both clocks: `state` reads none.
+#[must_use]
+pub fn now() -> Now {
+    Now {
+        instant: Instant::now(),
+        wall: SystemTime::now(),
+    }
+}
+
+async fn run_task<T>(task: &mut Task<T>) -> T {
+    match task {
+        Some(future) => {
+            let output = future.await;
+            *task = None;
+            output
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until_some(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
+    /// Runs a daemon to its end, which a [`Request::Stop`] or [`Request::Abort`] brings about.
+    pub async fn run(
+        policy: Policy,
+        pusher: P,
+        branch: B,
+        observer: O,
+        requests: mpsc::UnboundedReceiver<Request>,
+        status: SharedStatus,
+    ) -> Ended {
+        let remote = branch.last_known_remote().await;
+        let surveyed = match remote {
+            Some(_) => branch.survey(remote).await,
+            // Counting the whole history as pending would delay the first check, for nothing if the remote already has it.
+            None => branch.tip().await.map(|tip| Survey {
+                tip,
+                ..Survey::default()
+            }),
+        };
+        let survey = surveyed
+            .inspect_err(|failure| tracing::debug!(%failure, "the branch could not be read"))
+            .ok();
+        let (state, actions) = State::start(policy, survey, remote, now());
+        let mut daemon = Self {
+            pusher: Rc::new(pusher),
+            branch: Rc::new(branch),
+            observer,
+            requests,
+            status,
+            state,
+            in_flight: None,
+            surveying: None,
+            awaiting_survey: Vec::new(),
+            unsurveyed: Vec::new(),
+            waiters: Vec::new(),
+            is_busy: true,
+            stop_by: None,
+            is_finished: false,
+            is_aborted: false,
+        };
+        daemon.carry_out(actions).await;
+        while !daemon.is_finished {
+            daemon.turn().await;
+        }
+        daemon.close().await
+    }
+
+    /// Waits for one thing to happen and deals with it.
+    async fn turn(&mut self) {
+        enum Wake {
+            Request(Option<Request>),
+            InFlight(Input),
+            Surveyed(Result<Survey, Failure>),
+            Timer,
+            Changed,
+            RemoteMoved,
+        }
+        if self.surveying.is_none() && !self.unsurveyed.is_empty() {
+            self.begin_survey();
+        }
+        let deadline = self.state.deadline().into_iter().chain(self.stop_by).min();
+        let wake = tokio::select! {
+            request = self.requests.recv() => Wake::Request(request),
+            ended = run_task(&mut self.in_flight) => Wake::InFlight(ended),
+            surveyed = run_task(&mut self.surveying) => Wake::Surveyed(surveyed),
+            () = sleep_until_some(deadline) => Wake::Timer,
+            () = self.branch.changed() => Wake::Changed,
+            () = self.pusher.remote_moved(), if self.in_flight.is_none() => Wake::RemoteMoved,
+        };
+        match wake {
+            Wake::Request(Some(request)) => self.take_request(request),
+            // The handle is gone: the environment went away.
+            Wake::Request(None) => self.take_request(Request::Abort),
+            Wake::InFlight(ended) => {
+                self.forget_survey();
+                self.step(ended).await;
+            }
+            Wake::Surveyed(surveyed) => self.end_survey(surveyed).await,
+            Wake::Timer if self.stop_by.is_some_and(|stop_by| stop_by <= Instant::now()) => {
+                // Stop even if the read of the branch never finishes.
+                let timeout = Duration::ZERO;
+                self.step(Input::Stop { timeout }).await;
+            }
+            Wake::Timer => self.step(Input::TimerFired).await,
+            Wake::Changed => self.unsurveyed.push(Request::Wake),
+            Wake::RemoteMoved => self.step(Input::RemoteMoved).await,
+        }
+    }
+
+    fn take_request(&mut self, request: Request) {
+        match request {
+            Request::Abandon(id) => self.waiters.retain(|waiter| waiter.id != id),
+            Request::Abort => {
+                self.is_aborted = true;
+                self.is_finished = true;
+            }
+            Request::Stop { timeout } => {
+                let stop_by = Instant::now() + timeout;
+                self.stop_by = Some(self.stop_by.map_or(stop_by, |earlier| earlier.min(stop_by)));
+                self.unsurveyed.push(request);
+            }
+            other => self.unsurveyed.push(other),
+        }
+    }
+
+    /// Reads the branch once for all requests so far.
+    fn begin_survey(&mut self) {
+        self.awaiting_survey.append(&mut self.unsurveyed);
+        let branch = Rc::clone(&self.branch);
+        let remote = self.state.remote();
+        self.surveying = Some(Box::pin(async move { branch.survey(remote).await }));
+    }
+
+    /// Drops a reading that began before an attempt ended: the attempt's own is newer.
+    fn forget_survey(&mut self) {
+        self.surveying = None;
+        self.unsurveyed.append(&mut self.awaiting_survey);
+    }
+
+    async fn end_survey(&mut self, surveyed: Result<Survey, Failure>) {
+        match surveyed {
+            Ok(survey) => self.step(Input::Surveyed(survey)).await,
+            Err(failure) => {
+                tracing::debug!(%failure, "the branch could not be read");
+                self.step(Input::Unreadable).await;
+            }
+        }
+        for request in std::mem::take(&mut self.awaiting_survey) {
+            if !self.is_finished {
+                self.serve(request).await;
+            }
+        }
+    }
+
+    async fn serve(&mut self, request: Request) {
+        match request {
+            Request::Check(id) => {
+                self.observer.deliver(Delivery::Busy(self.is_busy));
+                self.reply(id, Ok(self.state.tip()));
+            }
+            Request::Flush(id) => match self.state.tip() {
+                Some(commit) if !self.state.is_in_sync() => {
+                    self.waiters.push(Waiter {
+                        id,
+                        commit,
+                        gives_up_on_failure: true,
+                    });
+                    self.step(Input::Nudge).await;
+                }
+                commit => self.reply(id, Ok(commit)),
+            },
+            Request::WaitForPush(id, commit) => {
+                let in_sync = self.state.tip().filter(|_| self.state.is_in_sync());
+                let settled = in_sync.or(self.state.remote());
+                let refused = self.state.refusal().map(|(tip, failure)| (tip, failure.clone()));
+                match (settled, refused) {
+                    (Some(settled), _) if self.has(commit, settled).await => self.reply(id, Ok(Some(commit))),
+                    // The daemon makes no further attempt for this tip by itself.
+                    (_, Some((tip, failure))) if self.has(commit, tip).await => {
+                        self.reply(id, Err(Refusal::Failed(failure)));
+                    }
+                    _ => self.waiters.push(Waiter {
+                        id,
+                        commit,
+                        gives_up_on_failure: false,
+                    }),
+                }
+            }
+            Request::Stop { .. } => {
+                let timeout = self
+                    .stop_by
+                    .map_or(Duration::ZERO, |by| by.saturating_duration_since(Instant::now()));
+                self.step(Input::Stop { timeout }).await;
+            }
+            Request::Wake | Request::Abandon(_) | Request::Abort => {}
+        }
+    }
+
+    async fn has(&self, commit: Oid, settled: Oid) -> bool {
+        commit == settled || self.branch.contains(commit, settled).await
+    }
+
+    /// Answers a request: the remote has this commit, or why not.
+    fn reply(&self, id: RequestId, result: Result<Option<Oid>, Refusal>) {
+        let result = result.map(|commit| {
+            let status = self.state.status();
+            Receipt {
+                commit,
+                remote_commit: status.remote_commit,
+                pushed_at: status.last_push_at,
+            }
+        });
+        self.observer.deliver(Delivery::Reply { id, result });
+    }
+
+    async fn step(&mut self, input: Input) {
+        let actions = self.state.step(input, now());
+        self.carry_out(actions).await;
+    }
+
+    async fn carry_out(&mut self, actions: Vec<Action>) {
+        // Published first, so that the status agrees with the events that follow.
+        self.status.set(self.state.status());
+        for action in actions {
+            match action {
+                Action::Attempt { preserve } => {
+                    let pusher = Rc::clone(&self.pusher);
+                    self.in_flight = Some(Box::pin(async move {
+                        Input::AttemptEnded(pusher.attempt(preserve).await)
+                    }));
+                }
+                Action::Probe { preserve } => {
+                    let pusher = Rc::clone(&self.pusher);
+                    self.in_flight = Some(Box::pin(async move {
+                        Input::ProbeEnded(pusher.probe(preserve).await)
+                    }));
+                }
+                Action::Cancel => self.in_flight = None,
+                Action::Emit(event) => {
+                    log(&event);
+                    self.observer.deliver(Delivery::Event(event));
+                }
+                Action::Confirmed { commit } => self.confirm(commit).await,
+                Action::Refused {
+                    commit,
+                    failure,
+                    terminal,
+                } => {
+                    self.refuse(commit, &failure, terminal).await;
+                }
+                Action::Finish => self.is_finished = true,
+            }
+        }
+        let is_busy = self.state.is_busy();
+        if is_busy != self.is_busy {
+            self.is_busy = is_busy;
+            self.observer.deliver(Delivery::Busy(is_busy));
+        }
+    }
+
+    /// Answers the waiters whose commit the remote now has.
+    async fn confirm(&mut self, settled: Oid) {
+        for waiter in std::mem::take(&mut self.waiters) {
+            if self.has(waiter.commit, settled).await {
+                self.reply(waiter.id, Ok(Some(waiter.commit)));
+            } else {
+                self.waiters.push(waiter);
+            }
+        }
+    }
+
+    /// Answers the requests that this failure ends. Of those for a commit of this attempt, these are every `flush` and, if
+    /// no further attempt follows, every `waitForPush`.
+    async fn refuse(&mut self, commit: Option<Oid>, failure: &Failure, terminal: bool) {
+        for waiter in std::mem::take(&mut self.waiters) {
+            let was_in_it = match commit {
+                Some(tip) => self.has(waiter.commit, tip).await,
+                None => true,
+            };
+            if was_in_it && (terminal || waiter.gives_up_on_failure) {
+                self.reply(waiter.id, Err(Refusal::Failed(failure.clone())));
+            } else {
+                self.waiters.push(waiter);
+            }
+        }
+    }
+
+    async fn close(mut self) -> Ended {
+        self.in_flight = None;
+        self.surveying = None;
+        let deadline = if self.is_aborted {
+            Instant::now()
+        } else {
+            self.stop_by
+                .unwrap_or_else(Instant::now)
+                .max(Instant::now() + CLEAN_UP)
+        };
+        self.pusher.close(deadline).await;
+        self.branch.close().await;
+        let pending_commits = self.status.stop();
+        if !self.is_aborted {
+            for waiter in &self.waiters {
+                self.reply(waiter.id, Err(Refusal::Stopped));
+            }
+        }
+        Ended {
+            drained: self.state.is_in_sync(),
+            pending_commits,
+            aborted: self.is_aborted,
+        }
+    }
+}
+
+/// Logs an event.
+fn log(event: &Event) {
+    match event {
+        Event::Push {
+            push,
+            attempt,
+            duration,
+        } => {
+            let SentPush {
+                commit,
+                commits,
+                bytes,
+                ..
+            } = push;
+            tracing::debug!(%commit, commits, attempt, bytes, duration_ms = duration.as_millis(), "pushed");
+        }
+        Event::Error {
+            commit,
+            attempt,
+            duration,
+            failure,
+        } => {
+            let commit = commit.map(|commit| commit.to_string());
+            tracing::debug!(
+                commit,
+                attempt,
+                duration_ms = duration.map(|duration| duration.as_millis()),
+                kind = failure.kind().as_str(),
+                "push failed: {}",
+                failure.message()
+            );
+        }
+        Event::Retry {
+            attempt, next_delay, ..
+        } => {
+            tracing::debug!(attempt, next_delay_ms = next_delay.as_millis(), "retrying");
+        }
+        Event::Recovered {
+            commit,
+            failed_attempts,
+            down,
+        } => {
+            tracing::debug!(%commit, failed_attempts, down_ms = down.as_millis(), "recovered");
+        }
+        Event::Preserved { commit, reference } => {
+            tracing::info!(%commit, reference, "the diverged local tip is preserved on the remote");
+        }
+    }
+}
