@@ -455,6 +455,10 @@ export interface PushDaemonStatus {
   readonly transportReason: string | null;
   /** The branch, as a short name. */
   readonly branch: string;
+  /** The hash of the local repository's object ids. A SHA-1 id has 40 hexadecimal digits, a SHA-256 id has 64. */
+  readonly objectFormat: 'sha1' | 'sha256';
+  /** How the local repository stores its refs. It changes if `git refs migrate` converts them. */
+  readonly refFormat: 'files' | 'reftable';
   /** The tip of the local branch; `null` while it has none. */
   readonly localCommit: string | null;
   /**

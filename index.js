@@ -12,6 +12,9 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 /** The longest delay that `setTimeout` accepts. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
+/** The hexadecimal digits of a commit, by the repository's object format. */
+const DIGITS = { sha1: 40, sha256: 64 };
+
 const LOGGER_METHODS = ['debug', 'info', 'warn', 'error'];
 
 /** Bun and Deno do not run the handlers of C's `exit`, on which the addon relies. */
@@ -283,6 +286,8 @@ class PushDaemon extends EventEmitter {
       transport: now.transport ?? null,
       transportReason: now.transportReason ?? null,
       branch: now.branch,
+      objectFormat: now.objectFormat,
+      refFormat: now.refFormat,
       localCommit: now.localCommit ?? null,
       remoteCommit: now.remoteCommit ?? null,
       behindCommits: now.behindCommits ?? null,
@@ -311,9 +316,10 @@ class PushDaemon extends EventEmitter {
   async waitForPush(commit, options) {
     const timeoutMs = checkTimeout(options, 'waitForPush');
     const signal = checkSignal(options, 'waitForPush');
-    if (typeof commit !== 'string' || !/^[0-9a-f]{40}$/i.test(commit)) {
+    const digits = DIGITS[this.status().objectFormat];
+    if (typeof commit !== 'string' || commit.length !== digits || /[^0-9a-f]/i.test(commit)) {
       throw invalid(
-        `waitForPush was given ${describe(commit)}; expected a commit as 40 hexadecimal digits`,
+        `waitForPush was given ${describe(commit)}; expected a commit as ${digits} hexadecimal digits`,
       );
     }
     const receipt = await this.#request(`waitForPush of ${commit}`, timeoutMs, signal, (id) =>

@@ -569,14 +569,23 @@ test('waitForPush outlasts failures, and its receipt names the push that brought
 test('waitForPush rejects an invalid commit, and waits for an unknown one until its deadline', async (t) => {
   const { options } = makePair(t);
   const daemon = await startInSync(t, options);
-  const texts = ['', 'main', 'HEAD', 'abc', 'g'.repeat(40), '1'.repeat(41)];
+  const { length } = daemon.status().localCommit;
+  const texts = [
+    '',
+    'main',
+    'HEAD',
+    'abc',
+    'g'.repeat(length),
+    '1'.repeat(length + 1),
+    '1'.repeat(104 - length),
+  ];
   for (const wrong of [...texts, undefined, null, 1, {}]) {
     await assert.rejects(daemon.waitForPush(wrong), {
       code: 'ERR_PUSH_DAEMON_INVALID_OPTION',
-      message: /40 hexadecimal digits/,
+      message: new RegExp(`${length} hexadecimal digits`),
     });
   }
-  await assert.rejects(daemon.waitForPush('1'.repeat(40), { timeoutMs: 1 }), {
+  await assert.rejects(daemon.waitForPush('1'.repeat(length), { timeoutMs: 1 }), {
     code: 'ERR_PUSH_DAEMON_WAIT_TIMEOUT',
   });
 });

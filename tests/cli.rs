@@ -2,19 +2,23 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "support/formats.rs"]
+mod formats;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use formats::with_formats;
 use git_local::config::{Config, Environment};
 use git_local::repository::Target;
 use git_local::url::Remote;
 use git_wire::oid::Oid;
 use git_wire::send_pack::{Command as Update, Report};
 use push_engine::attempt::{Destination, RemotePusher, TransportNote};
-use push_engine::branch::SharedBranch;
+use push_engine::branch::{FormatsNote, SharedBranch};
 use push_engine::daemon::Pusher;
 use push_engine::event::SentPush;
 use push_engine::failure::{Failure, Kind};
@@ -46,7 +50,7 @@ impl Sandbox {
 
     fn empty(directory: tempfile::TempDir) -> Self {
         let path = std::env::var_os("PATH").expect("there is a git in it");
-        let environment = Environment::default()
+        let environment = with_formats(Environment::default())
             .with("PATH", path)
             .with("HOME", directory.path())
             .with("GIT_CONFIG_GLOBAL", "/dev/null")
@@ -138,11 +142,12 @@ impl Sandbox {
         transport: TransportChoice,
     ) -> RemotePusher {
         let git_dir = self.path(git_dir);
-        let side = SharedBranch::new(Target {
+        let target = Target {
             git_dir: git_dir.clone(),
             refname: MAIN.to_owned(),
             remote_name: (remote == "origin").then(|| remote.to_owned()),
-        });
+        };
+        let side = SharedBranch::new(target, Environment::default(), FormatsNote::default());
         let route = Destination {
             remote: remote.to_owned(),
             root: self.path(root),
@@ -298,7 +303,7 @@ async fn a_pre_push_hook_runs_and_sees_the_remote_by_its_name() {
         &sandbox.attempt("origin", TransportChoice::Auto).await,
         tip
     ));
-    let zero = Oid::ZERO;
+    let zero = Oid::zero(tip.format());
     assert_eq!(
         fs::read_to_string(record).expect("the hook wrote it"),
         format!("origin ../remote.git\n{tip} {tip} {MAIN} {zero}\nunset unset de_DE.UTF-8 C 0\n")

@@ -18,7 +18,7 @@ use git_local::config::{Config, Environment};
 use git_local::repository::{Repository, Target};
 use git_local::url::Remote;
 use push_engine::attempt::{Destination, RemotePusher, TransportNote};
-use push_engine::branch::SharedBranch;
+use push_engine::branch::{FormatsNote, SharedBranch};
 use push_engine::options::{Timeouts, TransportChoice};
 use push_engine::state::Outcome;
 use support::{Sandbox, attempt, close, report};
@@ -202,7 +202,7 @@ async fn push(path: &Path, given: &str, environment: &Environment) -> Result<(),
         },
         keep_connection: Duration::ZERO,
     };
-    let side = SharedBranch::in_environment(target, environment);
+    let side = SharedBranch::new(target, environment, FormatsNote::default());
     let pusher = RemotePusher::new(side, route, TransportNote::default());
     let outcome = attempt(&pusher).await;
     close(&pusher).await;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use git_wire::oid::Oid;
+use git_wire::oid::{ObjectFormat, Oid};
 use git_wire::pkt_line::{MAX_PAYLOAD, Packet, PacketReader, encode, encode_flush};
 use git_wire::send_pack::{Advertisement, Command, WireError, encode_request};
 use push_engine::failure::Failure;
@@ -49,7 +49,7 @@ fn holds_together(advertisement: &Advertisement) {
     let tips: Vec<Oid> = advertisement.tips().collect();
     let distinct: HashSet<Oid> = tips.iter().copied().collect();
     assert_eq!(tips.len(), distinct.len(), "each tip once");
-    assert!(!distinct.contains(&Oid::ZERO));
+    assert!(!distinct.contains(&Oid::zero(ObjectFormat::Sha1)));
     for (oid, name) in advertisement.refs() {
         assert!(distinct.contains(oid), "{name} is among the tips");
         assert!(advertisement.tip(name).is_some());
@@ -59,7 +59,7 @@ fn holds_together(advertisement: &Advertisement) {
         assert!(advertisement.supports(name) || name.is_empty(), "{capability}");
     }
     let mut moved = advertisement.clone();
-    let new = Oid::from_bytes([7; Oid::LENGTH]);
+    let new = Oid::sha1([7; 20]);
     moved.move_tip("refs/heads/main", new);
     assert_eq!(moved.tip("refs/heads/main"), Some(new));
     assert_eq!(moved.tips().filter(|&tip| tip == new).count(), 1);
@@ -77,7 +77,8 @@ fn is_read_again(advertisement: &Advertisement) {
         .filter(|tip| !named.contains(tip))
         .map(|tip| format!("{tip} .have"));
     let shallow = advertisement.shallow().iter().map(|oid| format!("shallow {oid}"));
-    let mut lines = vec![format!("{} capabilities^{{}}", Oid::ZERO)];
+    let format = advertisement.object_format().unwrap_or(ObjectFormat::Sha1);
+    let mut lines = vec![format!("{} capabilities^{{}}", Oid::zero(format))];
     lines.extend(refs.chain(borrowed).chain(shallow));
     let capabilities = advertisement.capabilities().join(" ");
     lines[0] = format!("{}\0{capabilities}", lines[0]);
@@ -105,7 +106,8 @@ fn is_answered(advertisement: &Advertisement) {
         Some((old, name)) => (Some(*old), name.as_str()),
         None => (None, "refs/heads/main"),
     };
-    let new = Oid::from_bytes([7; Oid::LENGTH]);
+    let format = advertisement.object_format().unwrap_or(ObjectFormat::Sha1);
+    let new = Oid::from_bytes(&[7; 32][..format.id_length()]).expect("an id");
     let Ok(command) = Command::new(name, old, new) else {
         return;
     };
@@ -120,7 +122,10 @@ fn is_answered(advertisement: &Advertisement) {
     };
     let line = std::str::from_utf8(&line).expect("names are UTF-8");
     let (update, asked) = line.split_once('\0').expect("capabilities follow");
-    assert_eq!(update, format!("{} {new} {name}", old.unwrap_or(Oid::ZERO)));
+    assert_eq!(
+        update,
+        format!("{} {new} {name}", old.unwrap_or(Oid::zero(format)))
+    );
     for capability in asked.split_ascii_whitespace() {
         let capability = capability.split('=').next().unwrap_or_default();
         assert!(advertisement.supports(capability), "{capability} was not offered");

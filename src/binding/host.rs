@@ -17,7 +17,7 @@ use napi::Error;
 use napi::bindgen_prelude::Function;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use push_engine::attempt::{Destination, RemotePusher, TransportNote};
-use push_engine::branch::{SharedBranch, WatchedBranch};
+use push_engine::branch::{FormatsNote, SharedBranch, WatchedBranch};
 use push_engine::daemon::{Daemon, Delivery, Ended, Observer, Request, SharedStatus, now};
 use push_engine::event::Event;
 use push_engine::failure::{Failure, Kind};
@@ -149,6 +149,7 @@ impl Host {
                 url: remote.parsed.to_string(),
                 branch: short_branch_name(&refname).to_owned(),
                 transport: TransportNote::default(),
+                formats: FormatsNote::new(repository.formats()),
             },
             target: Target {
                 git_dir: absolute(repository.git_dir()),
@@ -212,7 +213,7 @@ impl Host {
                 .build()?;
             let ended = runtime.block_on(async {
                 tracing::info!(remote = facts.remote, branch = target.refname, "started");
-                let shared = SharedBranch::in_environment(target, destination.environment.clone());
+                let shared = SharedBranch::new(target, destination.environment.clone(), facts.formats);
                 let branch = WatchedBranch::start(shared.clone(), &destination.common_dir, options.watch);
                 let pusher = RemotePusher::new(shared, destination, facts.transport);
                 let (policy, observer) = (policy(&options), deliver.clone());

@@ -8,6 +8,7 @@ use napi_derive::napi;
 
 use git_wire::oid::Oid;
 use push_engine::attempt::TransportNote;
+use push_engine::branch::FormatsNote;
 use push_engine::daemon::{Delivery, Ended, Receipt, Refusal, RequestId};
 use push_engine::event::{Event, Status};
 use push_engine::failure::Failure;
@@ -141,6 +142,7 @@ pub(super) struct Facts {
     pub(super) url: String,
     pub(super) branch: String,
     pub(super) transport: TransportNote,
+    pub(super) formats: FormatsNote,
 }
 
 /// The status; points in time are milliseconds since the epoch.
@@ -154,6 +156,8 @@ pub struct NativeStatus {
     pub transport: Option<String>,
     pub transport_reason: Option<String>,
     pub branch: String,
+    pub object_format: &'static str,
+    pub ref_format: &'static str,
     pub local_commit: Option<String>,
     pub remote_commit: Option<String>,
     pub pending_commits: f64,
@@ -176,6 +180,7 @@ pub struct NativeStatus {
 impl NativeStatus {
     pub(super) fn new(status: &Status, facts: &Facts, now: Now) -> Self {
         let chosen = facts.transport.get();
+        let formats = facts.formats.get();
         Self {
             running: status.running,
             state: status.state.as_str(),
@@ -184,6 +189,8 @@ impl NativeStatus {
             transport: chosen.as_ref().map(|chosen| chosen.transport.to_owned()),
             transport_reason: chosen.and_then(|chosen| chosen.reason),
             branch: facts.branch.clone(),
+            object_format: formats.objects.name(),
+            ref_format: formats.refs.name(),
             local_commit: hex(status.local_commit),
             remote_commit: hex(status.remote_commit),
             pending_commits: number(status.pending_commits),

@@ -2,6 +2,8 @@
 #![cfg(unix)]
 
 mod credentials;
+#[path = "../support/formats.rs"]
+mod formats;
 mod kept;
 mod memory;
 #[path = "../support/peak.rs"]

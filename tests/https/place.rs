@@ -9,7 +9,7 @@ use std::time::Duration;
 use git_local::config::Environment;
 use git_local::repository::Target;
 use push_engine::attempt::{Destination, RemotePusher, TransportNote};
-use push_engine::branch::SharedBranch;
+use push_engine::branch::{FormatsNote, SharedBranch};
 use push_engine::daemon::Pusher;
 use push_engine::failure::Failure;
 use push_engine::options::{Timeouts, TransportChoice};
@@ -17,6 +17,7 @@ use push_engine::state::Outcome;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+use crate::formats::with_formats;
 use crate::server::Apache;
 
 /// Long enough for anything but a hang.
@@ -49,7 +50,7 @@ impl Place {
         let dir = root.path();
         fs::create_dir(dir.join("home")).expect("a directory");
         let apache = Apache::start(dir);
-        let env = Environment::default()
+        let env = with_formats(Environment::default())
             .with("PATH", std::env::var_os("PATH").unwrap_or_default())
             .with("HOME", dir.join("home"))
             .with("GIT_CONFIG_NOSYSTEM", "1")
@@ -183,11 +184,12 @@ impl Place {
                 .with(format!("GIT_CONFIG_VALUE_{index}"), value);
         }
         let git_dir = self.local().join(".git");
-        let side = SharedBranch::new(Target {
+        let target = Target {
             git_dir: git_dir.clone(),
             refname: "refs/heads/main".to_owned(),
             remote_name: None,
-        });
+        };
+        let side = SharedBranch::new(target, Environment::default(), FormatsNote::default());
         let route = Destination {
             remote: url.to_owned(),
             root: self.local(),

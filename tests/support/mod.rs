@@ -1,6 +1,8 @@
 //! What tests against real servers share: repositories made by the git program, and pushes as the daemon makes
 //! them.
 
+#[path = "formats.rs"]
+mod formats;
 pub(crate) mod sshd;
 
 use std::ffi::OsStr;
@@ -13,7 +15,7 @@ use std::time::Duration;
 use git_local::config::Environment;
 use git_local::repository::Target;
 use push_engine::attempt::{Destination, RemotePusher, TransportNote};
-use push_engine::branch::SharedBranch;
+use push_engine::branch::{FormatsNote, SharedBranch};
 use push_engine::daemon::Pusher;
 use push_engine::event::SentPush;
 use push_engine::failure::Failure;
@@ -21,6 +23,8 @@ use push_engine::options::{Timeouts, TransportChoice};
 use push_engine::state::Outcome;
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
+
+use self::formats::with_formats;
 
 /// No test waits longer than this for anything.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -39,7 +43,7 @@ impl Sandbox {
         let root = tempfile::tempdir().expect("a temporary directory");
         let base = fs::canonicalize(root.path()).expect("it exists");
         fs::create_dir(base.join("home")).expect("home");
-        let mut env = Environment::default()
+        let mut env = with_formats(Environment::default())
             .with("PATH", std::env::var_os("PATH").unwrap_or_default())
             .with("HOME", base.join("home"))
             .with("GIT_CONFIG_GLOBAL", "/dev/null")
@@ -150,7 +154,8 @@ impl Sandbox {
             },
             keep_connection: self.keep_connection,
         };
-        RemotePusher::new(SharedBranch::new(target), route, TransportNote::default())
+        let branch = SharedBranch::new(target, Environment::default(), FormatsNote::default());
+        RemotePusher::new(branch, route, TransportNote::default())
     }
 
     /// Makes one attempt and ends all that it left behind.

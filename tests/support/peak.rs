@@ -11,7 +11,7 @@ use std::time::Duration;
 use git_local::config::Environment;
 use git_local::repository::Target;
 use push_engine::attempt::{Destination, RemotePusher, TransportNote};
-use push_engine::branch::SharedBranch;
+use push_engine::branch::{FormatsNote, SharedBranch};
 use push_engine::daemon::Pusher;
 use push_engine::options::{Timeouts, TransportChoice};
 use push_engine::state::Outcome;
@@ -186,11 +186,12 @@ pub(crate) async fn push_if_child() -> bool {
     };
     let git_dir = work.join(".git");
     let objects = git_dir.join("objects");
-    let side = SharedBranch::new(Target {
+    let target = Target {
         git_dir: git_dir.clone(),
         refname: "refs/heads/main".to_owned(),
         remote_name: None,
-    });
+    };
+    let side = SharedBranch::new(target, Environment::default(), FormatsNote::default());
     let route = Destination {
         remote: std::env::var(REMOTE).expect("set with the other one"),
         root: work,

@@ -9,7 +9,7 @@ use git_local::pack::{PackRequest, PackStats, stream_pack};
 use git_wire::oid::Oid;
 use git_wire::pkt_line::PacketReader;
 use git_wire::send_pack::{Advertisement, Command, Report, SendError, send};
-use git2::{FileMode, Repository};
+use git2::{FileMode, ObjectFormat, Repository, RepositoryInitOptions};
 use tempfile::TempDir;
 use tokio::process::{Child, ChildStdin, ChildStdout};
 
@@ -43,11 +43,13 @@ impl Bench {
     /// Whether the server checks the objects that come.
     pub(crate) fn with_checks(unpack: Unpack, checks: bool) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let local = Repository::init_bare(directory.path().join("local")).expect("a repository");
+        let mut options = RepositoryInitOptions::new();
+        options.bare(true).object_format(format());
+        let local = Repository::init_opts(directory.path().join("local"), &options).expect("a repository");
+        // Of the formats in the environment, which git heeds.
+        run(git(directory.path()).args(["init", "--quiet", "--bare", "--initial-branch=main", "remote"]));
         let remote = directory.path().join("remote");
-        let mut config = Repository::init_bare(&remote)
-            .and_then(|repository| repository.config())
-            .expect("a repository");
+        let mut config = git2::Config::open(&remote.join("config")).expect("a repository");
         let limit = match unpack {
             Unpack::Loose => 1_000_000,
             Unpack::Packed => 1,
@@ -58,7 +60,7 @@ impl Bench {
         config.set_str("core.fsync", "none").expect("writable");
         config.set_bool("receive.autogc", false).expect("writable");
         Self {
-            store: Store::new(local.commondir()),
+            store: Store::new(&local),
             local,
             remote,
             commits: Cell::new(0),
@@ -163,6 +165,14 @@ impl Bench {
         std::fs::create_dir_all(self.remote.join("hooks")).expect("writable");
         std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("writable");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("ours");
+    }
+}
+
+/// What `git init` makes here: `GIT_DEFAULT_HASH`.
+pub(crate) fn format() -> ObjectFormat {
+    match std::env::var("GIT_DEFAULT_HASH").as_deref() {
+        Ok("sha256") => ObjectFormat::Sha256,
+        _ => ObjectFormat::Sha1,
     }
 }
 

@@ -81,11 +81,8 @@ fn parse(content: &[u8]) -> LooseRef {
         };
     }
     // As in `FETCH_HEAD`, text may follow the id.
-    let (id, rest) = content.split_at(content.len().min(Oid::HEX_LENGTH));
-    match Oid::from_hex(id) {
-        Some(oid) if rest.first().is_none_or(|&byte| is_space(byte)) => LooseRef::Points(oid),
-        _ => LooseRef::Broken,
-    }
+    let id = content.split(|&byte| is_space(byte)).next().unwrap_or_default();
+    Oid::from_hex(id).map_or(LooseRef::Broken, LooseRef::Points)
 }
 
 fn trim_end(bytes: &[u8]) -> &[u8] {
@@ -127,7 +124,7 @@ mod tests {
 
     #[test]
     fn an_id_ends_at_white_space_or_the_end_of_the_file() {
-        let oid = Oid::from_bytes([0xab; 20]);
+        let oid = Oid::sha1([0xab; 20]);
         for (behind, is_whole) in [
             ("", true),
             ("\n", true),

@@ -10,6 +10,7 @@
 
 mod channel;
 mod delta;
+mod digest;
 mod encode;
 mod enumerate;
 mod objects;
@@ -82,7 +83,7 @@ pub fn write_pack(
         }
     }
     drop(enumeration);
-    let mut pack = stream::PackStream::start(out, listed.len())?;
+    let mut pack = stream::PackStream::start(out, request.tip.format(), listed.len())?;
     for (&object, entry) in listed.iter().zip(entries) {
         if entry.is_empty() {
             encoder.encode(&mut objects, object, &mut pack)?;

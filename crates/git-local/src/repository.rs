@@ -28,6 +28,7 @@ use git_wire::oid::Oid;
 
 pub use self::branch::{LocalBranch, Survey, Target};
 pub(crate) use self::commit::{Commit, Commits};
+pub use self::format::{Formats, RefFormat};
 pub(crate) use self::history::missing_commits;
 pub(crate) use self::objects::Database;
 pub use self::objects::ObjectStore;
@@ -47,6 +48,7 @@ pub struct Repository {
     root: PathBuf,
     found: Option<Found>,
     is_bare: bool,
+    formats: Formats,
     environment: Environment,
     store: ObjectStore,
     store_state: Vec<(PathBuf, Option<SystemTime>)>,
@@ -110,6 +112,12 @@ impl Repository {
         &self.root
     }
 
+    /// Its formats, as they were when it was opened.
+    #[must_use]
+    pub const fn formats(&self) -> Formats {
+        self.formats
+    }
+
     /// The environment of the repository, with absolute paths to its objects.
     #[must_use]
     pub const fn environment(&self) -> &Environment {
@@ -125,7 +133,14 @@ impl Repository {
     /// Whether packs or alternates came or went since the repository was opened.
     #[must_use]
     pub fn objects_changed(&self) -> bool {
-        ObjectStore::find(&self.common_dir, &self.root, &self.environment).state() != self.store_state
+        ObjectStore::find(
+            &self.common_dir,
+            &self.root,
+            &self.environment,
+            self.formats.objects,
+        )
+        .state()
+            != self.store_state
     }
 
     fn odb(&self) -> &git2::Odb<'static> {
@@ -135,14 +150,13 @@ impl Repository {
 
 /// Converts an id to git2's type.
 pub(crate) fn to_git2(oid: Oid) -> git2::Oid {
-    git2::Oid::from_bytes(oid.as_bytes()).expect("20 bytes are a SHA-1 id")
+    git2::Oid::from_bytes(oid.as_bytes()).expect("an id of one of git2's formats")
 }
 
 /// Converts an id from git2's type.
 #[cfg(test)]
 pub(crate) fn from_git2(oid: git2::Oid) -> Oid {
-    let bytes = oid.as_bytes().try_into();
-    Oid::from_bytes(bytes.expect("only SHA-1 repositories are opened, and their ids have 20 bytes"))
+    Oid::from_bytes(oid.as_bytes()).expect("an id of one of git's formats")
 }
 
 /// A failure of this repository: the action, such as `reading refs/heads/main`, and the problem.
@@ -162,9 +176,10 @@ mod tests {
 
     #[test]
     fn ids_are_converted_to_git2_and_back() {
-        let oid = Oid::from_bytes(std::array::from_fn(|index| {
-            u8::try_from(index).expect("below 20")
-        }));
-        assert_eq!(from_git2(to_git2(oid)), oid);
+        for length in [20, 32] {
+            let bytes: Vec<u8> = (0..length).collect();
+            let oid = Oid::from_bytes(&bytes).expect("an id");
+            assert_eq!(from_git2(to_git2(oid)), oid);
+        }
     }
 }

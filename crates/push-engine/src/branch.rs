@@ -9,7 +9,7 @@ use bytes::Bytes;
 use git_local::LocalError;
 use git_local::config::Environment;
 use git_local::pack::{self, PackRequest, PackStats};
-use git_local::repository::{LocalBranch, Repository, Survey, Target};
+use git_local::repository::{Formats, LocalBranch, Repository, Survey, Target};
 use git_wire::oid::Oid;
 use tokio::sync::mpsc::Sender;
 use tokio::task::spawn_blocking;
@@ -18,6 +18,28 @@ use crate::daemon::Branch;
 use crate::failure::Failure;
 use crate::watch::RefWatcher;
 
+/// The formats that the repository was last found to have, for the status.
+#[derive(Debug, Clone, Default)]
+pub struct FormatsNote(Arc<Mutex<Formats>>);
+
+impl FormatsNote {
+    /// Starts with these.
+    #[must_use]
+    pub fn new(formats: Formats) -> Self {
+        Self(Arc::new(Mutex::new(formats)))
+    }
+
+    /// The last ones.
+    #[must_use]
+    pub fn get(&self) -> Formats {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, formats: Formats) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = formats;
+    }
+}
+
 /// A [`LocalBranch`] that the daemon's thread can use. It is opened at first use, and again after each failure, since
 /// the repository may have been replaced.
 #[derive(Debug, Clone)]
@@ -25,22 +47,18 @@ pub struct SharedBranch {
     target: Target,
     environment: Environment,
     branch: Arc<Mutex<Option<LocalBranch>>>,
+    formats: FormatsNote,
 }
 
 impl SharedBranch {
-    /// Follows a branch, in no particular environment.
-    #[must_use]
-    pub fn new(target: Target) -> Self {
-        Self::in_environment(target, Environment::default())
-    }
-
     /// Follows a branch as git does in an environment.
     #[must_use]
-    pub fn in_environment(target: Target, environment: Environment) -> Self {
+    pub fn new(target: Target, environment: Environment, formats: FormatsNote) -> Self {
         Self {
             target,
             environment,
             branch: Arc::default(),
+            formats,
         }
     }
 
@@ -61,6 +79,7 @@ impl SharedBranch {
     ) -> Result<T, Failure> {
         let branch = Arc::clone(&self.branch);
         let (target, environment) = (self.target.clone(), self.environment.clone());
+        let formats = self.formats.clone();
         let dispatch = tracing::dispatcher::get_default(Clone::clone);
         let asked = spawn_blocking(move || {
             tracing::dispatcher::with_default(&dispatch, || {
@@ -70,6 +89,7 @@ impl SharedBranch {
                     closed => closed.insert(LocalBranch::open(target, environment)?),
                 };
                 let answer = open.refresh().and_then(|()| question(open));
+                formats.set(open.repository().formats());
                 if answer.is_err() {
                     *branch = None;
                 }
@@ -202,7 +222,7 @@ mod tests {
             remote_name: None,
         };
         let branch = WatchedBranch {
-            branch: SharedBranch::new(target),
+            branch: SharedBranch::new(target, Environment::default(), FormatsNote::default()),
             watcher: RefCell::new(Some(Arc::new(RefWatcher::without_events()))),
         };
         branch.survey(None).await.expect("readable");

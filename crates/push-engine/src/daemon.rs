@@ -138,6 +138,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
 
     /// Waits for one thing to happen and deals with it.
     async fn turn(&mut self) {
+        #[expect(clippy::large_enum_variant, reason = "there is one, for one turn")]
         enum Wake {
             Request(Option<Request>),
             InFlight(Input),

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use git_local::repository::OpenError;
 use git_local::{LocalError, redact};
-use git_wire::oid::Oid;
+use git_wire::oid::{ObjectFormat, Oid};
 use git_wire::send_pack::WireError;
 
 pub use git::{is_lost_race, is_silent};
@@ -39,6 +39,8 @@ pub use ssh::{ShellComplaint, complaint_of_shell, is_question};
 pub(crate) use tail::LIMIT as TAIL_LIMIT;
 pub(crate) use tail::Tail;
 pub use tls::TlsFault;
+
+const OTHER_FORMAT_HINT: &str = "make a remote repository of the same format (git init --bare --object-format=...), or push from a clone of this remote; ids of one format cannot be converted to the other";
 
 /// A failed attempt: its kind and its message, with secrets removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +83,15 @@ impl Failure {
             remote_commit: Some(remote_commit),
             ..Self::new(Kind::NonFastForward, message)
         }
+    }
+
+    /// The remote's objects have ids of another format, so it cannot take these.
+    #[must_use]
+    pub fn other_format(remote: ObjectFormat, local: ObjectFormat) -> Self {
+        let message = format!(
+            "the remote repository has the object format {remote}, and this one {local}: git cannot push from one to the other"
+        );
+        Self::new(Kind::Rejected, message).with_hint(OTHER_FORMAT_HINT)
     }
 
     /// The operating system reported an error while talking to the remote.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use arbitrary::Unstructured;
 use git2::{FileMode, ObjectType, Oid};
 
+use super::store::id_length;
 use super::{Dir, Node, Store};
 
 /// Names whose order differs between files and directories.
@@ -164,7 +165,9 @@ impl<'s> History<'s> {
             }
             10 => {
                 let digit = (1 + up_to(input, 2)).to_string();
-                let elsewhere = Oid::from_str(&digit.repeat(40)).expect("40 digits");
+                let elsewhere =
+                    Oid::from_str_ext(&digit.repeat(2 * id_length(self.store.format)), self.store.format)
+                        .expect("an id");
                 files.set(&path, Node::Link(elsewhere));
             }
             11 => files.set(&path, Node::Dir(Dir::default())),

@@ -15,7 +15,7 @@ use std::collections::HashSet;
 use arbitrary::Unstructured;
 use git_local::pack::{PackRequest, write_pack};
 use git_wire::oid::Oid;
-use git2::{ObjectType, Repository};
+use git2::{ObjectFormat, ObjectType, Repository, RepositoryInitOptions};
 use tempfile::TempDir;
 
 pub use dir::{Dir, Node};
@@ -23,7 +23,7 @@ use history::up_to;
 pub use history::{Headers, History};
 use reachable::{parents, reach};
 use received::receive;
-pub use store::{Store, Stored};
+pub use store::{Store, Stored, id_length};
 
 /// After how many objects a new repository is begun. They do not disturb each other, but they fill the memory.
 const MANY: usize = 20_000;
@@ -36,11 +36,13 @@ struct Place {
 }
 
 impl Place {
-    fn new() -> Self {
+    fn new(format: ObjectFormat) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let repository = Repository::init_bare(directory.path()).expect("a repository");
+        let mut options = RepositoryInitOptions::new();
+        options.bare(true).object_format(format);
+        let repository = Repository::init_opts(directory.path(), &options).expect("a repository");
         Self {
-            store: Store::new(repository.commondir()),
+            store: Store::new(&repository),
             repository,
             _directory: directory,
         }
@@ -48,20 +50,23 @@ impl Place {
 }
 
 thread_local! {
-    static PLACE: RefCell<Option<Place>> = const { RefCell::new(None) };
+    static PLACES: RefCell<[Option<Place>; 2]> = const { RefCell::new([None, None]) };
 }
 
-/// The input says which commits there are, what the remote has of them, and what is pushed.
+/// The input says which commits there are, what the remote has of them, and what is pushed; once with SHA-1, and once with
+/// SHA-256.
 ///
 /// # Panics
 ///
 /// When a property does not hold.
 pub fn check(input: &[u8]) {
-    PLACE.with_borrow_mut(|place| {
-        if place.as_ref().is_none_or(|place| place.store.len() > MANY) {
-            *place = Some(Place::new());
+    PLACES.with_borrow_mut(|places| {
+        for (place, format) in places.iter_mut().zip([ObjectFormat::Sha1, ObjectFormat::Sha256]) {
+            if place.as_ref().is_none_or(|place| place.store.len() > MANY) {
+                *place = Some(Place::new(format));
+            }
+            check_in(place.as_ref().expect("just made"), &mut Unstructured::new(input));
         }
-        check_in(place.as_ref().expect("just made"), &mut Unstructured::new(input));
     });
 }
 
@@ -91,7 +96,7 @@ fn check_in(place: &Place, input: &mut Unstructured<'_>) {
 fn something(history: &History<'_>, store: &Store, input: &mut Unstructured<'_>) -> git2::Oid {
     let (commit, files) = &history.commits[up_to(input, history.commits.len() - 1)];
     match up_to(input, 7) {
-        5 => git2::Oid::from_bytes(&[7; 20]).expect("20 bytes"),
+        5 => git2::Oid::from_bytes(&[7; 32][..id_length(store.format)]).expect("an id"),
         6 => {
             let tag =
                 format!("object {commit}\ntype commit\ntag v1\ntagger A <a@example.org> 0 +0000\n\nv1\n");
@@ -106,7 +111,7 @@ fn something(history: &History<'_>, store: &Store, input: &mut Unstructured<'_>)
 fn is_chain(store: &Store, tip: git2::Oid, advertised: &[git2::Oid]) -> bool {
     let mut oid = tip;
     while !advertised.contains(&oid) {
-        match parents(&store.get(oid).expect("it was written"))[..] {
+        match parents(store.format, &store.get(oid).expect("it was written"))[..] {
             [parent] => oid = parent,
             _ => return false,
         }
@@ -147,7 +152,7 @@ fn push(place: &Place, tip: git2::Oid, advertised: &[git2::Oid], lost: Option<gi
     };
 
     let on_remote_before = |oid| store.get(oid).filter(|_| on_remote.contains(&oid));
-    let received = receive(&pack, on_remote_before).objects;
+    let received = receive(&pack, store.format, on_remote_before).objects;
     // A chain down to a tip of the remote is sent without a look at the remote's other tips.
     let is_chain = is_chain(store, tip, advertised);
     let mut commits = 0;
@@ -185,5 +190,5 @@ fn push(place: &Place, tip: git2::Oid, advertised: &[git2::Oid], lost: Option<gi
 }
 
 fn ours(oid: git2::Oid) -> Oid {
-    Oid::from_bytes(oid.as_bytes().try_into().expect("20 bytes"))
+    Oid::from_bytes(oid.as_bytes()).expect("an id")
 }

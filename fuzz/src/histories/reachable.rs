@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use git2::{ObjectType, Oid};
+use git2::{ObjectFormat, ObjectType, Oid};
 
+use super::store::id_length;
 use super::{Store, Stored};
 
 /// Adds all that can be reached from an object, itself included. What was reached before is not looked into again.
@@ -14,38 +15,39 @@ pub(super) fn reach(store: &Store, from: Oid, reached: &mut HashSet<Oid>) {
             continue;
         }
         let stored = store.get(oid).expect("it was written");
-        pending.extend(references(&stored));
+        pending.extend(references(store.format, &stored));
     }
 }
 
 /// What an object refers to, submodules excepted.
-fn references(stored: &Stored) -> Vec<Oid> {
+fn references(format: ObjectFormat, stored: &Stored) -> Vec<Oid> {
     match stored.kind {
         ObjectType::Tree => {
+            let length = id_length(format);
             let mut references = Vec::new();
             let mut rest = &stored.content[..];
             while !rest.is_empty() {
                 let nul = rest.iter().position(|&byte| byte == 0).expect("a name ends");
                 if !rest.starts_with(b"160000 ") {
-                    references.push(Oid::from_bytes(&rest[nul + 1..nul + 21]).expect("20 bytes"));
+                    references.push(Oid::from_bytes(&rest[nul + 1..nul + 1 + length]).expect("an id"));
                 }
-                rest = &rest[nul + 21..];
+                rest = &rest[nul + 1 + length..];
             }
             references
         }
-        ObjectType::Commit => [named(stored, "tree "), parents(stored)].concat(),
-        ObjectType::Tag => named(stored, "object "),
+        ObjectType::Commit => [named(format, stored, "tree "), parents(format, stored)].concat(),
+        ObjectType::Tag => named(format, stored, "object "),
         _ => Vec::new(),
     }
 }
 
 /// The parents of a commit.
-pub(super) fn parents(commit: &Stored) -> Vec<Oid> {
-    named(commit, "parent ")
+pub(super) fn parents(format: ObjectFormat, commit: &Stored) -> Vec<Oid> {
+    named(format, commit, "parent ")
 }
 
 /// What the first lines of a commit or tag, which come before anything else, name by this word.
-fn named(stored: &Stored, word: &str) -> Vec<Oid> {
+fn named(format: ObjectFormat, stored: &Stored, word: &str) -> Vec<Oid> {
     stored
         .content
         .split(|&byte| byte == b'\n')
@@ -57,7 +59,7 @@ fn named(stored: &Stored, word: &str) -> Vec<Oid> {
         .filter_map(|line| line.strip_prefix(word.as_bytes()))
         .map(|hex| {
             let hex = std::str::from_utf8(hex).expect("an id");
-            Oid::from_str(hex).expect("an id")
+            Oid::from_str_ext(hex, format).expect("an id")
         })
         .collect()
 }

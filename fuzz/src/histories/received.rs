@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use flate2::{Decompress, FlushDecompress, Status};
-use git2::{ObjectType, Oid};
-use sha1::{Digest, Sha1};
+use git2::{ObjectFormat, ObjectType, Oid};
 
 use super::Stored;
+use super::store::{hash, id_length};
 
 /// As in `git pack-objects`.
 const MAX_DEPTH: usize = 50;
@@ -23,9 +23,14 @@ pub(super) struct Received {
 ///
 /// When a server would refuse it: bytes that are missing or too many, a wrong sum, a delta whose base is neither on the
 /// remote nor further up in the pack, a chain that is too long, an object that comes twice.
-pub(super) fn receive(pack: &[u8], remote: impl Fn(Oid) -> Option<Rc<Stored>>) -> Received {
-    let (body, sum) = pack.split_last_chunk::<20>().expect("a pack ends with its sum");
-    assert_eq!(Sha1::digest(body)[..], sum[..], "the pack's sum");
+pub(super) fn receive(
+    pack: &[u8],
+    format: ObjectFormat,
+    remote: impl Fn(Oid) -> Option<Rc<Stored>>,
+) -> Received {
+    let length = id_length(format);
+    let (body, sum) = pack.split_at(pack.len() - length);
+    assert_eq!(hash(format, body), sum, "the pack's sum");
     let rest = body.strip_prefix(b"PACK\0\0\0\x02").expect("a pack of version 2");
     let (count, mut rest) = rest.split_first_chunk::<4>().expect("the number of objects");
     let mut depths: HashMap<Oid, usize> = HashMap::new();
@@ -45,9 +50,9 @@ pub(super) fn receive(pack: &[u8], remote: impl Fn(Oid) -> Option<Rc<Stored>>) -
                 (Stored { kind, content }, 0)
             }
             7 => {
-                let (base, after) = rest.split_first_chunk::<20>().expect("the base of a delta");
+                let (base, after) = rest.split_at(length);
                 rest = after;
-                let base = Oid::from_bytes(base).expect("20 bytes");
+                let base = Oid::from_bytes(base).expect("the base of a delta");
                 let (old, depth) = match by_id.get(&base) {
                     Some(old) => (Rc::clone(old), depths[&base]),
                     None => (
@@ -63,7 +68,7 @@ pub(super) fn receive(pack: &[u8], remote: impl Fn(Oid) -> Option<Rc<Stored>>) -
             other => panic!("an object of type {other} is never sent"),
         };
         assert!(depth <= MAX_DEPTH, "a chain of {depth} deltas");
-        let oid = stored.oid();
+        let oid = stored.oid(format);
         let stored = Rc::new(stored);
         assert!(depths.insert(oid, depth).is_none(), "{oid} comes twice");
         by_id.insert(oid, Rc::clone(&stored));

@@ -4,13 +4,14 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
-use git2::{ObjectType, Oid};
-use sha1::{Digest, Sha1};
+use git2::{ObjectFormat, ObjectType, Oid, Repository};
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
 
 /// An object's type and content.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,11 +25,27 @@ pub struct Stored {
 impl Stored {
     /// The id that git gives it.
     #[must_use]
-    pub fn oid(&self) -> Oid {
-        let mut digest = Sha1::new();
-        digest.update(header(self.kind, &self.content));
-        digest.update(&self.content);
-        Oid::from_bytes(&digest.finalize()).expect("20 bytes")
+    pub fn oid(&self, format: ObjectFormat) -> Oid {
+        let header = header(self.kind, &self.content);
+        let hash = hash(format, &[header.as_bytes(), &self.content].concat());
+        Oid::from_bytes(&hash).expect("an id")
+    }
+}
+
+/// Bytes in an id.
+#[must_use]
+pub const fn id_length(format: ObjectFormat) -> usize {
+    match format {
+        ObjectFormat::Sha1 => 20,
+        ObjectFormat::Sha256 => 32,
+    }
+}
+
+/// The hash of an object format.
+pub(super) fn hash(format: ObjectFormat, bytes: &[u8]) -> Vec<u8> {
+    match format {
+        ObjectFormat::Sha1 => Sha1::digest(bytes).to_vec(),
+        ObjectFormat::Sha256 => Sha256::digest(bytes).to_vec(),
     }
 }
 
@@ -40,15 +57,18 @@ fn header(kind: ObjectType, content: &[u8]) -> String {
 #[derive(Debug)]
 pub struct Store {
     objects: PathBuf,
+    /// Its hash.
+    pub format: ObjectFormat,
     known: RefCell<HashMap<Oid, Rc<Stored>>>,
 }
 
 impl Store {
-    /// Writes to the repository whose shared directory this is.
+    /// Writes to a repository.
     #[must_use]
-    pub fn new(common_dir: &Path) -> Self {
+    pub fn new(repository: &Repository) -> Self {
         Self {
-            objects: common_dir.join("objects"),
+            objects: repository.commondir().join("objects"),
+            format: repository.object_format(),
             known: RefCell::default(),
         }
     }
@@ -75,7 +95,7 @@ impl Store {
             kind,
             content: content.to_vec(),
         };
-        let oid = stored.oid();
+        let oid = stored.oid(self.format);
         if !self.known.borrow().contains_key(&oid) {
             self.put(oid, &stored);
             self.known.borrow_mut().insert(oid, Rc::new(stored));

@@ -52,7 +52,7 @@ impl Encoder {
             let deflated = self.deflate(&delta);
             // A delta that is far smaller is so after deflating too.
             if delta.len() <= object.data.len() / 2
-                || deflated.len() + Oid::LENGTH < self.deflate(&object.data).len()
+                || deflated.len() + base.as_bytes().len() < self.deflate(&object.data).len()
             {
                 entry = header(REF_DELTA, delta.len());
                 entry.extend_from_slice(base.as_bytes());

@@ -209,7 +209,7 @@ fn read_tree(objects: &mut Objects, oid: Oid) -> Result<Arc<Object>, LocalError>
 }
 
 fn entries(oid: Oid, tree: &Object) -> Result<Vec<Entry<'_>>, LocalError> {
-    tree::parse(&tree.data).ok_or_else(|| malformed(oid))
+    tree::parse(&tree.data, oid.format()).ok_or_else(|| malformed(oid))
 }
 
 fn malformed(oid: Oid) -> LocalError {

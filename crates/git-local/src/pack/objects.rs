@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use git_wire::oid::Oid;
 use git2::ObjectType;
-use sha1::{Digest, Sha1};
 
+use super::digest::Digest;
 use crate::LocalError;
 use crate::repository::{Commit, Commits, Database, ObjectStore, libgit2, missing_commits, to_git2};
 
@@ -27,10 +27,10 @@ pub(super) struct Object {
 impl Object {
     /// Whether the content has this id; libgit2 does not check that.
     fn has_id(&self, oid: Oid) -> bool {
-        let mut digest = Sha1::new();
-        digest.update(format!("{} {}\0", self.kind, self.data.len()));
+        let mut digest = Digest::new(oid.format());
+        digest.update(format!("{} {}\0", self.kind, self.data.len()).as_bytes());
         digest.update(&self.data);
-        digest.finalize()[..] == *oid.as_bytes()
+        digest.finish() == oid
     }
 }
 

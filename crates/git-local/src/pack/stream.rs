@@ -1,26 +1,31 @@
-//! Writes the frame of a pack (`gitformat-pack`, version 2): its header, the given entries, and its SHA-1 trailer.
+//! Writes the frame of a pack (`gitformat-pack`, version 2): its header, the given entries, and its trailer, the hash of all of it.
 
 use std::io::{self, Write};
 
-use sha1::{Digest, Sha1};
+use git_wire::oid::ObjectFormat;
 
+use super::digest::Digest;
 use crate::LocalError;
 
 /// One pack, to which its entries are written.
 pub(super) struct PackStream<'w> {
     out: &'w mut dyn Write,
-    digest: Sha1,
+    digest: Digest,
     bytes: u64,
 }
 
 impl<'w> PackStream<'w> {
     /// Starts a pack of `count` objects.
-    pub(super) fn start(out: &'w mut dyn Write, count: usize) -> Result<Self, LocalError> {
+    pub(super) fn start(
+        out: &'w mut dyn Write,
+        format: ObjectFormat,
+        count: usize,
+    ) -> Result<Self, LocalError> {
         let count = u32::try_from(count)
             .map_err(|_| LocalError::new("a pack holds at most 4,294,967,295 objects"))?;
         let mut pack = Self {
             out,
-            digest: Sha1::new(),
+            digest: Digest::new(format),
             bytes: 0,
         };
         pack.write_all(b"PACK")
@@ -33,11 +38,11 @@ impl<'w> PackStream<'w> {
     /// Writes the trailer, and returns the bytes of the whole pack.
     pub(super) fn finish(self) -> Result<u64, LocalError> {
         let Self { out, digest, bytes } = self;
-        let digest = digest.finalize();
-        out.write_all(&digest)
+        let digest = digest.finish();
+        out.write_all(digest.as_bytes())
             .and_then(|()| out.flush())
             .map_err(|error| not_written(&error))?;
-        Ok(bytes + digest.len() as u64)
+        Ok(bytes + digest.as_bytes().len() as u64)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use git_wire::oid::Oid;
+use git_wire::oid::{ObjectFormat, Oid};
 
 /// What an entry refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,12 +43,12 @@ impl Entry<'_> {
 const SHORT_ENTRY: usize = 32;
 
 /// Parses a tree; `None` if it is malformed.
-pub(super) fn parse(mut tree: &[u8]) -> Option<Vec<Entry<'_>>> {
+pub(super) fn parse(mut tree: &[u8], format: ObjectFormat) -> Option<Vec<Entry<'_>>> {
     let mut entries = Vec::with_capacity(tree.len() / SHORT_ENTRY);
     while !tree.is_empty() {
         let nul = tree.iter().position(|&byte| byte == 0)?;
         let space = tree[..nul].iter().position(|&byte| byte == b' ')?;
-        let (oid, rest) = tree[nul + 1..].split_first_chunk()?;
+        let (oid, rest) = tree[nul + 1..].split_at_checked(format.id_length())?;
         entries.push(Entry {
             name: &tree[space + 1..nul],
             kind: match &tree[..space] {
@@ -56,7 +56,7 @@ pub(super) fn parse(mut tree: &[u8]) -> Option<Vec<Entry<'_>>> {
                 b"160000" => EntryKind::Link,
                 _ => EntryKind::Blob,
             },
-            oid: Oid::from_bytes(*oid),
+            oid: Oid::from_bytes(oid)?,
         });
         tree = rest;
     }
@@ -71,7 +71,7 @@ mod tests {
         Entry {
             name: name.as_bytes(),
             kind,
-            oid: Oid::ZERO,
+            oid: Oid::zero(ObjectFormat::Sha1),
         }
     }
 
@@ -103,7 +103,7 @@ mod tests {
             &[3; 20],
         ]
         .concat();
-        let read: Vec<_> = parse(&tree)
+        let read: Vec<_> = parse(&tree, ObjectFormat::Sha1)
             .expect("a tree")
             .iter()
             .map(|entry| (entry.name, entry.kind, entry.oid.as_bytes()[0]))
@@ -116,14 +116,14 @@ mod tests {
                 (b"l", EntryKind::Link, 3)
             ]
         );
-        assert_eq!(parse(b""), Some(Vec::new()));
+        assert_eq!(parse(b"", ObjectFormat::Sha1), Some(Vec::new()));
     }
 
     #[test]
     fn a_truncated_tree_is_malformed() {
         let tree = [b"100644 f\0".as_slice(), &[1; 20]].concat();
         for length in 1..tree.len() {
-            assert_eq!(parse(&tree[..length]), None);
+            assert_eq!(parse(&tree[..length], ObjectFormat::Sha1), None);
         }
     }
 }

@@ -253,7 +253,7 @@ mod tests {
         sandbox.git(&work, &["reset", "-q", "--hard", &one.to_string()]);
         expect(Some(side), 1, Some(1));
         // The remote's tip is not in this repository, and what it last had is not known.
-        let elsewhere = Oid::from_bytes([7; 20]);
+        let elsewhere = Oid::sha1([7; 20]);
         let survey = expect(Some(elsewhere), 2, None);
         assert_eq!(survey.tip, Some(one));
     }

@@ -39,14 +39,15 @@ impl Commit {
     }
 
     fn parse_header(oid: Oid, content: &[u8]) -> Option<Self> {
+        let format = oid.format();
         let mut lines = content
             .split(|&byte| byte == b'\n')
             .take_while(|line| !line.is_empty())
             .peekable();
-        let tree = Oid::from_hex(lines.next()?.strip_prefix(b"tree ")?)?;
+        let tree = format.parse(lines.next()?.strip_prefix(b"tree ")?)?;
         let mut parents = Vec::new();
         while let Some(parent) = lines.peek().and_then(|line| line.strip_prefix(b"parent ")) {
-            parents.push(Oid::from_hex(parent)?);
+            parents.push(format.parse(parent)?);
             lines.next();
         }
         let time = lines
@@ -123,8 +124,8 @@ impl<'db> Commits<'db> {
             if object.kind() != ObjectType::Tag {
                 return self.read(oid).ok()?;
             }
-            let target = object.data().strip_prefix(b"object ")?.get(..Oid::HEX_LENGTH)?;
-            oid = Oid::from_hex(target)?;
+            let line = object.data().split(|&byte| byte == b'\n').next()?;
+            oid = oid.format().parse(line.strip_prefix(b"object ")?)?;
         }
     }
 }
@@ -136,7 +137,7 @@ mod tests {
     const TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
 
     fn oid(digit: u8) -> Oid {
-        Oid::from_bytes([digit; 20])
+        Oid::sha1([digit; 20])
     }
 
     fn parse(rest: &str) -> Option<Commit> {

@@ -2,9 +2,41 @@
 
 use std::path::PathBuf;
 
+use git_wire::oid::ObjectFormat;
+
 use super::open::OpenError;
 use super::place::Place;
 use crate::config::Config;
+
+/// How a repository stores its refs (`extensions.refStorage`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RefFormat {
+    /// A file for each ref, and `packed-refs`.
+    #[default]
+    Files,
+    /// A stack of sorted tables.
+    Reftable,
+}
+
+impl RefFormat {
+    /// git's name for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Reftable => "reftable",
+        }
+    }
+}
+
+/// The formats of a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Formats {
+    /// The hash of its object ids.
+    pub objects: ObjectFormat,
+    /// The storage of its refs.
+    pub refs: RefFormat,
+}
 
 /// The values that an extension takes.
 #[derive(Clone, Copy)]
@@ -38,6 +70,7 @@ pub(super) struct Format {
     pub(super) is_bare: bool,
     /// The top of the working tree, if there is one.
     pub(super) work_tree: Option<PathBuf>,
+    pub(super) formats: Formats,
 }
 
 impl Format {
@@ -72,10 +105,24 @@ impl Format {
             (None, Some(configured)) => Some(place.git_dir.join(configured)),
             (None, None) => place.top().or(above).map(ToOwned::to_owned),
         };
+        let extension = |name: &str| {
+            let value = config.get(&format!("extensions.{name}"));
+            value.filter(|_| version.is_some())
+        };
         Ok(Self {
             is_bare: bare != Some(false) && work_tree.is_none() && !is_linked,
             // A push needs no working tree, so a missing one is no error.
             work_tree: work_tree.and_then(|work_tree| work_tree.canonicalize().ok()),
+            // `check` has refused any other name.
+            formats: Formats {
+                objects: extension("objectFormat")
+                    .and_then(ObjectFormat::from_name)
+                    .unwrap_or(ObjectFormat::Sha1),
+                refs: match extension("refStorage") {
+                    Some("reftable") => RefFormat::Reftable,
+                    _ => RefFormat::Files,
+                },
+            },
         })
     }
 }
@@ -115,12 +162,6 @@ fn check(config: &Config, version: i64, place: &Place) -> Result<(), OpenError> 
     }
     let value = |extension: &str| config.get(&format!("extensions.{extension}"));
     let is_set = |extension: &str| config.entry(&format!("extensions.{extension}")).is_some();
-    if value("objectformat") == Some("sha256") {
-        return unsupported(
-            "the object format sha256".to_owned(),
-            "use a SHA-1 repository (git init --object-format=sha1)",
-        );
-    }
     if value("refstorage") == Some("reftable") {
         return unsupported(
             "the ref storage reftable".to_owned(),

@@ -401,7 +401,7 @@ mod tests {
         }
     }
 
-    const MISSING: Oid = Oid::from_bytes([7; 20]);
+    const MISSING: Oid = Oid::sha1([7; 20]);
 
     #[test]
     fn every_relation_is_told() {
@@ -427,12 +427,7 @@ mod tests {
             (one, Some(MISSING), Some(two), Relation::BehindUnknown),
             (two, Some(MISSING), Some(one), Relation::DivergedUnknown),
             (two, Some(MISSING), Some(other), Relation::DivergedUnknown),
-            (
-                two,
-                Some(MISSING),
-                Some(Oid::from_bytes([8; 20])),
-                Relation::Unknowable,
-            ),
+            (two, Some(MISSING), Some(Oid::sha1([8; 20])), Relation::Unknowable),
         ] {
             assert_eq!(
                 repository

@@ -10,6 +10,8 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use git_wire::oid::ObjectFormat;
+
 use super::open::OpenError;
 use super::place::path_of;
 use crate::LocalError;
@@ -26,6 +28,7 @@ const SEPARATOR: u8 = if cfg!(windows) { b';' } else { b':' };
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectStore {
     common_dir: PathBuf,
+    format: ObjectFormat,
     /// Its own, then those of its alternates.
     directories: Vec<PathBuf>,
 }
@@ -39,13 +42,27 @@ impl From<&Self> for ObjectStore {
 /// The store of a repository that libgit2 has opened, in an empty environment.
 impl From<&git2::Repository> for ObjectStore {
     fn from(repository: &git2::Repository) -> Self {
-        Self::find(repository.commondir(), repository.path(), &Environment::default())
+        let format = match repository.object_format() {
+            git2::ObjectFormat::Sha1 => ObjectFormat::Sha1,
+            git2::ObjectFormat::Sha256 => ObjectFormat::Sha256,
+        };
+        Self::find(
+            repository.commondir(),
+            repository.path(),
+            &Environment::default(),
+            format,
+        )
     }
 }
 
 impl ObjectStore {
     /// Finds the directories. Relative paths in the environment are below `root`, where git would run.
-    pub(super) fn find(common_dir: &Path, root: &Path, environment: &Environment) -> Self {
+    pub(super) fn find(
+        common_dir: &Path,
+        root: &Path,
+        environment: &Environment,
+        format: ObjectFormat,
+    ) -> Self {
         let own = match environment.get_os(OWN) {
             Some(directory) => root.join(directory),
             None => common_dir.join("objects"),
@@ -60,6 +77,7 @@ impl ObjectStore {
         alternates.add_those_of(&own, 0);
         Self {
             common_dir: common_dir.to_owned(),
+            format,
             directories: [vec![own], alternates.found].concat(),
         }
     }
@@ -104,7 +122,11 @@ impl ObjectStore {
             LocalError::new(message)
         };
         let mut database = Database {
-            odb: git2::Odb::new().map_err(|error| failure(error.message()))?,
+            odb: git2::Odb::new_ext(match self.format {
+                ObjectFormat::Sha1 => git2::ObjectFormat::Sha1,
+                ObjectFormat::Sha256 => git2::ObjectFormat::Sha256,
+            })
+            .map_err(|error| failure(error.message()))?,
             open: Vec::new(),
         };
         for directory in &self.directories {
@@ -311,7 +333,12 @@ mod tests {
             let line = format!("# next\n../../{}/objects\n\n/nowhere\n", (index + 1) % 9);
             fs::write(objects(index).join("info/alternates"), line).expect("writes");
         }
-        let store = ObjectStore::find(&root.join("0"), &root, &Environment::default());
+        let store = ObjectStore::find(
+            &root.join("0"),
+            &root,
+            &Environment::default(),
+            ObjectFormat::Sha1,
+        );
         let expected: Vec<PathBuf> = (0..=MAX_DEPTH + 1).map(objects).collect();
         assert_eq!(store.directories, expected);
 
@@ -320,7 +347,12 @@ mod tests {
             "../../0/objects\n../../1/objects/",
         )
         .expect("writes");
-        let store = ObjectStore::find(&root.join("0"), &root, &Environment::default());
+        let store = ObjectStore::find(
+            &root.join("0"),
+            &root,
+            &Environment::default(),
+            ObjectFormat::Sha1,
+        );
         assert_eq!(store.directories, [objects(0), objects(1), objects(2)]);
     }
 
@@ -335,10 +367,13 @@ mod tests {
         let environment = Environment::default()
             .with("GIT_OBJECT_DIRECTORY", "own")
             .with("GIT_ALTERNATE_OBJECT_DIRECTORIES", r#""a:b":own:objects"#);
-        let store = ObjectStore::find(&root, &root, &environment);
+        let store = ObjectStore::find(&root, &root, &environment, ObjectFormat::Sha1);
         let expected = ["own", "a:b", "objects", "c"].map(|name| root.join(name));
         assert_eq!(store.directories, expected);
         let moved = absolute(environment, &root);
-        assert_eq!(ObjectStore::find(&root, Path::new("/"), &moved), store);
+        assert_eq!(
+            ObjectStore::find(&root, Path::new("/"), &moved, ObjectFormat::Sha1),
+            store
+        );
     }
 }

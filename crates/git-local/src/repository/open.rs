@@ -65,10 +65,14 @@ impl Repository {
             None => Place::here(environment)?,
         };
         let place = place.ok_or_else(|| not_found(path, environment))?;
-        let Format { is_bare, work_tree } = Format::read(&place)?;
+        let Format {
+            is_bare,
+            work_tree,
+            formats,
+        } = Format::read(&place)?;
         let root = work_tree.unwrap_or_else(|| place.git_dir.clone());
         let environment = objects::absolute(environment.clone(), &root);
-        let store = ObjectStore::find(&place.common_dir, &root, &environment);
+        let store = ObjectStore::find(&place.common_dir, &root, &environment, formats.objects);
         store.check()?;
         // Read before the packs: a later change shows in `objects_changed`.
         let store_state = store.state();
@@ -79,6 +83,7 @@ impl Repository {
             found: place.found,
             root,
             is_bare,
+            formats,
             environment,
             store,
             store_state,
@@ -191,10 +196,7 @@ mod tests {
     #[test]
     fn an_unsupported_format_is_named() {
         let sandbox = Sandbox::new();
-        for (option, name) in [
-            ("--object-format=sha256", "sha256"),
-            ("--ref-format=reftable", "reftable"),
-        ] {
+        for (option, name) in [("--ref-format=reftable", "reftable")] {
             for bare in [false, true] {
                 let path = sandbox.path(&format!("{name}-{bare}"));
                 let directory = path.to_str().expect("UTF-8");
@@ -219,7 +221,7 @@ mod tests {
             &[
                 "init",
                 "-q",
-                "--object-format=sha256",
+                "--ref-format=reftable",
                 work.to_str().expect("UTF-8"),
             ],
         );

@@ -228,10 +228,10 @@ fn has_head(git_dir: &Path) -> bool {
     if let Ok(target) = fs::read_link(&head) {
         return target.starts_with("refs");
     }
-    // The id may be one of SHA-256: such a repository is refused later, by its format.
+    // git looks at the beginning of an id alone.
     let starts_with_id = || {
         let content = fs::read(&head).ok()?;
-        Oid::from_hex(content.get(..Oid::HEX_LENGTH)?)
+        Oid::from_hex(content.get(..40)?)
     };
     match loose_ref::read(&head) {
         Ok(Some(LooseRef::Points(_))) => true,

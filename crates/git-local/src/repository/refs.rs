@@ -103,9 +103,9 @@ impl Repository {
         let file = self.ref_base(refname).join(refname);
         let read = once_filled(|| loose_ref::read(&file));
         match read.map_err(|error| self.unreadable(refname, &error.to_string()))? {
-            Some(LooseRef::Points(oid)) => Ok(Ref::Points(oid)),
+            Some(LooseRef::Points(oid)) if oid.format() == self.formats.objects => Ok(Ref::Points(oid)),
             Some(LooseRef::Symbolic(target)) => Ok(Ref::Symbolic(target)),
-            Some(LooseRef::Broken) => Err(self.unreadable(
+            Some(LooseRef::Broken | LooseRef::Points(_)) => Err(self.unreadable(
                 refname,
                 "its file contains neither an object id nor the name of a ref",
             )),
@@ -130,11 +130,16 @@ impl Repository {
         };
         // A line that starts with `#` is a header; with `^`, the target of the tag above.
         let found = content.split(|&byte| byte == b'\n').find_map(|line| {
-            let (id, name) = line.split_at_checked(Oid::HEX_LENGTH)?;
-            let name = name.strip_prefix(b" ")?;
+            let space = line.iter().position(|&byte| byte == b' ')?;
+            let (id, name) = (&line[..space], &line[space + 1..]);
             let name = name.strip_suffix(b"\r").unwrap_or(name);
-            let is_found = id[0] != b'#' && matches(name);
-            is_found.then(|| (String::from_utf8_lossy(name).into_owned(), Oid::from_hex(id)))
+            let is_found = !id.starts_with(b"#") && matches(name);
+            is_found.then(|| {
+                (
+                    String::from_utf8_lossy(name).into_owned(),
+                    self.formats.objects.parse(id),
+                )
+            })
         });
         Ok(found)
     }
@@ -301,7 +306,7 @@ mod tests {
         let sandbox = Sandbox::new();
         let work = sandbox.init("work");
         let repository = sandbox.open(&work);
-        let [one, two] = [1, 2].map(|digit| Oid::from_bytes([digit; 20]));
+        let [one, two] = [1, 2].map(|digit| Oid::sha1([digit; 20]));
         let write = |content: String| fs::write(work.join(".git/packed-refs"), content).expect("writes");
         let tip = |name: &str| repository.branch_tip(name).expect("readable");
         write(format!(

@@ -52,7 +52,7 @@ mod tests {
         let common_dir = directory.path();
         assert_eq!(shallow_commits(common_dir).expect("there is none"), []);
 
-        let oid = Oid::from_bytes([7; 20]);
+        let oid = Oid::sha1([7; 20]);
         fs::write(common_dir.join("shallow"), format!("{oid}\r\n\n")).expect("writes");
         assert_eq!(shallow_commits(common_dir).expect("readable"), [oid]);
 

@@ -151,7 +151,7 @@ impl Repository {
             Ref::Points(old) => old,
             Ref::Missing => {
                 self.ensure_available(name)?;
-                Oid::ZERO
+                Oid::zero(self.formats.objects)
             }
             Ref::Symbolic(target) => {
                 return Err(io::Error::other(format!(
@@ -219,6 +219,8 @@ fn committer(config: &Config, environment: &Environment) -> String {
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    use git_wire::oid::ObjectFormat;
 
     use super::super::testing::Sandbox;
     use super::*;
@@ -329,7 +331,7 @@ mod tests {
         let work = sandbox.init("work");
         sandbox.commit(&work, "one");
         let repository = sandbox.open(&work);
-        let missing = Oid::from_bytes([7; 20]);
+        let missing = Oid::sha1([7; 20]);
         repository
             .set_tracking_tip(MAIN, missing, &config(&[]))
             .expect_err("refused");
@@ -448,7 +450,7 @@ mod tests {
             assert_eq!(log.exists(), expected, "{value:?} {name} {}", git_dir.display());
         }
         let log = fs::read_to_string(work.join(".git/logs").join(MAIN)).expect("there");
-        let zero = Oid::ZERO;
+        let zero = Oid::zero(ObjectFormat::Sha1);
         assert!(
             log.starts_with(&format!("{zero} {one} unknown <unknown> "))
                 && log.ends_with("\tupdate by push\n"),

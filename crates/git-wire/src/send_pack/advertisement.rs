@@ -6,7 +6,7 @@ use tokio::io::AsyncRead;
 
 use super::WireError;
 use super::error::text;
-use crate::oid::Oid;
+use crate::oid::{ObjectFormat, Oid};
 use crate::pkt_line::{Packet, PacketReader};
 
 /// The largest advertisement that is read, in bytes of payload: about half a million refs. It bounds the memory that a
@@ -16,6 +16,7 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// What a server advertised before a push.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Advertisement {
+    format: Option<ObjectFormat>,
     refs: Vec<(Oid, String)>,
     /// Refs without a value: receive-pack gives the zero id to a ref file that it cannot read.
     broken: Vec<String>,
@@ -69,9 +70,16 @@ impl Advertisement {
     pub fn from_refs(refs: Vec<(Oid, String)>) -> Self {
         let mut parser = Parser::default();
         for (oid, name) in refs {
+            parser.advertisement.format = Some(oid.format());
             parser.add_ref(oid, name);
         }
         parser.advertisement
+    }
+
+    /// The object format of the server's repository; `None` where it did not tell: it named no format and no refs.
+    #[must_use]
+    pub const fn object_format(&self) -> Option<ObjectFormat> {
+        self.format
     }
 
     /// The refs, in the server's order.
@@ -202,31 +210,37 @@ impl Parser {
             .map(str::to_owned)
             .collect();
         // Comes before the first id, whose length depends on the format.
-        match self.advertisement.value("object-format") {
-            None | Some("sha1") => self.reference(reference),
-            Some(format) => Err(WireError::Protocol(format!(
-                "the remote repository has the object format {}, but only sha1 is supported",
+        let format = self.advertisement.value("object-format").unwrap_or("sha1");
+        let known = ObjectFormat::from_name(format).ok_or_else(|| {
+            WireError::Protocol(format!(
+                "the remote repository has the object format {}, but only sha1 and sha256 are known",
                 format.escape_debug()
-            ))),
-        }
+            ))
+        })?;
+        self.advertisement.format = Some(known);
+        self.reference(reference)
     }
 
     fn reference(&mut self, line: &[u8]) -> Result<(), WireError> {
         let malformed = || WireError::unexpected("a ref in the advertisement", line);
         if let Some(hex) = line.strip_prefix(b"shallow ") {
-            let oid = Oid::from_hex(hex).ok_or_else(malformed)?;
+            let oid = self.id(hex).ok_or_else(malformed)?;
             self.advertisement.shallow.push(oid);
             return Ok(());
         }
-        let (hex, name) = line.split_at_checked(Oid::HEX_LENGTH).ok_or_else(malformed)?;
-        let oid = Oid::from_hex(hex).ok_or_else(malformed)?;
-        let name = name.strip_prefix(b" ").ok_or_else(malformed)?;
+        let space = line.iter().position(|&byte| byte == b' ').ok_or_else(malformed)?;
+        let (hex, name) = (&line[..space], &line[space + 1..]);
+        let oid = self.id(hex).ok_or_else(malformed)?;
         match std::str::from_utf8(name) {
             Ok(name) => self.add_ref(oid, name.to_owned()),
             // Such a name cannot be the branch that is pushed, but the server has the object.
             Err(_) => self.add_tip(oid),
         }
         Ok(())
+    }
+
+    fn id(&self, hex: &[u8]) -> Option<Oid> {
+        self.advertisement.format?.parse(hex)
     }
 
     fn add_ref(&mut self, oid: Oid, name: String) {
@@ -276,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_ref_that_the_server_cannot_read_is_not_a_tip() {
-        let zero = Oid::ZERO;
+        let zero = Oid::zero(ObjectFormat::Sha1);
         let advertised = read(&[&format!("{zero} refs/heads/odd\0report-status\n")]).expect("valid");
         let listed = Advertisement::from_refs(vec![(zero, "refs/heads/odd".to_owned())]);
         for advertisement in [advertised, listed] {
@@ -308,6 +322,26 @@ mod tests {
     }
 
     #[test]
+    fn ids_are_of_the_format_that_the_server_names() {
+        let long = "c".repeat(64);
+        let zero = Oid::zero(ObjectFormat::Sha256);
+        let named = "\0report-status object-format=sha256\n";
+        let full = read(&[
+            &format!("{long} refs/heads/main{named}"),
+            &format!("shallow {long}"),
+        ])
+        .expect("valid");
+        assert_eq!(full.object_format(), Some(ObjectFormat::Sha256));
+        assert_eq!(full.tip("refs/heads/main"), Some(oid(&long)));
+        assert_eq!(full.shallow(), [oid(&long)]);
+        let empty = read(&[&format!("{zero} capabilities^{{}}{named}")]).expect("valid");
+        assert_eq!(empty.object_format(), Some(ObjectFormat::Sha256));
+        let old = read(&[&format!("{A} refs/heads/main\0report-status\n")]).expect("valid");
+        assert_eq!(old.object_format(), Some(ObjectFormat::Sha1));
+        assert_eq!(Advertisement::default().object_format(), None);
+    }
+
+    #[test]
     fn a_moved_ref_has_its_new_tip_and_the_others_keep_theirs() {
         let lines = [
             format!("{A} refs/heads/main\0report-status"),
@@ -327,7 +361,7 @@ mod tests {
 
     #[test]
     fn an_empty_repository_has_capabilities_and_no_refs() {
-        let zero = Oid::ZERO;
+        let zero = Oid::zero(ObjectFormat::Sha1);
         let advertisement = read(&[&format!("{zero} capabilities^{{}}\0report-status\n")]).expect("valid");
         assert_eq!(advertisement.refs(), []);
         assert_eq!(advertisement.tips().count(), 0);
@@ -353,7 +387,19 @@ mod tests {
     fn an_unsupported_repository_is_refused_by_name() {
         let long = "c".repeat(64);
         for (line, word) in [
-            (format!("{long} refs/heads/main\0object-format=sha256"), "sha256"),
+            (format!("{A} refs/heads/main\0object-format=md5"), "md5"),
+            (
+                format!("{A} refs/heads/main\0object-format=sha256"),
+                "refs/heads/main",
+            ),
+            (
+                format!("{long} refs/heads/main\0object-format=sha1"),
+                "refs/heads/main",
+            ),
+            (
+                format!("{long} refs/heads/main\0report-status"),
+                "refs/heads/main",
+            ),
             ("version 2\n".to_owned(), "version 2"),
             ("<html>".to_owned(), "<html>"),
             (format!("{A}refs/heads/main"), "refs/heads/main"),

@@ -1,7 +1,7 @@
 //! The request to the server: one ref to create or to move.
 
 use super::{Advertisement, WireError};
-use crate::oid::Oid;
+use crate::oid::{ObjectFormat, Oid};
 use crate::pkt_line::{encode, encode_flush};
 
 /// A ref name must fit in a packet; git itself stores none as long as this.
@@ -75,26 +75,26 @@ pub fn encode_request(
     }
     let line = format!(
         "{} {} {}\0{}",
-        command.old.unwrap_or(Oid::ZERO),
+        command.old.unwrap_or(Oid::zero(command.new.format())),
         command.new,
         command.refname,
-        capabilities(advertisement, agent)
+        capabilities(advertisement, command.new.format(), agent)
     );
     encode(line.as_bytes(), &mut request);
     encode_flush(&mut request);
     request
 }
 
-fn capabilities(advertisement: &Advertisement, agent: &str) -> String {
+fn capabilities(advertisement: &Advertisement, format: ObjectFormat, agent: &str) -> String {
     let agent = format!("agent={agent}");
     let reports = ["report-status-v2", "report-status"];
     let report = reports.into_iter().find(|report| advertisement.supports(report));
     let others = ["side-band-64k", "quiet"];
     let others = others.into_iter().filter(|other| advertisement.supports(other));
     let mut used: Vec<&str> = report.into_iter().chain(others).collect();
-    // An advertisement of any other format was refused.
+    let format = format!("object-format={format}");
     if advertisement.supports("object-format") {
-        used.push("object-format=sha1");
+        used.push(&format);
     }
     if advertisement.supports("agent") {
         used.push(&agent);
@@ -152,15 +152,19 @@ mod tests {
         let request = encode_request(&advertisement(""), &command, &[oid('c')], "git/1");
         let text = String::from_utf8_lossy(&request);
         assert!(text.starts_with(&format!("0034shallow {}", oid('c'))), "{text}");
-        assert!(text.contains(&format!("{} {} refs/heads/new\0", Oid::ZERO, oid('b'))));
+        assert!(text.contains(&format!(
+            "{} {} refs/heads/new\0",
+            Oid::zero(ObjectFormat::Sha1),
+            oid('b')
+        )));
     }
 
     #[test]
     fn no_command_can_delete_or_name_anything_but_a_ref() {
         let good = oid('a');
         for (refname, old, new) in [
-            ("refs/heads/main", Some(good), Oid::ZERO),
-            ("refs/heads/main", Some(Oid::ZERO), good),
+            ("refs/heads/main", Some(good), Oid::zero(ObjectFormat::Sha1)),
+            ("refs/heads/main", Some(Oid::zero(ObjectFormat::Sha1)), good),
             ("main", None, good),
             ("refs/heads/a b", None, good),
             ("refs/heads/a\0delete-refs", None, good),

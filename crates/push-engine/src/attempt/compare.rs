@@ -50,11 +50,15 @@ impl RemotePusher {
             return Err(Failure::new(Kind::RemoteError, message));
         }
         let remote = session.advertisement().tip(refname);
-        progress.remote = remote.map_or(RemoteTip::Absent, RemoteTip::At);
+        let format = session.advertisement().object_format();
         let route = Arc::clone(route);
         let compared = self
             .branch
             .ask(move |branch| {
+                let own = branch.repository().formats().objects;
+                if let Some(format) = format.filter(|&format| format != own) {
+                    return Ok(Err(Failure::other_format(format, own)));
+                }
                 let compared = compare_with(branch, remote)?;
                 // Kept for the next start, which may find a tip there that is not here.
                 if let (Some((_, Relation::Same | Relation::Ahead | Relation::Behind, _)), Some(remote)) =
@@ -62,9 +66,10 @@ impl RemotePusher {
                 {
                     branch.remember_remote(remote, &route.config);
                 }
-                Ok(compared)
+                Ok(Ok(compared))
             })
-            .await?;
+            .await??;
+        progress.remote = remote.map_or(RemoteTip::Absent, RemoteTip::At);
         let Some((tip, relation, shallow)) = compared else {
             return Ok(Comparison::NoBranch);
         };

@@ -129,7 +129,7 @@ mod tests {
         for expected in ["20261123T143000Z", "20261123T143000Z-2", "20261123T143000Z-3"] {
             let refname = conflict_ref(time, &taken);
             assert_eq!(refname, format!("refs/heads/conflicts/{expected}"));
-            taken.push((Oid::from_bytes([1; 20]), refname));
+            taken.push((Oid::sha1([1; 20]), refname));
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, oneshot};
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
 fn oid(byte: u8) -> Oid {
-    Oid::from_bytes([byte; Oid::LENGTH])
+    Oid::sha1([byte; 20])
 }
 
 /// A linear history: `oid(n)` contains every `oid(m)` with `m <= n`.

@@ -135,6 +135,7 @@ const LOCAL: Table<Kind> = Table(&[
     ("uses plaintext credentials", Local),
     ("' not allowed", Local),
     ("failed to sign the push certificate", Local),
+    ("does not support this repository's hash algorithm", Rejected),
     ("does not support --signed push", Rejected),
     ("does not support push options", Rejected),
     ("terminal prompts disabled", Auth),

@@ -663,6 +663,7 @@ local: git: 'remote-x' is not a git command. See 'git --help'.\nfatal: remote he
 local: error: unknown option `porcelain'
 local: error: src refspec 12 does not match any
 local: fatal: transport 'ext' not allowed
+rejected: fatal: the receiving end does not support this repository's hash algorithm
 auth: fatal: could not read Username for 'https://h': terminal prompts disabled
 auth: remote: HTTP Basic: Access denied\nfatal: Authentication failed for 'https://h/r/'
 auth: git@h: Permission denied (publickey).\nfatal: Could not read from remote repository.

@@ -12,7 +12,7 @@ use crate::failure::Kind;
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
 fn oid(byte: u8) -> Oid {
-    Oid::from_bytes([byte; Oid::LENGTH])
+    Oid::sha1([byte; 20])
 }
 
 fn policy() -> Policy {

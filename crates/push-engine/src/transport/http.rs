@@ -257,8 +257,8 @@ async fn read_advertisement(
 
 /// Whether it is the file `info/refs`: lines of an id, a tab and a name.
 fn is_dumb(beginning: &[u8]) -> bool {
-    let line = beginning.split_at_checked(Oid::HEX_LENGTH);
-    line.is_some_and(|(id, rest)| Oid::from_hex(id).is_some() && rest.starts_with(b"\t"))
+    let id = beginning.split(|&byte| byte == b'\t').next();
+    id.is_some_and(|id| id.len() < beginning.len() && Oid::from_hex(id).is_some())
 }
 
 /// Reads `# service=git-receive-pack` and the flush packet behind it.

@@ -217,7 +217,7 @@ mod tests {
     const MAIN: &str = "refs/heads/main";
 
     fn tip() -> Oid {
-        Oid::from_bytes([1; 20])
+        Oid::sha1([1; 20])
     }
 
     fn kept(keep_for: Duration) -> Kept<&'static str> {
@@ -323,7 +323,7 @@ mod tests {
         let kept = kept(KEEP_FOR);
         let (mut server, connecting) = server();
         advertise(&mut server).await;
-        kept.keep("a", Oid::from_bytes([2; 20]), connecting);
+        kept.keep("a", Oid::sha1([2; 20]), connecting);
         kept.moved().await;
         assert_eq!(received(server).await, b"0000");
         assert!(kept.take(&"a").await.is_none());
@@ -343,7 +343,7 @@ mod tests {
     async fn a_claimant_is_not_notified_of_a_move() {
         let kept = kept(KEEP_FOR);
         let (mut server, connecting) = server();
-        kept.keep("a", Oid::from_bytes([2; 20]), connecting);
+        kept.keep("a", Oid::sha1([2; 20]), connecting);
         let late = async {
             sleep(Duration::from_secs(5)).await;
             advertise(&mut server).await;

@@ -155,7 +155,7 @@ impl RefList {
             } else {
                 let shown: String = line.chars().take(100).collect();
                 *problem = Some(format!(
-                    "expected a SHA-1 id and a ref from the remote, got \"{}\"",
+                    "expected an object id and a ref from the remote, got \"{}\"",
                     shown.escape_debug()
                 ));
             }
@@ -336,8 +336,9 @@ mod tests {
             ]
         );
         let mut list = RefList::default();
-        list.read(format!("{OID}{}\trefs/heads/main\n", "0".repeat(24)).as_bytes());
-        assert!(list.finish().expect_err("SHA-256").contains("expected a SHA-1"));
+        list.read(format!("{OID}00\trefs/heads/main\n").as_bytes());
+        let problem = list.finish().expect_err("42 digits");
+        assert!(problem.contains("expected an object id"), "{problem}");
         assert_eq!(RefList::default().finish().expect("empty"), []);
     }
 }
