@@ -10,6 +10,7 @@ pub mod histories;
 pub mod pkt_line;
 pub mod porcelain;
 pub mod redaction;
+pub mod reftable;
 pub mod report_status;
 pub mod sideband;
 mod stream;

@@ -9,13 +9,14 @@ use crate::fuzz;
 /// The name of a target, and its property.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 9] = [
+const TARGETS: [Target; 10] = [
     ("advertisement", fuzz::advertisement::check),
     ("config", fuzz::config::check),
     ("histories", fuzz::histories::check),
     ("pkt_line", fuzz::pkt_line::check),
     ("porcelain", fuzz::porcelain::check),
     ("redaction", fuzz::redaction::check),
+    ("reftable", fuzz::reftable::check),
     ("report_status", fuzz::report_status::check),
     ("sideband", fuzz::sideband::check),
     ("url", fuzz::url::check),

@@ -8,6 +8,7 @@ mod error;
 mod loose_ref;
 pub mod pack;
 mod redaction;
+pub mod reftable;
 pub mod repository;
 pub mod url;
 

@@ -7,8 +7,13 @@ use std::path::Path;
 
 use git_wire::oid::Oid;
 
+use crate::reftable::{self, Value};
+
 /// The number of files that git reads before it gives up on a chain of symbolic refs (`SYMREF_MAXDEPTH`).
 pub(crate) const MAX_DEPTH: usize = 5;
+
+/// The directory of a stack of tables.
+pub(crate) const REFTABLE: &str = "reftable";
 
 /// Refs that each worktree has for itself; all others are shared (git-worktree, "REFS").
 const PER_WORKTREE: [&str; 3] = ["refs/bisect/", "refs/worktree/", "refs/rewritten/"];
@@ -31,15 +36,37 @@ pub(crate) fn base<'a>(common_dir: &'a Path, git_dir: &'a Path, refname: &str) -
     if is_shared { common_dir } else { git_dir }
 }
 
+/// What the file `HEAD` of a repository with reftables names, for programs that know only files.
+pub(crate) const STUB: &str = "refs/heads/.invalid";
+
 /// The refs that symbolic refs lead through, from `refname` on, by their files alone. A target outside `refs/` ends it.
 pub(crate) fn chain(common_dir: &Path, git_dir: &Path, refname: &str) -> Vec<String> {
-    let mut names = vec![refname.to_owned()];
-    while names.len() <= MAX_DEPTH {
-        let name = &names[names.len() - 1];
+    follow(refname, |name| {
         match read(&base(common_dir, git_dir, name).join(name)) {
-            Ok(Some(LooseRef::Symbolic(target))) if is_inside(&target) => names.push(target),
-            _ => break,
+            Ok(Some(LooseRef::Symbolic(target))) => Some(target),
+            _ => None,
         }
+    })
+}
+
+/// The same by tables.
+pub(crate) fn chain_in_tables(common_dir: &Path, git_dir: &Path, refname: &str) -> Vec<String> {
+    follow(refname, |name| {
+        let tables = base(common_dir, git_dir, name).join(REFTABLE);
+        match reftable::read(&tables, name) {
+            Ok(Some(Value::Symbolic(target))) => Some(target),
+            _ => None,
+        }
+    })
+}
+
+fn follow(refname: &str, target_of: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let mut names = vec![refname.to_owned()];
+    while names.len() <= MAX_DEPTH
+        && let Some(target) = target_of(&names[names.len() - 1])
+        && is_inside(&target)
+    {
+        names.push(target);
     }
     names
 }

@@ -37,7 +37,7 @@ use self::place::Found;
 pub use self::places::places_of_ref;
 pub use self::refs::{Head, is_valid_branch_refname};
 pub(crate) use self::shallow::shallow_commits;
-pub use self::tracking::tracking_ref;
+pub use self::tracking::{RefUpdate, tracking_ref};
 use crate::LocalError;
 use crate::config::Environment;
 

@@ -17,6 +17,7 @@ mod progress;
 mod route;
 mod send;
 mod steps;
+mod tracking;
 
 use std::future::{Future, ready};
 use std::sync::{Arc, Mutex};
@@ -29,6 +30,7 @@ use self::detour::Detour;
 use self::progress::{Next, Phase, Progress};
 use self::route::Route;
 use self::send::{Push, is_certain, refusal};
+use self::tracking::TrackingWriter;
 use crate::branch::SharedBranch;
 use crate::daemon::Pusher;
 use crate::event::SentPush;
@@ -52,6 +54,7 @@ pub struct RemotePusher {
     http: SharedClient,
     kept: Kept<Arc<Route>>,
     detour: Detour,
+    tracking: TrackingWriter,
     /// The last tip that was to be preserved, and the name chosen for it. Every try for a tip uses the same name, so that
     /// one whose outcome is unknown, and which arrives late, makes no second branch.
     conflict: Mutex<Option<(Oid, String)>>,
@@ -74,10 +77,15 @@ impl RemotePusher {
         Self {
             branch,
             note,
-            background,
             http: SharedClient::new(keep, destination.timeouts.idle),
             kept,
             detour: Detour::default(),
+            tracking: TrackingWriter::new(
+                destination.root.clone(),
+                destination.environment.clone(),
+                background.clone(),
+            ),
+            background,
             destination,
             conflict: Mutex::default(),
         }
@@ -346,17 +354,19 @@ impl RemotePusher {
         let surveyed = self
             .branch
             .ask(move |branch| {
-                if let Some((tip, route)) = confirmed {
-                    branch.remember_remote(tip, &route.config);
-                }
+                let update = confirmed.and_then(|(tip, route)| branch.remember_remote(tip, &route.config));
                 let remote = match remote {
                     RemoteTip::Unseen => branch.last_known_remote()?,
                     RemoteTip::Absent => None,
                     RemoteTip::At(tip) => Some(tip),
                 };
-                branch.survey(remote)
+                Ok((branch.survey(remote), update))
             })
-            .await;
+            .await
+            .and_then(|(survey, update)| {
+                self.tracking.write(update);
+                Ok(survey?)
+            });
         surveyed
             .inspect_err(|failure| tracing::debug!(%failure, "the branch could not be read"))
             .ok()

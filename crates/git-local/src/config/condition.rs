@@ -73,7 +73,10 @@ impl Directories<'_> {
 
     /// The branch of HEAD, which may have no commit yet.
     fn checked_out_branch(self) -> Option<String> {
-        let target = loose_ref::chain(self.common_dir, self.git_dir, "HEAD").pop()?;
+        let mut target = loose_ref::chain(self.common_dir, self.git_dir, "HEAD").pop()?;
+        if target == loose_ref::STUB {
+            target = loose_ref::chain_in_tables(self.common_dir, self.git_dir, "HEAD").pop()?;
+        }
         target.strip_prefix("refs/heads/").map(str::to_owned)
     }
 }

@@ -1,10 +1,13 @@
 //! The followed branch, compared with what its remote has. Everything blocks; the only write is the remote-tracking ref.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use git_wire::oid::Oid;
 
+use super::refs::is_being_converted;
+use super::tracking::RefUpdate;
 use super::{Ahead, Relation, Repository, tracking_ref};
 use crate::LocalError;
 use crate::config::{Config, Environment};
@@ -56,6 +59,27 @@ pub struct LocalBranch {
     confirmed: Option<Oid>,
 }
 
+/// How long to wait for `git refs migrate`, which takes a few milliseconds.
+const CONVERSION_ATTEMPTS: u32 = 200;
+const CONVERSION_WAIT: Duration = Duration::from_millis(5);
+
+/// Opens the repository, but not amidst a conversion of its refs.
+fn open(target: &Target, environment: &Environment) -> Result<Repository, LocalError> {
+    let mut attempt = 1;
+    loop {
+        let opened = Repository::open(Some(&target.git_dir), environment);
+        let is_settled = match &opened {
+            Ok(repository) => repository.has_refs(),
+            Err(_) => !is_being_converted(&target.git_dir),
+        };
+        if is_settled || attempt == CONVERSION_ATTEMPTS {
+            return Ok(opened?);
+        }
+        attempt += 1;
+        thread::sleep(CONVERSION_WAIT);
+    }
+}
+
 impl LocalBranch {
     /// Opens the repository.
     ///
@@ -64,7 +88,7 @@ impl LocalBranch {
     /// Fails if the repository is gone.
     pub fn open(target: Target, environment: Environment) -> Result<Self, LocalError> {
         Ok(Self {
-            repository: Repository::open(Some(&target.git_dir), &environment)?,
+            repository: open(&target, &environment)?,
             target,
             environment,
             counted: None,
@@ -72,15 +96,15 @@ impl LocalBranch {
         })
     }
 
-    /// Reopens the repository if packs or alternates came or went: libgit2 keeps the packs that it has read, and until then
-    /// the space of those that `git gc` deleted is not free.
+    /// Reopens the repository if its refs were converted to another format, or packs or alternates came or went: libgit2
+    /// keeps the packs that it has read, and until then the space of those that `git gc` deleted is not free.
     ///
     /// # Errors
     ///
     /// Fails if the repository is gone.
     pub fn refresh(&mut self) -> Result<(), LocalError> {
-        if self.repository.objects_changed() {
-            self.repository = Repository::open(Some(&self.target.git_dir), &self.environment)?;
+        if self.repository.objects_changed() || !self.repository.has_refs() {
+            self.repository = open(&self.target, &self.environment)?;
         }
         Ok(())
     }
@@ -126,14 +150,15 @@ impl LocalBranch {
         tracking_ref(config, remote, &self.target.refname)
     }
 
-    /// Keeps the remote's tip for the next start. A push succeeds even if this fails.
-    pub fn remember_remote(&mut self, tip: Oid, config: &Config) {
+    /// Keeps the remote's tip for the next start. A push succeeds even if this fails. What it returns is left to the caller.
+    pub fn remember_remote(&mut self, tip: Oid, config: &Config) -> Option<RefUpdate> {
         self.confirmed = Some(tip);
-        if let Some(refname) = self.tracking_ref(config)
-            && let Err(failure) = self.repository.set_tracking_tip(&refname, tip, config)
-        {
+        let refname = self.tracking_ref(config)?;
+        let updated = self.repository.set_tracking_tip(&refname, tip, config);
+        updated.unwrap_or_else(|failure| {
             tracing::warn!(%failure, "the remote-tracking ref could not be updated");
-        }
+            None
+        })
     }
 
     /// Compares a local tip with the remote's.
@@ -217,6 +242,46 @@ impl LocalBranch {
 mod tests {
     use super::super::testing::Sandbox;
     use super::*;
+
+    #[test]
+    fn the_branch_is_read_while_git_converts_its_refs() {
+        let sandbox = Sandbox::new();
+        let work = sandbox.init("work");
+        let tip = sandbox.commit(&work, "one");
+        // git converts no reflogs, and a bare repository has none.
+        sandbox.git(
+            &work,
+            &["clone", "-q", "--bare", "--ref-format=files", ".", "../bare.git"],
+        );
+        let bare = sandbox.path("bare.git");
+        let target = Target {
+            git_dir: bare.clone(),
+            refname: "refs/heads/main".to_owned(),
+            remote_name: None,
+        };
+        let mut branch = LocalBranch::open(target, Environment::default()).expect("opens");
+        thread::scope(|scope| {
+            let converting = scope.spawn(|| {
+                for _ in 0..10 {
+                    sandbox.git(&bare, &["refs", "migrate", "--ref-format=reftable"]);
+                    sandbox.git(&bare, &["refs", "migrate", "--ref-format=files"]);
+                }
+            });
+            let mut reads = 0;
+            while !converting.is_finished() {
+                // Between `refresh` and the read the refs may go: that is an error, and never a missing branch.
+                let read = branch.refresh().and_then(|()| branch.tip());
+                assert!(
+                    matches!(read, Ok(Some(read)) if read == tip) || read.is_err(),
+                    "{read:?}"
+                );
+                reads += u32::from(read.is_ok());
+            }
+            assert!(reads > 0);
+        });
+        branch.refresh().expect("opens");
+        assert_eq!(branch.tip().expect("readable"), Some(tip));
+    }
 
     #[test]
     fn commits_are_counted_on_from_the_last_count_unless_the_branch_was_set_back() {

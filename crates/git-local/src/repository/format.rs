@@ -162,12 +162,6 @@ fn check(config: &Config, version: i64, place: &Place) -> Result<(), OpenError> 
     }
     let value = |extension: &str| config.get(&format!("extensions.{extension}"));
     let is_set = |extension: &str| config.entry(&format!("extensions.{extension}")).is_some();
-    if value("refstorage") == Some("reftable") {
-        return unsupported(
-            "the ref storage reftable".to_owned(),
-            "convert it with git refs migrate --ref-format=files",
-        );
-    }
     if version > 1 {
         return unsupported(format!("the format version {version}"), "git accepts 0 and 1");
     }

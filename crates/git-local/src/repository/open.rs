@@ -15,7 +15,7 @@ use crate::config::Environment;
 pub enum OpenError {
     /// There is no repository.
     NotFound(String),
-    /// Its format is not supported: SHA-256, reftable, an unknown extension.
+    /// git does not support its format either: an unknown version or extension.
     Unsupported(String),
     /// It belongs to another user, and git's `safe.directory` does not list it.
     NotOwned(String),
@@ -113,8 +113,10 @@ fn not_found(path: Option<&Path>, environment: &Environment) -> OpenError {
 mod tests {
     use std::fs;
 
-    use super::super::Repository;
+    use git_wire::oid::ObjectFormat;
+
     use super::super::testing::Sandbox;
+    use super::super::{Formats, Head, RefFormat, Repository};
     use super::*;
 
     fn open(path: &Path) -> Result<Repository, OpenError> {
@@ -194,42 +196,45 @@ mod tests {
     }
 
     #[test]
-    fn an_unsupported_format_is_named() {
+    fn every_format_opens() {
         let sandbox = Sandbox::new();
-        for (option, name) in [("--ref-format=reftable", "reftable")] {
-            for bare in [false, true] {
-                let path = sandbox.path(&format!("{name}-{bare}"));
-                let directory = path.to_str().expect("UTF-8");
-                let mut arguments = vec!["init", "-q", option, directory];
-                if bare {
-                    arguments.push("--bare");
-                }
-                sandbox.git(Path::new("."), &arguments);
-                let error = open(&path).expect_err("not supported");
-                assert!(matches!(&error, OpenError::Unsupported(_)), "{error:?}");
-                assert!(error.to_string().contains(name), "{error}");
+        for (objects, refs) in [
+            (ObjectFormat::Sha1, RefFormat::Reftable),
+            (ObjectFormat::Sha256, RefFormat::Files),
+            (ObjectFormat::Sha256, RefFormat::Reftable),
+        ] {
+            let work = sandbox.path(&format!("{objects}-{}", refs.name()));
+            sandbox.git(
+                Path::new("."),
+                &[
+                    "init",
+                    "-q",
+                    "--initial-branch=main",
+                    &format!("--object-format={objects}"),
+                    &format!("--ref-format={}", refs.name()),
+                    work.to_str().expect("UTF-8"),
+                ],
+            );
+            let unborn = open(&work).expect("opens").head_branch().expect("readable");
+            assert_eq!(unborn, Head::Unborn("main".to_owned()));
+            let tip = sandbox.commit(&work, "one");
+            let linked = work.join("linked");
+            sandbox.git(&work, &["worktree", "add", "-q", "-b", "side", "linked"]);
+            for (given, head) in [(&work, "main"), (&linked, "side")] {
+                let repository = open(given).expect("opens");
+                assert_eq!(repository.formats(), Formats { objects, refs });
+                assert_eq!(
+                    repository.head_branch().expect("readable"),
+                    Head::Branch(head.to_owned())
+                );
+                assert_eq!(
+                    repository.branch_tip("refs/heads/main").expect("readable"),
+                    Some(tip)
+                );
+                assert_eq!(repository.branch_tip("refs/heads/none").expect("readable"), None);
+                assert!(repository.has_commit(tip));
             }
         }
-    }
-
-    #[test]
-    fn a_worktree_of_an_unsupported_repository_is_unsupported() {
-        let sandbox = Sandbox::new();
-        let work = sandbox.path("work");
-        sandbox.git(
-            Path::new("."),
-            &[
-                "init",
-                "-q",
-                "--ref-format=reftable",
-                work.to_str().expect("UTF-8"),
-            ],
-        );
-        sandbox.git(&work, &["commit", "-q", "--allow-empty", "-m", "one"]);
-        let linked = sandbox.path("linked");
-        sandbox.git(&work, &["worktree", "add", "-q", linked.to_str().expect("UTF-8")]);
-        let error = open(&linked).expect_err("not supported");
-        assert!(matches!(&error, OpenError::Unsupported(_)), "{error:?}");
     }
 
     #[test]

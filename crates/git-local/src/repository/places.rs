@@ -3,19 +3,27 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::loose_ref;
+use crate::loose_ref::{self, REFTABLE};
 
 /// The places that can change the value of a ref, each a name in a directory, parents first. Symbolic refs bring the
 /// places of their target.
 #[must_use]
 pub fn places_of_ref(common_dir: &Path, git_dir: &Path, refname: &str) -> Vec<(PathBuf, OsString)> {
-    let mut places = vec![(common_dir.to_owned(), "packed-refs".into())];
+    // The configuration says in which format the refs are, and `git refs migrate` writes it last.
+    let mut places: Vec<(PathBuf, OsString)> = ["packed-refs", "config", REFTABLE]
+        .map(|name| (common_dir.to_owned(), name.into()))
+        .into();
+    places.push((common_dir.join(REFTABLE), "tables.list".into()));
     for name in loose_ref::chain(common_dir, git_dir, refname) {
         let mut path = loose_ref::base(common_dir, git_dir, &name).to_owned();
         for component in name.split('/') {
             places.push((path.clone(), component.into()));
             path.push(component);
         }
+    }
+    if git_dir != common_dir {
+        places.push((git_dir.to_owned(), REFTABLE.into()));
+        places.push((git_dir.join(REFTABLE), "tables.list".into()));
     }
     places
 }
@@ -41,10 +49,15 @@ mod tests {
             listed(root, places),
             [
                 "packed-refs",
+                "config",
+                "reftable",
+                "reftable/tables.list",
                 "refs",
                 "refs/heads",
                 "refs/heads/a",
-                "refs/heads/a/b"
+                "refs/heads/a/b",
+                "worktrees/w/reftable",
+                "worktrees/w/reftable/tables.list",
             ]
         );
     }

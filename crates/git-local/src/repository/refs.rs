@@ -8,14 +8,26 @@ use std::time::Duration;
 
 use git_wire::oid::Oid;
 
-use super::{Repository, failure};
+use super::{RefFormat, Repository, failure};
 use crate::LocalError;
-use crate::loose_ref::{self, LooseRef};
+use crate::loose_ref::{self, LooseRef, REFTABLE, STUB};
+use crate::reftable::{self, Value};
 
 /// git replaces a ref in one step; other programs (isomorphic-git) first empty its file and then fill it, which may take
 /// them a while on a busy machine. A ref that stays unreadable for longer than all of these waits is corrupt.
 const FILL_ATTEMPTS: u32 = 200;
 const FILL_WAIT: Duration = Duration::from_millis(5);
+
+/// The beginning of the name of the directory in which `git refs migrate` prepares the new refs.
+const CONVERSION: &str = "ref_migration.";
+
+/// Whether `git refs migrate` is at work, or has left its directory behind.
+pub(super) fn is_being_converted(git_dir: &Path) -> bool {
+    let names = fs::read_dir(git_dir).into_iter().flatten().flatten();
+    names
+        .map(|entry| entry.file_name())
+        .any(|name| name.as_encoded_bytes().starts_with(CONVERSION.as_bytes()))
+}
 
 /// The value of one ref, not followed.
 #[derive(Debug, PartialEq, Eq)]
@@ -97,9 +109,31 @@ impl Repository {
         Err(self.unreadable(refname, "the chain of symbolic refs is too long"))
     }
 
-    /// Reads one ref. Its own file wins over `packed-refs`, and is read first: git writes the packed ref before it removes
-    /// the file.
+    /// Reads one ref.
     pub(super) fn read_ref(&self, refname: &str) -> Result<Ref, LocalError> {
+        match self.formats.refs {
+            RefFormat::Files => self.read_file(refname),
+            RefFormat::Reftable => self.read_table(refname),
+        }
+    }
+
+    fn read_table(&self, refname: &str) -> Result<Ref, LocalError> {
+        let tables = self.ref_base(refname).join(REFTABLE);
+        let value = reftable::read(&tables, refname);
+        match value.map_err(|error| self.unreadable(refname, &error.to_string()))? {
+            None => Ok(Ref::Missing),
+            Some(Value::Symbolic(target)) if is_valid_name(&target) => Ok(Ref::Symbolic(target)),
+            Some(Value::Symbolic(_)) => Err(self.unreadable(refname, "it names no valid ref")),
+            Some(Value::Id(bytes)) => Oid::from_bytes(&bytes)
+                .filter(|oid| oid.format() == self.formats.objects)
+                .map(Ref::Points)
+                .ok_or_else(|| self.unreadable(refname, "its id is of another object format")),
+        }
+    }
+
+    /// Reads a ref from the files. Its own file wins over `packed-refs`, and is read first: git writes the packed ref before
+    /// it removes the file.
+    fn read_file(&self, refname: &str) -> Result<Ref, LocalError> {
         let file = self.ref_base(refname).join(refname);
         let read = once_filled(|| loose_ref::read(&file));
         match read.map_err(|error| self.unreadable(refname, &error.to_string()))? {
@@ -153,16 +187,35 @@ impl Repository {
         failure(format_args!("reading {refname} in {place}"), problem)
     }
 
-    /// Tells a missing ref from a missing repository: an unmounted volume is not a deleted branch.
+    /// Tells a missing ref from a missing repository, and from one whose refs are just being converted: an unmounted volume
+    /// is not a deleted branch.
     fn ensure_present(&self) -> Result<(), LocalError> {
         let head = self.git_dir.join("HEAD");
-        let metadata = head.symlink_metadata();
-        metadata.map(drop).map_err(|error| {
+        head.symlink_metadata().map_err(|error| {
             failure(
                 format_args!("the repository is gone: cannot read {}", head.display()),
                 error,
             )
-        })
+        })?;
+        if self.has_refs() && !is_being_converted(&self.git_dir) {
+            return Ok(());
+        }
+        let place = self.common_dir.display();
+        Err(failure(
+            format_args!("reading the refs in {place}"),
+            "git refs migrate is converting them, or was interrupted",
+        ))
+    }
+
+    /// Whether the refs are still stored as they were when the repository was opened.
+    pub(super) fn has_refs(&self) -> bool {
+        match self.formats.refs {
+            RefFormat::Files => !matches!(
+                loose_ref::read(&self.git_dir.join("HEAD")),
+                Ok(Some(LooseRef::Symbolic(target))) if target == STUB
+            ),
+            RefFormat::Reftable => self.common_dir.join(REFTABLE).join("tables.list").exists(),
+        }
     }
 }
 

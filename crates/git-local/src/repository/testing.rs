@@ -7,6 +7,7 @@
     reason = "a panic fails the test"
 )]
 
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -72,7 +73,23 @@ impl Sandbox {
         self.run(directory, arguments, None)
     }
 
+    /// Runs `git update-ref --stdin` with these options of git and these commands.
+    pub fn update_refs(&self, directory: &Path, options: &[&str], commands: &str) {
+        let file = self.path("commands");
+        fs::write(&file, commands).expect("written");
+        let mut command = self.command(directory, &[options, &["update-ref", "--stdin"]].concat());
+        printed(command.stdin(File::open(file).expect("just written")));
+    }
+
     fn run(&self, directory: &Path, arguments: &[&str], date: Option<&str>) -> String {
+        let mut command = self.command(directory, arguments);
+        if let Some(date) = date {
+            command.env("GIT_COMMITTER_DATE", date);
+        }
+        printed(&mut command)
+    }
+
+    fn command(&self, directory: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new("git");
         command
             .current_dir(self.root.join(directory))
@@ -85,16 +102,18 @@ impl Sandbox {
                 ("GIT_COMMITTER_NAME", "C"),
                 ("GIT_COMMITTER_EMAIL", "c@example.com"),
             ]);
-        if let Some(date) = date {
-            command.env("GIT_COMMITTER_DATE", date);
-        }
-        let output = command.output().expect("git runs");
-        assert!(
-            output.status.success(),
-            "git {arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let printed = String::from_utf8(output.stdout).expect("UTF-8");
-        printed.trim_end().to_owned()
+        command
     }
+}
+
+fn printed(command: &mut Command) -> String {
+    let output = command.output().expect("git runs");
+    assert!(
+        output.status.success(),
+        "git {:?}: {}",
+        command.get_args().collect::<Vec<_>>(),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let printed = String::from_utf8(output.stdout).expect("UTF-8");
+    printed.trim_end().to_owned()
 }

@@ -3,13 +3,15 @@
 //! libgit2 does not write it: it ignores `core.sharedRepository`, and takes the name for the reflog from the environment
 //! of the process.
 
+use std::ffi::OsString;
 use std::io;
+use std::path::PathBuf;
 
 use git_wire::oid::Oid;
 
 use super::refs::{Ref, is_valid_name};
 use super::write::{RefLock, Sharing, append_to_reflog};
-use super::{Repository, failure};
+use super::{RefFormat, Repository, failure};
 use crate::LocalError;
 use crate::config::{Config, Environment};
 
@@ -104,18 +106,47 @@ fn map(from: &str, name: &str, to: &str) -> Option<String> {
     Some(to.replacen('*', middle, 1))
 }
 
+/// An update of a ref that only git can make, as `git update-ref` takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefUpdate {
+    git_dir: PathBuf,
+    refname: String,
+    tip: Oid,
+}
+
+impl RefUpdate {
+    /// The arguments of the command `git`.
+    #[must_use]
+    pub fn arguments(&self) -> [OsString; 7] {
+        [
+            "--git-dir".into(),
+            self.git_dir.clone().into(),
+            "update-ref".into(),
+            "-m".into(),
+            REFLOG_MESSAGE.into(),
+            self.refname.clone().into(),
+            self.tip.to_string().into(),
+        ]
+    }
+}
+
 impl Repository {
     /// Points a remote-tracking ref, by its full name, at the remote's tip, and appends git's own message to its reflog.
-    /// Writes nothing if the ref is already there.
+    /// Writes nothing if the ref is already there. In a reftable it is not written here: the update is returned.
     ///
     /// # Errors
     ///
     /// Fails if this repository lacks the commit, the ref leads to a local branch, another process keeps it locked, or it
     /// cannot be written.
-    pub fn set_tracking_tip(&self, refname: &str, tip: Oid, config: &Config) -> Result<(), LocalError> {
+    pub fn set_tracking_tip(
+        &self,
+        refname: &str,
+        tip: Oid,
+        config: &Config,
+    ) -> Result<Option<RefUpdate>, LocalError> {
         let (name, old) = self.resolve(refname)?;
         if old == Some(tip) {
-            return Ok(());
+            return Ok(None);
         }
         let unwritable = |problem: &str| {
             let place = self.common_dir.display();
@@ -129,6 +160,13 @@ impl Repository {
                 "it is a symbolic ref to {name}, which does not belong to the remote"
             )));
         }
+        if self.formats.refs == RefFormat::Reftable {
+            return Ok(Some(RefUpdate {
+                git_dir: self.git_dir.clone(),
+                refname: name,
+                tip,
+            }));
+        }
         let sharing = Sharing::of(config)?;
         let creates_reflog = self.creates_reflog(&name, config)?;
         self.write_ref(&name, tip, sharing, |old| {
@@ -136,7 +174,8 @@ impl Repository {
             let line = format!("{old} {tip} {committer}\t{REFLOG_MESSAGE}\n");
             append_to_reflog(self.ref_base(&name), &name, &line, creates_reflog, sharing)
         })
-        .map_err(|error| unwritable(&error.to_string()))
+        .map_err(|error| unwritable(&error.to_string()))?;
+        Ok(None)
     }
 
     fn write_ref(

@@ -52,7 +52,7 @@ impl RemotePusher {
         let remote = session.advertisement().tip(refname);
         let format = session.advertisement().object_format();
         let route = Arc::clone(route);
-        let compared = self
+        let (compared, update) = self
             .branch
             .ask(move |branch| {
                 let own = branch.repository().formats().objects;
@@ -60,15 +60,17 @@ impl RemotePusher {
                     return Ok(Err(Failure::other_format(format, own)));
                 }
                 let compared = compare_with(branch, remote)?;
+                let mut update = None;
                 // Kept for the next start, which may find a tip there that is not here.
                 if let (Some((_, Relation::Same | Relation::Ahead | Relation::Behind, _)), Some(remote)) =
                     (&compared, remote)
                 {
-                    branch.remember_remote(remote, &route.config);
+                    update = branch.remember_remote(remote, &route.config);
                 }
-                Ok(Ok(compared))
+                Ok(Ok((compared, update)))
             })
             .await??;
+        self.tracking.write(update);
         progress.remote = remote.map_or(RemoteTip::Absent, RemoteTip::At);
         let Some((tip, relation, shallow)) = compared else {
             return Ok(Comparison::NoBranch);
