@@ -18,12 +18,20 @@ import {
   until,
   untilState,
 } from './support/daemon.mjs';
-import { makePair, makeRemote, makeRepo } from './support/git.mjs';
+import { makePair, makeRemote, makeRepo, REF_FORMAT, testOf } from './support/git.mjs';
 import { assertArrived, comeBack, commitByAnother, goAway } from './support/remote.mjs';
 
 /** The file of a loose object. */
 function fileOf(repository, object) {
   return path.join(repository.path, 'objects', object.slice(0, 2), object.slice(2));
+}
+
+/** Where the value of the branch is. */
+function refFile(repository) {
+  return path.join(
+    repository.path,
+    REF_FORMAT === 'files' ? 'refs/heads/main' : 'reftable/tables.list',
+  );
 }
 
 /** Overwrites a file, even a read-only one; returns a function that restores it. */
@@ -35,22 +43,26 @@ function damage(file, bytes = Buffer.from('damaged')) {
 }
 
 describe('a lock', () => {
-  test('on the local remote-tracking ref, left by a dead process, delays no push', async (t) => {
-    const { repo, remote, options } = makePair(t);
-    const lock = path.join(repo.path, 'refs/remotes/origin/main.lock');
-    const daemon = await startInSync(t, options);
-    const seen = collect(daemon);
-    fs.writeFileSync(lock, '');
-    for (let round = 0; round < 3; round += 1) {
-      const tip = repo.commit();
-      await once(daemon, 'push', ({ commit }) => commit === tip);
-    }
-    await daemon.stop();
-    assert.deepEqual(seen.names(), ['push', 'push', 'push', 'stopped']);
-    assert.equal(fs.existsSync(lock), true, 'it may not be stale: it is not ours to remove');
-    fs.rmSync(lock);
-    assertArrived(remote, repo);
-  });
+  testOf(
+    { refs: 'files' },
+    'on the local remote-tracking ref, left by a dead process, delays no push',
+    async (t) => {
+      const { repo, remote, options } = makePair(t);
+      const lock = path.join(repo.path, 'refs/remotes/origin/main.lock');
+      const daemon = await startInSync(t, options);
+      const seen = collect(daemon);
+      fs.writeFileSync(lock, '');
+      for (let round = 0; round < 3; round += 1) {
+        const tip = repo.commit();
+        await once(daemon, 'push', ({ commit }) => commit === tip);
+      }
+      await daemon.stop();
+      assert.deepEqual(seen.names(), ['push', 'push', 'push', 'stopped']);
+      assert.equal(fs.existsSync(lock), true, 'it may not be stale: it is not ours to remove');
+      fs.rmSync(lock);
+      assertArrived(remote, repo);
+    },
+  );
 });
 
 describe('maintenance', () => {
@@ -158,8 +170,8 @@ describe('a remote', () => {
   });
 
   for (const [what, spoil] of [
-    ['whose ref is damaged', (remote) => damage(path.join(remote.path, 'refs/heads/main'))],
-    ['whose ref is empty', (remote) => damage(path.join(remote.path, 'refs/heads/main'), '')],
+    ['whose ref is damaged', (remote) => damage(refFile(remote))],
+    ['whose ref is empty', (remote) => damage(refFile(remote), '')],
     [
       'that lost its tip',
       (remote) => {
@@ -230,20 +242,16 @@ describe('the local repository', () => {
   });
 
   for (const [what, spoil, words] of [
-    [
-      'whose ref is damaged',
-      (repo) => damage(path.join(repo.path, 'refs/heads/main')),
-      /refs\/heads\/main/,
-    ],
-    [
-      'whose ref names a missing object',
-      (repo) =>
-        damage(
-          path.join(repo.path, 'refs/heads/main'),
-          '1234567890123456789012345678901234567890\n',
-        ),
-      /1234567890123456789012345678901234567890/,
-    ],
+    ['whose ref is damaged', (repo) => damage(refFile(repo)), /refs\/heads\/main/],
+    ...(REF_FORMAT === 'files'
+      ? [
+          [
+            'whose ref names a missing object',
+            (repo) => damage(refFile(repo), `${'12'.repeat(repo.tip().length / 2)}\n`),
+            /(12){20}/,
+          ],
+        ]
+      : []),
     ['whose tip is damaged', (repo) => damage(fileOf(repo, repo.tip())), /./],
     [
       'whose new file is damaged',

@@ -7,6 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 
 import { atEnd } from './cleanup.mjs';
@@ -15,8 +16,12 @@ import { processesIn, signal } from './proc.mjs';
 /** No command of git that a test runs takes nearly as long. */
 const GIT_TIMEOUT_MS = 60_000;
 
+/** The formats of the repositories that `git init` makes: git's defaults, or what `npm run formats` asks for. */
+const FORMATS = ['GIT_DEFAULT_HASH', 'GIT_DEFAULT_REF_FORMAT'];
+
 for (const name of Object.keys(process.env)) {
-  if (name.startsWith('GIT_') || name === 'CFP_DATA_REPO_PATH') delete process.env[name];
+  if ((name.startsWith('GIT_') && !FORMATS.includes(name)) || name === 'CFP_DATA_REPO_PATH')
+    delete process.env[name];
 }
 
 /** Variables that keep git from reading personal settings and from prompting. */
@@ -31,6 +36,15 @@ export const GIT_ENV = {
 };
 
 Object.assign(process.env, GIT_ENV);
+
+/** The hash and the ref storage of the repositories that the tests make. */
+export const OBJECT_FORMAT = process.env.GIT_DEFAULT_HASH ?? 'sha1';
+export const REF_FORMAT = process.env.GIT_DEFAULT_REF_FORMAT ?? 'files';
+
+/** Declares a test of what only a repository with these formats has. */
+export function testOf({ objects = OBJECT_FORMAT, refs = REF_FORMAT }, ...args) {
+  if (objects === OBJECT_FORMAT && refs === REF_FORMAT) test(...args);
+}
 
 /** The environment of the commands of git, which a test that changes this process's own does not reach. */
 const ENVIRONMENT = { ...process.env };
@@ -133,11 +147,17 @@ export class Repository {
 
   /** The files of the repository that are locks; not that of the maintenance `git commit` leaves running. */
   locks() {
-    return execFileSync('find', [this.path, '-name', '*.lock', '!', '-name', 'maintenance.lock'], {
-      encoding: 'utf8',
-    })
-      .split('\n')
-      .filter(Boolean);
+    const args = [this.path, '-name', '*.lock', '!', '-name', 'maintenance.lock'];
+    const find = () => execFileSync('find', args, { encoding: 'utf8' }).split('\n').filter(Boolean);
+    // git compacts the tables of refs after it has answered; what it leaves behind stays.
+    for (
+      let wait = 0;
+      wait < 100 && find().some((lock) => lock.includes('/reftable/'));
+      wait += 1
+    ) {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+    }
+    return find();
   }
 
   /** Installs a hook, given as the lines of a shell script, in a bare repository. */

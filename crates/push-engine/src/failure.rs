@@ -175,6 +175,7 @@ impl Failure {
         let failure = Self::new(kind, message).with_hint_of_ssh(&stderr);
         let is_by_ssh = stderr.to_ascii_lowercase().contains(git::UNREAD);
         match kind {
+            Kind::Rejected if stderr.contains(git::OTHER_FORMAT) => failure.or_hint(OTHER_FORMAT_HINT),
             Kind::Local if is_by_ssh => failure.or_hint(ssh::LOCAL_HINT),
             Kind::Unknown if is_by_ssh => failure.or_hint(ssh::UNKNOWN_HINT),
             _ => failure,

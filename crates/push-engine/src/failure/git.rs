@@ -46,6 +46,9 @@ fn is_non_fast_forward(reason: &str) -> bool {
     )
 }
 
+/// git push about a remote whose objects have ids of another format.
+pub(super) const OTHER_FORMAT: &str = "does not support this repository's hash algorithm";
+
 /// Reasons behind `ng` that are no decision about the push.
 const BROKEN: Table<Kind> = Table(&[
     ("unpacker error", RemoteError),
@@ -135,7 +138,7 @@ const LOCAL: Table<Kind> = Table(&[
     ("uses plaintext credentials", Local),
     ("' not allowed", Local),
     ("failed to sign the push certificate", Local),
-    ("does not support this repository's hash algorithm", Rejected),
+    (OTHER_FORMAT, Rejected),
     ("does not support --signed push", Rejected),
     ("does not support push options", Rejected),
     ("terminal prompts disabled", Auth),
