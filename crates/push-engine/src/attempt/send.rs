@@ -78,6 +78,7 @@ impl RemotePusher {
         let request = PackRequest {
             tip: push.tip,
             remote_has: session.advertisement().tips().collect(),
+            leave_out_missing: false,
         };
         let (pack, packed) = if route.transport.takes_pack() {
             self.pack(request, progress.steps.on_packed())
