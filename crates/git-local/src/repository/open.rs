@@ -15,7 +15,7 @@ use crate::config::Environment;
 pub enum OpenError {
     /// There is no repository.
     NotFound(String),
-    /// Its format is not supported: SHA-256, reftable, an unknown extension.
+    /// Its format is not supported: a version or an extension that git refuses too; SHA-256, reftable.
     Unsupported(String),
     /// It belongs to another user, and git's `safe.directory` does not list it.
     NotOwned(String),
