@@ -578,7 +578,10 @@ export type PushDaemonMisuseCode =
   | 'ERR_PUSH_DAEMON_INVALID_OPTION'
   /** There is no git repository at `repoPath`. */
   | 'ERR_PUSH_DAEMON_REPOSITORY_NOT_FOUND'
-  /** The repository uses SHA-256 object ids, the reftable format, or an unknown format version or extension. */
+  /**
+   * The repository has a format version or an extension that git does not know either, or it uses SHA-256 object ids or
+   * the reftable format.
+   */
   | 'ERR_PUSH_DAEMON_UNSUPPORTED_REPOSITORY'
   /** The repository belongs to another user and is not listed in git's `safe.directory`. */
   | 'ERR_PUSH_DAEMON_REPOSITORY_NOT_OWNED'

@@ -94,6 +94,7 @@ fn record(repository: &str, old: &str, new: &str, file: &str) -> Outcome<()> {
     let wanted = PackRequest {
         tip,
         remote_has: vec![before],
+        leave_out_missing: false,
     };
     write_pack(&repository, &wanted, &mut out).map_err(|failure| failure.message().to_owned())?;
     out.flush()?;

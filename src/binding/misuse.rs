@@ -11,7 +11,7 @@ pub enum Misuse {
     InvalidOption,
     /// There is no repository.
     RepositoryNotFound,
-    /// SHA-256, reftable, or an unknown extension.
+    /// A version or an extension that git refuses too; SHA-256, reftable.
     UnsupportedRepository,
     /// git's `safe.directory` does not list it.
     RepositoryNotOwned,

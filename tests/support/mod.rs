@@ -8,8 +8,9 @@ pub(crate) mod sshd;
 use std::ffi::OsStr;
 use std::fs;
 use std::future::Future;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use git_local::config::Environment;
@@ -40,6 +41,11 @@ pub(crate) struct Sandbox {
 
 impl Sandbox {
     pub(crate) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// With variables that are set before the repository is made.
+    pub(crate) fn with(variables: &[(&str, &str)]) -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
         let base = fs::canonicalize(root.path()).expect("it exists");
         fs::create_dir(base.join("home")).expect("home");
@@ -53,6 +59,9 @@ impl Sandbox {
             env = env
                 .with(format!("GIT_{role}_NAME"), "A U Thor")
                 .with(format!("GIT_{role}_EMAIL"), "author@example.com");
+        }
+        for &(name, value) in variables {
+            env = env.with(name, value);
         }
         let sandbox = Self {
             base,
@@ -110,22 +119,12 @@ impl Sandbox {
     }
 
     pub(crate) fn output(&self, directory: &Path, args: &[&str]) -> Output {
-        Command::new("git")
-            .args(args)
-            .current_dir(directory)
-            .env_clear()
-            .envs(self.env.iter())
-            .output()
-            .expect("git is installed")
+        output(&self.env, directory, args, "")
     }
 
     /// Runs git and returns what it printed, without the last line break.
     pub(crate) fn git(&self, directory: &Path, args: &[&str]) -> String {
-        let output = self.output(directory, args);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "git {args:?}: {said}");
-        let printed = String::from_utf8_lossy(&output.stdout);
-        printed.trim_end().to_owned()
+        run(&self.env, directory, args, "")
     }
 
     /// A pusher of `main` to a remote, in the environment of this moment.
@@ -170,6 +169,38 @@ impl Sandbox {
     pub(crate) async fn failure(&self, remote: &str) -> Failure {
         failure_of(self.attempt(remote).await)
     }
+}
+
+/// Runs git in an environment, with this on its standard input, and returns what it printed, without the last line break.
+pub(crate) fn run(environment: &Environment, directory: &Path, args: &[&str], input: &str) -> String {
+    let output = output(environment, directory, args, input);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "git {args:?}: {said}");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    printed.trim_end().to_owned()
+}
+
+/// Runs git in an environment, with this on its standard input.
+pub(crate) fn output(
+    environment: &Environment,
+    directory: &Path,
+    args: &[impl AsRef<OsStr>],
+    input: &str,
+) -> Output {
+    let mut child = Command::new("git")
+        .args(args)
+        .current_dir(directory)
+        .env_clear()
+        .envs(environment.iter())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("git is installed");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(input.as_bytes()).expect("git reads it");
+    drop(stdin);
+    child.wait_with_output().expect("git ends")
 }
 
 pub(crate) fn make_executable(path: &Path) {

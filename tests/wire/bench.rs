@@ -273,6 +273,7 @@ impl Connection {
         let request = PackRequest {
             tip: oid(tip),
             remote_has: self.advertisement.tips().collect(),
+            leave_out_missing: false,
         };
         let (sender, receiver) = tokio::sync::mpsc::channel(4);
         let local = local.to_owned();

@@ -147,6 +147,7 @@ fn a_pack_that_nobody_reads_is_not_made() {
     let request = PackRequest {
         tip: oid(tip_of(&bench, "x")),
         remote_has: Vec::new(),
+        leave_out_missing: false,
     };
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
     drop(receiver);

@@ -599,6 +599,7 @@ fn a_shallow_clone_can_be_pushed_from() {
             let request = PackRequest {
                 tip: oid(new),
                 remote_has: Vec::new(),
+                leave_out_missing: false,
             };
             assert_eq!(write_pack(&repository, &request, out).expect("a pack").commits, 3);
         }
@@ -619,6 +620,7 @@ fn a_missing_object_is_named() {
     let request = |tip| PackRequest {
         tip: oid(tip),
         remote_has: vec![oid(root)],
+        leave_out_missing: false,
     };
     for missing in [blob, tree, tip] {
         bench.lose(missing);
@@ -644,6 +646,7 @@ fn a_damaged_object_is_named_and_not_sent() {
     let request = PackRequest {
         tip: oid(tip),
         remote_has: vec![oid(root)],
+        leave_out_missing: false,
     };
     let local = Repository::open(bench.local.path()).expect("a repository");
     let failure = write_pack(&local, &request, &mut Vec::new()).expect_err("an object is damaged");

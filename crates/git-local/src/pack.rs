@@ -6,7 +6,7 @@
 //!
 //! It does not look for files that were renamed and changed at once, reuse stored deltas, or check the repository: a damaged
 //! object that it does not touch stays unnoticed. It does not know the shallow boundary of a remote; a server that lacks more
-//! than its tips suggest refuses the push.
+//! than its tips suggest refuses the push. It fetches nothing that a partial clone lacks: see [`first_missing`].
 
 mod channel;
 mod delta;
@@ -26,6 +26,7 @@ use tokio::sync::mpsc::Sender;
 use crate::LocalError;
 use crate::repository::ObjectStore;
 pub use channel::ChannelWriter;
+use enumerate::Enumeration;
 use objects::Objects;
 
 /// Bytes of entries that are encoded before the pack begins.
@@ -38,6 +39,9 @@ pub struct PackRequest {
     pub tip: Oid,
     /// What the remote advertised. Ids that this repository lacks are ignored.
     pub remote_has: Vec<Oid>,
+    /// Whether trees and files that this repository lacks are left out. Only for a remote that has promised them, and that
+    /// refuses a push after which an object is missing.
+    pub leave_out_missing: bool,
 }
 
 /// What was sent.
@@ -68,7 +72,11 @@ pub fn write_pack(
     let mut listed = Vec::new();
     let mut entries = Vec::new();
     let mut entry_bytes = 0;
-    let mut enumeration = enumerate::Enumeration::default();
+    let mut enumeration = if request.leave_out_missing {
+        Enumeration::leaving_out()
+    } else {
+        Enumeration::default()
+    };
     let mut encoder = encode::Encoder::default();
     for commit in &commits {
         out.flush().map_err(|error| stream::not_written(&error))?;
@@ -99,6 +107,28 @@ pub fn write_pack(
     })
 }
 
+/// Finds a tree or file that the pack needs and this repository lacks, as a partial clone may. It takes about as long as
+/// listing the objects of the pack.
+///
+/// # Errors
+///
+/// If a commit is missing, or an object is damaged.
+pub fn first_missing(
+    store: impl Into<ObjectStore>,
+    request: &PackRequest,
+) -> Result<Option<Oid>, LocalError> {
+    let mut objects = Objects::new(store.into());
+    let mut enumeration = Enumeration::leaving_out();
+    let mut listed = Vec::new();
+    for commit in &objects.missing_commits(request.tip, &request.remote_has)? {
+        enumeration.list_commit(&mut objects, commit, &mut listed)?;
+        if enumeration.left_out().is_some() {
+            break;
+        }
+    }
+    Ok(enumeration.left_out())
+}
+
 /// Makes a pack and sends it, or the failure, through a channel. To be called on a thread that may block.
 ///
 /// # Errors
@@ -116,4 +146,75 @@ pub fn stream_pack(
         Err(failure) => writer.fail(failure.clone()),
     }
     made
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::repository::testing::Sandbox;
+
+    /// Removes an object that is not in a pack, and returns its id.
+    fn remove(sandbox: &Sandbox, work: &Path, revision: &str) -> Oid {
+        let id = sandbox.git(work, &["rev-parse", revision]);
+        fs::remove_file(work.join(".git/objects").join(&id[..2]).join(&id[2..])).expect("loose");
+        id.parse().expect("an id")
+    }
+
+    /// Commits a file in a directory.
+    fn commit(sandbox: &Sandbox, work: &Path, file: &str, content: &str) -> Oid {
+        let path = work.join(file);
+        fs::create_dir_all(path.parent().expect("not the root")).expect("creates");
+        fs::write(path, content).expect("writes");
+        sandbox.git(work, &["add", "."]);
+        sandbox.commit(work, content)
+    }
+
+    fn packed(sandbox: &Sandbox, work: &Path, request: &PackRequest) -> Result<PackStats, LocalError> {
+        write_pack(sandbox.open(work).objects(), request, &mut Vec::new())
+    }
+
+    #[test]
+    fn what_the_remote_has_need_not_be_here() {
+        let sandbox = Sandbox::new();
+        let work = sandbox.init("work");
+        let old = commit(&sandbox, &work, "a/file", "old");
+        let request = PackRequest {
+            tip: commit(&sandbox, &work, "a/file", "new"),
+            remote_has: vec![old],
+            leave_out_missing: false,
+        };
+        for lost in ["main~1:a/file", "main~1:a", "main~1:"] {
+            remove(&sandbox, &work, lost);
+            let stats = packed(&sandbox, &work, &request).expect("made");
+            assert_eq!(stats.objects, 4, "without {lost}");
+            let missing = first_missing(sandbox.open(&work).objects(), &request);
+            assert_eq!(missing, Ok(None), "without {lost}");
+        }
+    }
+
+    #[test]
+    fn a_new_object_that_is_missing_is_named_or_left_out_with_everything_below() {
+        let sandbox = Sandbox::new();
+        let work = sandbox.init("work");
+        let old = commit(&sandbox, &work, "file", "old");
+        let mut request = PackRequest {
+            tip: commit(&sandbox, &work, "a/b/file", "new"),
+            remote_has: vec![old],
+            leave_out_missing: false,
+        };
+        for (lost, left) in [("main:a/b/file", 4), ("main:a/b", 3), ("main:a", 2), ("main:", 1)] {
+            let oid = remove(&sandbox, &work, lost);
+            let missing = first_missing(sandbox.open(&work).objects(), &request);
+            assert_eq!(missing, Ok(Some(oid)));
+            request.leave_out_missing = false;
+            let failure = packed(&sandbox, &work, &request).expect_err("it is needed");
+            assert!(failure.message().contains(&oid.to_string()), "{failure}");
+            request.leave_out_missing = true;
+            let stats = packed(&sandbox, &work, &request).expect("made");
+            assert_eq!(stats.objects, left, "without {lost}");
+        }
+    }
 }

@@ -4,9 +4,11 @@
 //! look anything up and does not connect. No `Display` and no `Debug` in it shows a password or a token.
 
 mod parse;
+mod promisors;
 mod remote;
 mod remote_url;
 
 pub use parse::decoded_path;
+pub use promisors::Promisors;
 pub use remote::Remote;
 pub use remote_url::{HttpUrl, RemoteUrl};

@@ -12,6 +12,7 @@
 
 mod compare;
 mod detour;
+mod plan;
 mod preserve;
 mod progress;
 mod route;
@@ -27,9 +28,10 @@ use tokio::time::{Instant, timeout};
 
 use self::compare::Comparison;
 use self::detour::Detour;
+use self::plan::{Plan, explained};
 use self::progress::{Next, Phase, Progress};
 use self::route::Route;
-use self::send::{Push, is_certain, refusal};
+use self::send::{Push, is_certain, refusal, unmoved};
 use self::tracking::TrackingWriter;
 use crate::branch::SharedBranch;
 use crate::daemon::Pusher;
@@ -98,8 +100,13 @@ impl RemotePusher {
         // Where the branch was when the remote last claimed to have moved it.
         let mut claimed = None;
         let mut declined = None;
+        // The route to try next, if it is known.
+        let mut next = None;
         loop {
-            let mut route = self.find_route().await?;
+            let mut route = match next.take() {
+                Some(route) => route,
+                None => self.find_route().await?,
+            };
             if let Some((session, confirmed)) = self.kept.take(&route).await {
                 match self.push_over_kept(session, confirmed, &route, progress).await {
                     Ok(push) => return Ok(Outcome::Pushed(push)),
@@ -143,9 +150,19 @@ impl RemotePusher {
             }
             if claimed == Some(push.previous) {
                 session.finish();
-                return Err(self.unmoved(push.previous));
+                return Err(unmoved(push.refname, push.previous));
             }
-            let (report, sent) = self.send(&mut *session, &route, &push, progress).await?;
+            let request = match self.plan(&*session, &route, push.tip).await? {
+                Plan::Send(request) => request,
+                Plan::ByGit(reason) => {
+                    session.finish();
+                    next = Some(self.by_git(&route, reason)?);
+                    continue;
+                }
+            };
+            let leaves_out = request.leave_out_missing;
+            let sending = self.send(&mut *session, &route, &push, request, progress);
+            let (report, sent) = sending.await?;
             if report.is_success() {
                 if is_certain(&*session, &report) {
                     return Ok(Outcome::Pushed(
@@ -159,7 +176,7 @@ impl RemotePusher {
                 continue;
             }
             session.finish();
-            let failure = refusal(push.refname, &report);
+            let failure = explained(refusal(push.refname, &report), leaves_out);
             let is_lost_race = report.unpack.is_ok()
                 && report
                     .reference
@@ -199,10 +216,15 @@ impl RemotePusher {
             session.finish();
             return Err(None);
         };
+        let Ok(Plan::Send(request)) = self.plan(&*session, route, push.tip).await else {
+            session.finish();
+            return Err(None);
+        };
         tracing::debug!("using the kept connection");
         progress.phase = Phase::Pushing(push.tip);
         progress.remote = RemoteTip::At(confirmed);
-        let (report, sent) = match self.send(&mut *session, route, &push, progress).await {
+        let sending = self.send(&mut *session, route, &push, request, progress);
+        let (report, sent) = match sending.await {
             Ok(sent) => sent,
             Err(failure) => {
                 tracing::debug!(%failure, "the kept connection has failed: connecting anew");
@@ -277,19 +299,6 @@ impl RemotePusher {
 
     fn is_kept(&self, route: &Route) -> bool {
         route.transport.may_be_kept() && self.kept.is_enabled()
-    }
-
-    /// The failure of a push that the remote reported as a success, although its own advertisement shows no change.
-    fn unmoved(&self, at: Option<Oid>) -> Failure {
-        let refname = &self.branch.target().refname;
-        let state = at.map_or_else(
-            || "still does not exist".to_owned(),
-            |at| format!("is still at {at}"),
-        );
-        let message = format!(
-            "the remote reported success, but its {refname} {state}: a hook on the server may redirect pushes, or the remote is a cluster whose servers disagree"
-        );
-        Failure::new(Kind::RemoteError, message)
     }
 
     /// The route to the remote by the configuration of this moment.

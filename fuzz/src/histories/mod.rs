@@ -130,6 +130,7 @@ fn push(place: &Place, tip: git2::Oid, advertised: &[git2::Oid], lost: Option<gi
     let request = PackRequest {
         tip: ours(tip),
         remote_has: advertised.iter().map(|&oid| ours(oid)).collect(),
+        leave_out_missing: false,
     };
     let mut pack = Vec::new();
     let made = match lost {

@@ -3,6 +3,9 @@
 //! It works commit by commit, parents first, so that every object of the parents' trees is either on the remote or listed
 //! already, and its old version can serve as the base of its delta. An object that is taken to be on the remote is remembered,
 //! and never listed afterwards. Without that memory a revert makes a cycle: A as a delta of B, and B as a delta of A.
+//!
+//! An old version that this repository lacks (a partial clone lacks most) only costs bytes: then everything below its new
+//! version counts as new. An object to list must be here, unless the remote has promised what is missing.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -35,6 +38,10 @@ pub(super) struct Enumeration {
     on_remote: HashSet<Oid>,
     /// The trees of the commits that are listed, for their children.
     trees: HashMap<Oid, Oid>,
+    /// Whether new objects that this repository lacks are left out.
+    leaves_out: bool,
+    /// The first of them.
+    left_out: Option<Oid>,
 }
 
 /// A new object of one commit, before it is known whether it only moved.
@@ -54,6 +61,20 @@ struct ChangedTree {
 }
 
 impl Enumeration {
+    /// An enumeration that leaves out the new trees and files that this repository lacks. It is correct for a remote that has
+    /// them with everything below.
+    pub(super) fn leaving_out() -> Self {
+        Self {
+            leaves_out: true,
+            ..Self::default()
+        }
+    }
+
+    /// The first object that was left out.
+    pub(super) const fn left_out(&self) -> Option<Oid> {
+        self.left_out
+    }
+
     /// Lists the objects that a commit adds to its parents, all of which were listed before or are on the remote. A base is
     /// listed before its deltas.
     ///
@@ -68,14 +89,17 @@ impl Enumeration {
     ) -> Result<(), LocalError> {
         let mut old = Vec::new();
         for &parent in &commit.parents {
-            old.push(match self.trees.get(&parent) {
-                Some(&tree) => tree,
+            old.extend(match self.trees.get(&parent) {
+                Some(&tree) => Some(tree),
                 None => objects.tree_of(parent)?,
             });
         }
         self.list(commit.oid, None, listed);
         self.trees.insert(commit.oid, commit.tree);
-        if old.contains(&commit.tree) || self.is_available(commit.tree) {
+        if old.contains(&commit.tree)
+            || self.is_available(commit.tree)
+            || self.is_left_out(objects, commit.tree)?
+        {
             return Ok(());
         }
         let candidates = self.candidates(objects, commit.tree, old)?;
@@ -93,6 +117,15 @@ impl Enumeration {
 
     fn is_available(&self, oid: Oid) -> bool {
         self.depths.contains_key(&oid) || self.on_remote.contains(&oid)
+    }
+
+    fn is_left_out(&mut self, objects: &mut Objects, oid: Oid) -> Result<bool, LocalError> {
+        if !self.leaves_out || objects.has(oid)? {
+            return Ok(false);
+        }
+        self.left_out.get_or_insert(oid);
+        self.note_on_remote(oid);
+        Ok(true)
     }
 
     /// The new trees and blobs below a root, each tree before its entries.
@@ -129,10 +162,12 @@ impl Enumeration {
         candidates: &mut Vec<Candidate>,
         pending: &mut VecDeque<ChangedTree>,
     ) -> Result<(), LocalError> {
-        let new_tree = read_tree(objects, changed.oid)?;
+        let new_tree = as_tree(changed.oid, objects.read(changed.oid)?)?;
         let mut old_trees = Vec::new();
         for &oid in &changed.old {
-            old_trees.push((oid, read_tree(objects, oid)?));
+            if let Some(object) = objects.find(oid)? {
+                old_trees.push((oid, as_tree(oid, object)?));
+            }
         }
         let mut parents = Vec::new();
         for (oid, tree) in &old_trees {
@@ -152,7 +187,11 @@ impl Enumeration {
                     }
                 }
             }
-            if entry.kind == EntryKind::Link || old.contains(&entry.oid) || self.is_available(entry.oid) {
+            if entry.kind == EntryKind::Link
+                || old.contains(&entry.oid)
+                || self.is_available(entry.oid)
+                || self.is_left_out(objects, entry.oid)?
+            {
                 continue;
             }
             candidates.push(Candidate {
@@ -199,8 +238,7 @@ impl Enumeration {
     }
 }
 
-fn read_tree(objects: &mut Objects, oid: Oid) -> Result<Arc<Object>, LocalError> {
-    let object = objects.read(oid)?;
+fn as_tree(oid: Oid, object: Arc<Object>) -> Result<Arc<Object>, LocalError> {
     if object.kind == ObjectType::Tree {
         Ok(object)
     } else {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use git_wire::oid::Oid;
-use git2::ObjectType;
+use git2::{ErrorCode, ObjectType};
 
 use super::digest::Digest;
 use crate::LocalError;
@@ -72,20 +72,40 @@ impl Objects {
         missing_commits(Commits::new(self.database()?, &common_dir)?, tip, remote_has)
     }
 
+    /// Whether the repository has an object.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be opened.
+    pub(super) fn has(&mut self, oid: Oid) -> Result<bool, LocalError> {
+        Ok(self.kept.contains_key(&oid) || self.database()?.exists(to_git2(oid)))
+    }
+
     /// Reads an object.
     ///
     /// # Errors
     ///
     /// If it is missing or damaged.
     pub(super) fn read(&mut self, oid: Oid) -> Result<Arc<Object>, LocalError> {
+        self.find(oid)?
+            .ok_or_else(|| LocalError::new(format!("object {oid} is missing from the local repository")))
+    }
+
+    /// Reads an object; `None` if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// If it is damaged.
+    pub(super) fn find(&mut self, oid: Oid) -> Result<Option<Arc<Object>>, LocalError> {
         if let Some(object) = self.kept.get(&oid) {
-            return Ok(Arc::clone(object));
+            return Ok(Some(Arc::clone(object)));
         }
         let object = match self.database()?.read(to_git2(oid)) {
             Ok(read) => Object {
                 kind: read.kind(),
                 data: read.data().to_vec(),
             },
+            Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
             Err(error) => return Err(unreadable(oid, &error)),
         };
         if !object.has_id(oid) {
@@ -96,7 +116,7 @@ impl Objects {
         self.read_bytes += object.data.len();
         let object = Arc::new(object);
         self.keep(oid, &object);
-        Ok(object)
+        Ok(Some(object))
     }
 
     /// Whether the object was read lately, so that reading it again costs nothing.
@@ -104,14 +124,16 @@ impl Objects {
         self.kept.contains_key(&oid)
     }
 
-    /// Reads which tree a commit has.
+    /// Reads which tree a commit has; `None` if the commit is missing.
     ///
     /// # Errors
     ///
-    /// If the commit is missing, damaged or malformed.
-    pub(super) fn tree_of(&mut self, commit: Oid) -> Result<Oid, LocalError> {
-        let object = self.read(commit)?;
-        Ok(Commit::parse(commit, object.kind, &object.data)?.tree)
+    /// If the commit is damaged or malformed.
+    pub(super) fn tree_of(&mut self, commit: Oid) -> Result<Option<Oid>, LocalError> {
+        let Some(object) = self.find(commit)? else {
+            return Ok(None);
+        };
+        Commit::parse(commit, object.kind, &object.data).map(|commit| Some(commit.tree))
     }
 
     /// Reads the size of an object, without its content if its storage allows that.

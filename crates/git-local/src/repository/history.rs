@@ -44,7 +44,7 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// If a commit of the two histories is missing or corrupt.
+    /// If a commit of the two histories is corrupt, or one on which the answer depends is missing.
     pub fn relation(
         &self,
         local: Oid,
@@ -58,7 +58,7 @@ impl Repository {
             return Ok(Relation::Same);
         }
         if self.has_commit(remote) {
-            let mut walk = Walk::from_both(self.commits()?, local, remote, Missing::Fails)?;
+            let mut walk = Walk::from_both(self.commits()?, local, remote, Missing::Noted)?;
             loop {
                 if walk.is_reached(remote, LOCAL) {
                     return Ok(Relation::Ahead);
@@ -67,7 +67,7 @@ impl Repository {
                     return Ok(Relation::Behind);
                 }
                 if !walk.waits(LOCAL) && !walk.waits(REMOTE) {
-                    return Ok(Relation::Diverged);
+                    return walk.gap.map_or(Ok(Relation::Diverged), |gap| Err(missing(gap)));
                 }
                 walk.step()?;
             }
@@ -223,12 +223,12 @@ fn missing(oid: Oid) -> LocalError {
     LocalError::new(message)
 }
 
-/// What it means that a commit on the remote's side cannot be read.
+/// What it means that a commit is missing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Missing {
-    /// The question cannot be answered.
-    Fails,
-    /// The remote's side ends there; on the local side it is a failure nevertheless.
+    /// The walk goes on: another commit may answer the question.
+    Noted,
+    /// The remote's side ends there, also at a corrupt commit; on the local side it is a failure.
     Ends,
 }
 
@@ -236,6 +236,8 @@ enum Missing {
 struct Walk<'db> {
     commits: Commits<'db>,
     missing: Missing,
+    /// A commit that is missing, and that not both sides are known to contain.
+    gap: Option<Oid>,
     nodes: HashMap<Oid, Node>,
     /// Among commits of the same second the local ones come first: they are often a chain on top of the others.
     queue: BinaryHeap<(i64, bool, Oid)>,
@@ -254,6 +256,7 @@ impl<'db> Walk<'db> {
         Self {
             commits,
             missing,
+            gap: None,
             nodes: HashMap::new(),
             queue: BinaryHeap::new(),
             waiting: [0; _],
@@ -322,6 +325,10 @@ impl<'db> Walk<'db> {
                     let commit = match self.commits.read(oid) {
                         Ok(Some(commit)) => commit,
                         _ if is_optional => continue,
+                        Ok(None) if self.missing == Missing::Noted => {
+                            self.gap = Some(oid);
+                            continue;
+                        }
                         Ok(None) => return Err(missing(oid)),
                         Err(failure) => return Err(failure),
                     };
@@ -608,6 +615,25 @@ mod tests {
             .ahead(commits[29], &[])
             .expect_err("the root is missing");
         assert!(failure.message().contains(&root), "{failure}");
+    }
+
+    #[test]
+    fn a_missing_commit_matters_only_where_the_answer_depends_on_it() {
+        let sandbox = Sandbox::new();
+        let work = sandbox.init("work");
+        let root = sandbox.commit_at(&work, "root", 1_000);
+        let remote = sandbox.commit_at(&work, "of the future", 5_000);
+        let local = sandbox.commit_at(&work, "local", 2_000);
+        sandbox.git(&work, &["checkout", "-q", "-b", "side", &root.to_string()]);
+        let side = sandbox.commit_at(&work, "side", 3_000);
+        let hex = root.to_string();
+        fs::remove_file(work.join(".git/objects").join(&hex[..2]).join(&hex[2..])).expect("removes");
+        let repository = sandbox.open(&work);
+        let relation = |local, remote| repository.relation(local, Some(remote), || Ok(None));
+        assert_eq!(relation(local, remote), Ok(Relation::Ahead));
+        assert_eq!(relation(remote, local), Ok(Relation::Behind));
+        let failure = relation(local, side).expect_err("both may descend from the root");
+        assert!(failure.message().contains(&hex), "{failure}");
     }
 
     #[test]

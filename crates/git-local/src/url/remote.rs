@@ -120,6 +120,16 @@ impl<'a> Rewrites<'a> {
     }
 }
 
+/// The URL from which git fetches from a configured remote, as its parts. `None` if it has no URL, or one without a meaning.
+pub(super) fn fetch_url(config: &Config, name: &str, root: &Path) -> Result<Option<RemoteUrl>, LocalError> {
+    let urls = url_list(config.entries_of(&format!("remote.{name}.url")))?;
+    let Some(url) = urls.into_iter().next() else {
+        return Ok(None);
+    };
+    let url = Rewrites::read(config, "insteadof")?.apply(&url).unwrap_or(url);
+    Ok(RemoteUrl::parse(&url).ok().map(|url| absolute(url, root)))
+}
+
 /// A list of URLs. An empty one discards those before it.
 fn url_list<'a>(entries: impl Iterator<Item = &'a Entry>) -> Result<Vec<String>, LocalError> {
     let mut urls = Vec::new();

@@ -144,24 +144,34 @@ impl Advertisement {
     }
 
     /// Whether the server is known to compare the old value of a command with the ref's value under the ref's lock, so
-    /// that its `ok` is true however old this advertisement is. Its agent tells: git itself (version 2.28 or newer, which
-    /// names its object format), GitHub (`github/spokes-receive-pack-...`, in the past `git/github-...`), and `JGit` with
-    /// Gerrit.
+    /// that its `ok` is true however old this advertisement is. Its agent tells: git itself, GitHub, and `JGit` with Gerrit.
     ///
     /// Dulwich compares, but answers `ok` in either case; go-git moves the ref without comparing. A server with no agent,
     /// or another one, may be one of these.
     #[must_use]
     pub fn compares_old_values(&self) -> bool {
-        let agent = self.value("agent").unwrap_or_default();
-        match agent.split_once('/') {
-            Some(("git", version)) => {
+        self.checks_connectivity() || self.agent().0 == "JGit"
+    }
+
+    /// Whether the server is known to refuse a push after which it would lack an object that the new tip reaches. Its agent
+    /// tells: git itself (version 2.28 or newer, which names its object format) and GitHub
+    /// (`github/spokes-receive-pack-...`, in the past `git/github-...`). `JGit` checks that only if it is told to.
+    #[must_use]
+    pub fn checks_connectivity(&self) -> bool {
+        match self.agent() {
+            ("git", version) => {
                 version.starts_with("github-")
                     || version.starts_with(|first: char| first.is_ascii_digit())
                         && self.supports("object-format")
             }
-            Some((name, _)) => matches!(name, "github" | "JGit"),
-            None => false,
+            (name, _) => name == "github",
         }
+    }
+
+    /// The server's name and version, as it introduces itself. Without a slash it has no name.
+    fn agent(&self) -> (&str, &str) {
+        let agent = self.value("agent").unwrap_or_default();
+        agent.split_once('/').unwrap_or_default()
     }
 
     /// The value of a capability; empty for one without a value.
@@ -446,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_that_compare_old_values_are_known_by_their_agent() {
+    fn servers_that_compare_old_values_or_check_connectivity_are_known_by_their_agent() {
         for (capabilities, compares) in [
             ("report-status object-format=sha1 agent=git/2.47.3", true),
             (
@@ -470,6 +480,8 @@ mod tests {
             let line = format!("{A} refs/heads/main\0{capabilities}\n");
             let advertisement = read(&[&line]).expect("valid");
             assert_eq!(advertisement.compares_old_values(), compares, "{capabilities}");
+            let checks = compares && !capabilities.contains("JGit");
+            assert_eq!(advertisement.checks_connectivity(), checks, "{capabilities}");
         }
     }
 }

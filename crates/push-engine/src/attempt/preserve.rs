@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use git_wire::oid::Oid;
 
 use super::RemotePusher;
+use super::plan::Plan;
 use super::progress::Progress;
 use super::route::Route;
 use super::send::{Push, is_certain, refusal};
@@ -75,7 +76,16 @@ impl RemotePusher {
                 .ask(|branch| branch.repository().shallow_commits())
                 .await?,
         };
-        let (report, _) = self.send(session, route, &push, &mut Progress::default()).await?;
+        let request = match self.plan(session, route, tip).await? {
+            Plan::Send(request) => request,
+            Plan::ByGit(reason) => {
+                let by_git = self.by_git(route, reason)?;
+                let mut session = self.connect(&by_git).await?;
+                return Box::pin(self.preserve(&mut *session, &by_git, tip)).await;
+            }
+        };
+        let progress = &mut Progress::default();
+        let (report, _) = self.send(session, route, &push, request, progress).await?;
         if !report.is_success() {
             return Err(refusal(&refname, &report));
         }

@@ -61,24 +61,33 @@ pub(super) fn refusal(refname: &str, report: &Report) -> Failure {
     }
 }
 
+/// The failure of a push that the remote reported as a success, although its own advertisement shows no change.
+pub(super) fn unmoved(refname: &str, at: Option<Oid>) -> Failure {
+    let state = at.map_or_else(
+        || "still does not exist".to_owned(),
+        |at| format!("is still at {at}"),
+    );
+    let message = format!(
+        "the remote reported success, but its {refname} {state}: a hook on the server may redirect pushes, or the remote is a cluster whose servers disagree"
+    );
+    Failure::new(Kind::RemoteError, message)
+}
+
 type Packing = (PackReceiver, JoinHandle<Result<PackStats, LocalError>>);
 
 impl RemotePusher {
-    /// Sends the command and the pack.
+    /// Sends the command and the pack of this request.
     pub(super) async fn send(
         &self,
         session: &mut dyn Session,
         route: &Route,
         push: &Push<'_>,
+        request: PackRequest,
         progress: &mut Progress,
     ) -> Result<(Report, SentPush), Failure> {
         progress.steps.looked = Some(progress.steps.now());
         let command = Command::new(push.refname, push.previous, push.tip)
             .map_err(|error| Failure::new(Kind::Local, error.to_string()))?;
-        let request = PackRequest {
-            tip: push.tip,
-            remote_has: session.advertisement().tips().collect(),
-        };
         let (pack, packed) = if route.transport.takes_pack() {
             self.pack(request, progress.steps.on_packed())
         } else {

@@ -6,7 +6,7 @@
 //! These settings do not require the git CLI, as neither kind of transport heeds them: those that push more than one branch
 //! (`push.followTags`, `push.recurseSubmodules`), those for pushes without a refspec (`push.default`,
 //! `remote.<name>.push`), and `remote.<name>.mirror`, which forbids a refspec. Nor do `filter.lfs` settings: git-lfs uploads
-//! in its pre-push hook.
+//! in its pre-push hook. A partial clone needs the git CLI only for a push of objects that it lacks: `attempt` finds out.
 
 use std::path::{Path, PathBuf};
 
@@ -37,16 +37,25 @@ pub(super) fn reason_for_git_cli(
         Some(need) => Some(need),
         None => need_of_repository(repository)?,
     };
-    match need {
-        Some(need) if choice == TransportChoice::Native => Err(Failure::new(
-            Kind::Local,
-            format!(
-                "the native transport does not support this: {need}; set the option transport to 'auto' or 'git-cli'"
-            ),
-        )
-        .with_hint("The native transport does not support this remote or its settings: set the option transport to 'auto' or 'git-cli', or remove the cause that the message names.")),
-        need => Ok(need),
+    need.map(|need| permitted(choice, need)).transpose()
+}
+
+/// The same need, unless the native transport is required.
+///
+/// # Errors
+///
+/// The native transport is required.
+pub(crate) fn permitted(choice: TransportChoice, need: String) -> Result<String, Failure> {
+    if choice != TransportChoice::Native {
+        return Ok(need);
     }
+    Err(Failure::new(
+        Kind::Local,
+        format!(
+            "the native transport does not support this: {need}; set the option transport to 'auto' or 'git-cli'"
+        ),
+    )
+    .with_hint("The native transport does not support this remote or its settings: set the option transport to 'auto' or 'git-cli', or remove the cause that the message names."))
 }
 
 /// The need that follows from the remote and its settings.
@@ -81,29 +90,10 @@ fn need_of_repository(repository: &LocalRepository<'_>) -> Result<Option<String>
         "push.gpgSign asks for signed pushes"
     } else if !config.get_all("push.pushOption").is_empty() {
         "push.pushOption is set"
-    } else if is_partial(config)? {
-        "this is a partial clone, for which only git fetches missing objects on demand"
     } else {
         return Ok(None);
     };
     Ok(Some(need.to_owned()))
-}
-
-/// Whether objects may be missing here because another repository has promised them.
-fn is_partial(config: &Config) -> Result<bool, Failure> {
-    if config.entry("extensions.partialClone").is_some() {
-        return Ok(true);
-    }
-    for entry in config.entries() {
-        if entry.section() == "remote"
-            && entry.subsection().is_some()
-            && entry.name() == "promisor"
-            && entry.bool()?
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 fn need_of_git_proxy(config: &Config, environment: &Environment) -> Option<String> {

@@ -22,13 +22,10 @@ const PLACEHOLDER: &str = "git-push-daemon/destination";
 const REMOTE_SETTINGS: [&str; 4] = ["vcs", "uploadpack", "proxy", "proxyauthmethod"];
 
 /// Variables that could point git at another repository than the one in `GIT_DIR`.
-const REPOSITORY_VARIABLES: [&str; 5] = [
-    "GIT_COMMON_DIR",
-    "GIT_INDEX_FILE",
-    "GIT_NAMESPACE",
-    "GIT_PREFIX",
-    "GIT_WORK_TREE",
-];
+const REPOSITORY_VARIABLES: [&str; 4] = ["GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_WORK_TREE"];
+
+/// A file that is empty or does not exist.
+const NO_FILE: &str = if cfg!(windows) { "NUL" } else { "/dev/null" };
 
 /// The destination of a command: an argument, and the settings that define it.
 #[derive(Clone)]
@@ -133,6 +130,9 @@ impl GitCli {
                 Environment::without,
             )
             .with("GIT_DIR", repository.git_dir)
+            // What is a fast-forward, and what the remote lacks, follow from the true history: it knows no other.
+            .with("GIT_NO_REPLACE_OBJECTS", "1")
+            .with("GIT_GRAFT_FILE", NO_FILE)
             .with("GIT_TERMINAL_PROMPT", "0")
             // Its progress is a sign of life, as that of `git push` is.
             .with("GIT_LFS_FORCE_PROGRESS", "1")
