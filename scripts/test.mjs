@@ -8,6 +8,7 @@
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 
+import { environmentOf, FORMATS, suitesFor } from './formats.mjs';
 import { Failed, main, plain, ROOT, run, step, style } from './process.mjs';
 import { prepareServers } from './servers.mjs';
 import { installPackages, setUp } from './setup.mjs';
@@ -20,7 +21,8 @@ await main(async () => {
   await step('versions of Node for the tests', prepareNodeVersions);
   const stages = [
     ['cargo test', rustTests],
-    ['node --test', () => nodeTests(process.argv.slice(2))],
+    ['node --test', () => nodeTests(testFiles(process.argv.slice(2)))],
+    ...(process.argv.length > 2 ? [] : FORMATS.flatMap(stagesOf)),
     ['tsc', typeCheck],
   ];
   const failures = [];
@@ -54,15 +56,18 @@ async function rustTests() {
   return conclude(ok, { passed: sum(1), failed: sum(2), skipped: sum(3) });
 }
 
-async function nodeTests(words) {
-  const files = testFiles(words);
-  if (files.length === 0) {
-    throw new Failed(
-      words.length > 0 ? `no test file has ${words.join(' or ')} in its name` : 'no test files',
-    );
-  }
+/** The stage of a format that git does not use by default. */
+function stagesOf(format) {
+  const files = suitesFor(format).map((name) => path.join('__test__', `${name}.test.mjs`));
+  if (files.length === 0) return [];
+  const name = `node --test, ${format.objects}, ${format.refs}`;
+  return [[name, () => nodeTests(files, environmentOf(format))]];
+}
+
+async function nodeTests(files, env = process.env) {
   const { ok, output } = await run(process.execPath, ['--test', '--test-reporter=spec', ...files], {
     keep: true,
+    env,
   });
   const count = (name) =>
     Number(plain(output).match(new RegExp(`^ℹ ${name} (\\d+)$`, 'm'))?.[1] ?? Number.NaN);
@@ -75,11 +80,13 @@ async function nodeTests(words) {
 
 /** Listed by hand, as Node 20's runner takes no patterns. */
 function testFiles(words) {
-  return readdirSync(path.join(ROOT, '__test__'), { recursive: true })
+  const files = readdirSync(path.join(ROOT, '__test__'), { recursive: true })
     .filter((name) => /\.test\.[cm]?js$/.test(name) && !name.includes('node_modules'))
     .filter((name) => words.length === 0 || words.some((word) => name.includes(word)))
     .map((name) => path.join('__test__', name))
     .sort();
+  if (files.length === 0) throw new Failed(`no test file has ${words.join(' or ')} in its name`);
+  return files;
 }
 
 async function typeCheck() {

@@ -278,7 +278,7 @@ async fn problem(expected: Expected, case: &Case) -> Option<String> {
 pub(crate) async fn check(rows: impl Iterator<Item = Prepared>) {
     let mut wrong = Vec::new();
     for (name, expected, case) in rows {
-        if let Some(problem) = problem(expected, &case).await {
+        if let Some(problem) = Box::pin(problem(expected, &case)).await {
             wrong.push(format!("{name}: expected {expected:?}{problem}"));
         }
     }

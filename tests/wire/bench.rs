@@ -37,17 +37,25 @@ pub(crate) enum Unpack {
 
 impl Bench {
     pub(crate) fn new(unpack: Unpack) -> Self {
-        Self::with_checks(unpack, true)
+        Self::of(format(), unpack, true)
     }
 
-    /// Whether the server checks the objects that come.
-    pub(crate) fn with_checks(unpack: Unpack, checks: bool) -> Self {
+    /// Of an object format. The server may check the objects that come.
+    pub(crate) fn of(format: ObjectFormat, unpack: Unpack, checks: bool) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let mut options = RepositoryInitOptions::new();
-        options.bare(true).object_format(format());
+        options.bare(true).object_format(format);
         let local = Repository::init_opts(directory.path().join("local"), &options).expect("a repository");
-        // Of the formats in the environment, which git heeds.
-        run(git(directory.path()).args(["init", "--quiet", "--bare", "--initial-branch=main", "remote"]));
+        // git stores its refs as the environment says.
+        let objects = format!("--object-format={}", format.str());
+        run(git(directory.path()).args([
+            "init",
+            "--quiet",
+            "--bare",
+            "--initial-branch=main",
+            &objects,
+            "remote",
+        ]));
         let remote = directory.path().join("remote");
         let mut config = git2::Config::open(&remote.join("config")).expect("a repository");
         let limit = match unpack {

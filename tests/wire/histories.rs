@@ -5,7 +5,7 @@ use git_local::pack::{PackRequest, write_pack};
 use git2::{FileMode, ObjectType, Repository};
 use std::fmt::Write as _;
 
-use crate::bench::{Bench, Dir, MAIN, Node, Unpack, both_ways, git, lines, oid, run};
+use crate::bench::{Bench, Dir, MAIN, Node, Unpack, both_ways, format, git, lines, oid, run};
 use crate::fuzz::histories::id_length;
 
 /// Files in directories; enough that a change is small against the whole.
@@ -330,7 +330,7 @@ fn submodules_are_links_whose_commits_are_not_ours_to_send() {
 #[test]
 fn commits_that_libgit2_does_not_read_are_pushed() {
     for unpack in [Unpack::Loose, Unpack::Packed] {
-        let bench = Bench::with_checks(unpack, false);
+        let bench = Bench::of(format(), unpack, false);
         let mut files = some_files(&bench);
         let root = bench.commit(&files, &[]);
         let mut odd = |header: &str, parents: &[git2::Oid]| {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arbitrary::Unstructured;
 use fastrand::Rng;
+use git2::ObjectFormat;
 
 use crate::bench::{Bench, Unpack, git, run};
 use crate::corpus::inputs;
@@ -85,13 +86,34 @@ fn push_history(seed: u64) -> usize {
     } else {
         Headers::Valid
     };
-    push_along(&instructions, unpack, headers, PUSHES_PER_HISTORY)
+    push_along(
+        &instructions,
+        format_of(seed),
+        unpack,
+        headers,
+        PUSHES_PER_HISTORY,
+    )
+}
+
+/// Every other four are of SHA-256.
+const fn format_of(number: u64) -> ObjectFormat {
+    if number % 8 < 4 {
+        ObjectFormat::Sha1
+    } else {
+        ObjectFormat::Sha256
+    }
 }
 
 /// Makes a history by instructions, and pushes it step by step.
-fn push_along(instructions: &[u8], unpack: Unpack, headers: Headers, pushes: usize) -> usize {
+fn push_along(
+    instructions: &[u8],
+    format: ObjectFormat,
+    unpack: Unpack,
+    headers: Headers,
+    pushes: usize,
+) -> usize {
     let checks = headers == Headers::Valid;
-    let bench = Bench::with_checks(unpack, checks);
+    let bench = Bench::of(format, unpack, checks);
     let mut input = Unstructured::new(instructions);
     let choose = |input: &mut Unstructured<'_>, limit: usize| input.int_in_range(0..=limit).unwrap_or(0);
     let mut history = History::new(&bench.store, headers);
@@ -136,7 +158,7 @@ fn histories_that_the_fuzzer_keeps_arrive_whole() {
     let inputs = inputs("histories");
     assert!(!inputs.is_empty());
     let step = inputs.len().div_ceil(KEPT_HISTORIES);
-    for (number, input) in inputs.into_iter().step_by(step).enumerate() {
+    for (number, input) in (0_u64..).zip(inputs.into_iter().step_by(step)) {
         let instructions = std::fs::read(&input).expect("readable");
         let (unpack, headers) = match number % 4 {
             0 => (Unpack::Loose, Headers::Valid),
@@ -144,6 +166,6 @@ fn histories_that_the_fuzzer_keeps_arrive_whole() {
             2 => (Unpack::Loose, Headers::Odd),
             _ => (Unpack::Packed, Headers::Odd),
         };
-        push_along(&instructions, unpack, headers, 3);
+        push_along(&instructions, format_of(number), unpack, headers, 3);
     }
 }
