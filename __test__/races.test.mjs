@@ -171,7 +171,10 @@ describe('a remote', () => {
 
   for (const [what, spoil] of [
     ['whose ref is damaged', (remote) => damage(refFile(remote))],
-    ['whose ref is empty', (remote) => damage(refFile(remote), '')],
+    // An empty list of tables is a repository without refs.
+    ...(REF_FORMAT === 'files'
+      ? [['whose ref is empty', (remote) => damage(refFile(remote), '')]]
+      : []),
     [
       'that lost its tip',
       (remote) => {

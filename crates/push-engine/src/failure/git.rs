@@ -78,6 +78,10 @@ const UNWRITABLE: Table<Kind> = Table(&[
     ("reference broken", RemoteError),
     ("does not point to a valid object", RemoteError),
     ("nonexistent object", RemoteError),
+    // Refs in reftables; of one that is locked git says "data is locked".
+    ("reftable: transaction prepare: file does not exist", RemoteError),
+    ("reftable: transaction prepare: i/o error", RemoteError),
+    ("corrupt reftable file", RemoteError),
 ]);
 
 /// The server does not want the pack, or the pack was never sent.

@@ -254,6 +254,7 @@ remote-error: unable to migrate objects to permanent storage
 remote-lock: failed to update ref | error: cannot lock ref 'refs/heads/main': Unable to create '/r.git/refs/heads/main.lock': File exists.
 remote-error: failed to update ref | error: cannot lock ref 'refs/heads/main': Unable to create '/r.git/refs/heads/main.lock': Read-only file system
 remote-error: failed to update ref | error: cannot lock ref 'refs/heads/main': unable to resolve reference 'refs/heads/main': reference broken
+remote-error: failed to update ref | error: reftable: transaction prepare: file does not exist
 ",
     ) {
         let (reason, messages) = sample.split_once(" | ").unwrap_or((&sample, ""));
