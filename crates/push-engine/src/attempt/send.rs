@@ -6,7 +6,8 @@ use git_wire::oid::Oid;
 use git_wire::send_pack::{Command, Report};
 use tokio::spawn;
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
+use tracing::instrument::WithSubscriber;
 
 use super::RemotePusher;
 use super::progress::Progress;
@@ -14,6 +15,7 @@ use super::route::Route;
 use crate::event::SentPush;
 use crate::failure::{Failure, Kind};
 use crate::transport::{PackReceiver, PushFailure, Session};
+use crate::turns;
 
 /// Pieces of the pack that are ready before the remote takes them: the back-pressure on its generation.
 const PACK_PIECES: usize = 8;
@@ -126,26 +128,30 @@ impl RemotePusher {
     fn pack(&self, request: PackRequest, on_packed: impl FnOnce() + Send + 'static) -> Packing {
         let (sender, pack) = mpsc::channel(PACK_PIECES);
         let branch = self.branch.clone();
-        let packed = spawn_blocking(move || {
+        let packing = turns::pack(move || {
             let made = branch.stream_pack(&request, sender);
             on_packed();
             made
         });
-        (pack, packed)
+        let packed = async {
+            let made = packing.await;
+            made.unwrap_or_else(|panic| Err(LocalError::new(format!("a bug: {panic}"))))
+        };
+        (pack, spawn(packed.with_current_subscriber()))
     }
 
     /// Counts the commits of a pack that the transport makes itself. Its size is not known.
     fn count(&self, request: PackRequest) -> Packing {
         let (_, pack) = mpsc::channel(PACK_PIECES);
         let branch = self.branch.clone();
-        let counted = spawn(async move {
+        let counting = async move {
             let counted = branch.ask(move |branch| {
                 let ahead = branch.repository().ahead(request.tip, &request.remote_has)?;
                 Ok(usize::try_from(ahead.commits).unwrap_or(usize::MAX))
             });
             let commits = counted.await.unwrap_or_default();
             Ok(PackStats { commits, ..EMPTY })
-        });
-        (pack, counted)
+        };
+        (pack, spawn(counting.with_current_subscriber()))
     }
 }
