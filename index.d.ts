@@ -578,10 +578,7 @@ export type PushDaemonMisuseCode =
   | 'ERR_PUSH_DAEMON_INVALID_OPTION'
   /** There is no git repository at `repoPath`. */
   | 'ERR_PUSH_DAEMON_REPOSITORY_NOT_FOUND'
-  /**
-   * The repository has a format version or an extension that git does not know either, or it uses SHA-256 object ids or
-   * the reftable format.
-   */
+  /** The repository has a format version or an extension that git 2.47 does not know either. */
   | 'ERR_PUSH_DAEMON_UNSUPPORTED_REPOSITORY'
   /** The repository belongs to another user and is not listed in git's `safe.directory`. */
   | 'ERR_PUSH_DAEMON_REPOSITORY_NOT_OWNED'

@@ -13,7 +13,6 @@ use rustix::process::{Pid, Signal, kill_process_group};
 /// How long a server may take to listen.
 const START_LIMIT: Duration = Duration::from_secs(30);
 const MODULES: &str = "/usr/lib/apache2/modules";
-const BACKEND: &str = "/usr/lib/git-core/git-http-backend";
 
 /// The login for Basic.
 pub(crate) const USER: &str = "pusher";
@@ -38,7 +37,13 @@ pub(crate) fn can_run() -> bool {
 fn is_installed() -> bool {
     let programs = ["apache2", "tinyproxy", "openssl"];
     let is_program = |name: &str| succeeds(Command::new("sh").args(["-c", &format!("command -v {name}")]));
-    programs.into_iter().all(is_program) && Path::new(MODULES).exists() && Path::new(BACKEND).exists()
+    programs.into_iter().all(is_program) && Path::new(MODULES).exists() && git_core().join("git-http-backend").exists()
+}
+
+/// Where the git that the tests run has its programs: another version may not know the formats of its repositories.
+fn git_core() -> PathBuf {
+    let output = Command::new("git").arg("--exec-path").output().expect("git runs");
+    String::from_utf8_lossy(&output.stdout).trim().into()
 }
 
 fn succeeds(command: &mut Command) -> bool {
@@ -260,6 +265,8 @@ fn configuration(dir: &Path, port: u16) -> String {
     let modules = LOADED.map(|name| format!("LoadModule {name}_module {MODULES}/mod_{name}.so"));
     let modules = modules.join("\n");
     let dir = dir.display();
+    let core = git_core();
+    let core = core.display();
     format!(
         r#"
 ServerRoot "{dir}"
@@ -285,8 +292,8 @@ SetEnv GIT_PROJECT_ROOT "{dir}/repositories"
 SetEnv GIT_HTTP_EXPORT_ALL 1
 SetEnv GIT_CONFIG_NOSYSTEM 1
 AddOutputFilterByType DEFLATE application/x-git-receive-pack-advertisement
-ScriptAliasMatch "^/(?:anonymous|basic|push-basic|bearer|stepwise|limited|certified|filtered|loud|plain|typeless|plain-report|typeless-report)/(.*)$" {BACKEND}/$1
-<Directory "/usr/lib/git-core">
+ScriptAliasMatch "^/(?:anonymous|basic|push-basic|bearer|stepwise|limited|certified|filtered|loud|plain|typeless|plain-report|typeless-report)/(.*)$" {core}/git-http-backend/$1
+<Directory "{core}">
     Require all granted
 </Directory>
 <Location "/basic">
