@@ -698,7 +698,7 @@ local: command-line line 0: unsupported option "maybe".\nfatal: Could not read f
 }
 
 #[test]
-fn a_failure_loses_the_secrets_of_what_was_said() {
+fn no_secret_of_another_programs_message_is_in_a_failure() {
     let failure = Failure::new(Auth, "https://u:hunter2@h/");
     assert!(!failure.message().contains("hunter2"), "{failure}");
 }
