@@ -37,7 +37,9 @@ pub(crate) fn can_run() -> bool {
 fn is_installed() -> bool {
     let programs = ["apache2", "tinyproxy", "openssl"];
     let is_program = |name: &str| succeeds(Command::new("sh").args(["-c", &format!("command -v {name}")]));
-    programs.into_iter().all(is_program) && Path::new(MODULES).exists() && git_core().join("git-http-backend").exists()
+    programs.into_iter().all(is_program)
+        && Path::new(MODULES).exists()
+        && git_core().join("git-http-backend").exists()
 }
 
 /// Where the git that the tests run has its programs: another version may not know the formats of its repositories.
