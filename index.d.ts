@@ -84,7 +84,9 @@ export interface PushDaemonOptions {
 
   /**
    * How long an attempt may go without a byte in either direction, in milliseconds. 0 disables the limit. A server
-   * that is working sends a keep-alive every 5 seconds, so a longer silence means that it hangs.
+   * that is working sends a keep-alive every 5 seconds, so a longer silence means that it hangs. After the last byte
+   * was sent, the limit is longer by the time that the buffers on the way may need to drain over a slow link: up to
+   * 512 seconds for a push of 4 MiB or more.
    *
    * Over http(s), a proxy may hold back keep-alives, so this limit applies only until everything is sent; after
    * that, `reportTimeoutMs` applies. With `git push`, it applies only while git's progress shows that data is being

@@ -19,8 +19,8 @@ pub(crate) const USER: &str = "pusher";
 pub(crate) const PASSWORD: &str = "c0rrect-h0rse";
 pub(crate) const BEARER: &str = "b34rer-t0ken";
 
-/// Whether the servers are installed. Root gets them installed; for others the tests are skipped, with a
-/// line that says so, except in CI.
+/// Whether the servers are installed. Installs them if it runs as root. Otherwise the tests are skipped with a message, and
+/// fail in CI.
 pub(crate) fn can_run() -> bool {
     static CAN_RUN: OnceLock<bool> = OnceLock::new();
     *CAN_RUN.get_or_init(|| {
@@ -37,7 +37,9 @@ pub(crate) fn can_run() -> bool {
 fn is_installed() -> bool {
     let programs = ["apache2", "tinyproxy", "openssl"];
     let is_program = |name: &str| succeeds(Command::new("sh").args(["-c", &format!("command -v {name}")]));
-    programs.into_iter().all(is_program) && Path::new(MODULES).exists() && git_core().join("git-http-backend").exists()
+    programs.into_iter().all(is_program)
+        && Path::new(MODULES).exists()
+        && git_core().join("git-http-backend").exists()
 }
 
 /// Where the git that the tests run has its programs: another version may not know the formats of its repositories.
@@ -278,8 +280,8 @@ Listen 127.0.0.1:{port}
 User www-data
 Group www-data
 ErrorLog "{dir}/error.log"
-LogFormat "%m %U%q %>s protocol=%H accept=%{{Accept-Encoding}}i encoding=%{{Content-Encoding}}o transfer=%{{Transfer-Encoding}}i length=%{{Content-Length}}i authorization=%{{Authorization}}i agent=%{{User-Agent}}i" told
-CustomLog "{dir}/access.log" told
+LogFormat "%m %U%q %>s protocol=%H accept=%{{Accept-Encoding}}i encoding=%{{Content-Encoding}}o transfer=%{{Transfer-Encoding}}i length=%{{Content-Length}}i authorization=%{{Authorization}}i agent=%{{User-Agent}}i" requests
+CustomLog "{dir}/access.log" requests
 LogFormat "%{{usec}}t\t%>s\t%r\t%{{Authorization}}i\t%{{User-Agent}}i\t%{{X-One}}i\t%{{X-Two}}i\t%{{Accept}}i\t%{{Content-Type}}i\t%{{Git-Protocol}}i" compared
 CustomLog "{dir}/compared.log" compared
 Protocols h2 http/1.1
