@@ -8,6 +8,7 @@
 //! At any other time (in a hook of either side, while a remote unpacks) git may be silent for as long as the report may take.
 
 mod command;
+mod pack_objects;
 mod porcelain;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use git_wire::send_pack::{Advertisement, Command, Report};
 use tokio::time::Instant;
 
 use self::command::{Destination, GitCli};
+pub(crate) use self::pack_objects::{Encoding, PackObjects};
 pub use self::porcelain::{Porcelain, RefList, Verdict};
 use super::activity::{ADVERTISING, Activity, Limits, PUSHING};
 use super::child::Child;
@@ -56,7 +58,7 @@ impl GitCliTransport {
         reason: String,
         settings: Settings,
     ) -> Result<Self, Failure> {
-        let Some(git) = GitCli::find(repository, &settings.environment) else {
+        let Some(git) = GitCli::find(repository.root, repository.git_dir, &settings.environment) else {
             return Err(Failure::new(
                 Kind::Local,
                 format!("git is required ({reason}), but it is not in PATH: install git or fix PATH"),
