@@ -277,7 +277,7 @@ mod tests {
         let mut branch = LocalBranch::open(target, Environment::default()).expect("opens");
         thread::scope(|scope| {
             let converting = scope.spawn(|| {
-                for _ in 0..10 {
+                for _ in 0..40 {
                     sandbox.git(&bare, &["refs", "migrate", "--ref-format=reftable"]);
                     sandbox.git(&bare, &["refs", "migrate", "--ref-format=files"]);
                 }
