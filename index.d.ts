@@ -84,7 +84,9 @@ export interface PushDaemonOptions {
 
   /**
    * How long an attempt may go without a byte in either direction, in milliseconds. 0 disables the limit. A server
-   * that is working sends a keep-alive every 5 seconds, so a longer silence means that it hangs.
+   * that is working sends a keep-alive every 5 seconds, so a longer silence means that it hangs. After the last byte
+   * was sent, the limit is longer by the time that the buffers on the way may need to drain over a slow link: up to
+   * 512 seconds for a push of 4 MiB or more.
    *
    * Over http(s), a proxy may hold back keep-alives, so this limit applies only until everything is sent; after
    * that, `reportTimeoutMs` applies. With `git push`, it applies only while git's progress shows that data is being
@@ -578,10 +580,7 @@ export type PushDaemonMisuseCode =
   | 'ERR_PUSH_DAEMON_INVALID_OPTION'
   /** There is no git repository at `repoPath`. */
   | 'ERR_PUSH_DAEMON_REPOSITORY_NOT_FOUND'
-  /**
-   * The repository has a format version or an extension that git does not know either, or it uses SHA-256 object ids or
-   * the reftable format.
-   */
+  /** The repository has a format version or an extension that git 2.47 does not know either. */
   | 'ERR_PUSH_DAEMON_UNSUPPORTED_REPOSITORY'
   /** The repository belongs to another user and is not listed in git's `safe.directory`. */
   | 'ERR_PUSH_DAEMON_REPOSITORY_NOT_OWNED'

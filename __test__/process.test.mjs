@@ -1,13 +1,14 @@
 /** The daemon and its host process: when the process may end, and that nothing is left behind. */
 
 import assert from 'node:assert/strict';
+import { renameSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 
 import { runScript, startScript } from './support/child.mjs';
 import { once, start, startInSync, until, within } from './support/daemon.mjs';
-import { gateHook } from './support/gate.mjs';
-import { makePair } from './support/git.mjs';
+import { ended, gateHook, makeGate, makeScript } from './support/gate.mjs';
+import { gitWith, makePair } from './support/git.mjs';
 import {
   children,
   daemonThreads,
@@ -35,6 +36,19 @@ const inSync = (daemon) => new Promise((resolve) => {
   }, 2);
 });
 `;
+
+/** A backlog for fast-import, which git packs. */
+function manyCommits(tip) {
+  const commit = (index) => [
+    'commit refs/heads/main',
+    'committer Committer <committer@example.invalid> 1700000000 +0000',
+    'data 0',
+    ...(index === 0 ? [`from ${tip}`] : []),
+    `M 100644 inline file\ndata <<END\n${index}\nEND`,
+    '',
+  ];
+  return Array.from({ length: 200 }, (_, index) => commit(index).join('\n')).join('');
+}
 
 describe('a process', () => {
   test('is not kept alive by an idle daemon', async (t) => {
@@ -239,6 +253,31 @@ describe('a connection that is kept ready', () => {
     script.kill('SIGKILL');
     await script.ended;
     await assertNothingLeft(pair.remote);
+  });
+});
+
+describe('the git that makes a pack', () => {
+  test('ends when the process is killed', async (t) => {
+    const { repo, remote, options } = makePair(t);
+    gitWith({ input: `${manyCommits(repo.tip())}done\n` }, repo.path, 'fast-import', '--done');
+    const gate = makeGate(t);
+    const { PATH } = process.env;
+    const git = makeScript(
+      t,
+      `PATH='${PATH}'; export PATH`,
+      '[ "$1" = pack-objects ] || exec git "$@"',
+      ...gate.lines,
+    );
+    renameSync(git, path.join(path.dirname(git), 'git'));
+    const script = startScript('const daemon = startPushDaemon(input); daemon.ref();', {
+      input: options,
+      env: { PATH: `${path.dirname(git)}${path.delimiter}${PATH}` },
+    });
+    const pids = await gate.entered();
+    script.kill('SIGKILL');
+    await script.ended;
+    await ended(pids);
+    await assertNothingLeft(remote);
   });
 });
 

@@ -28,8 +28,8 @@ import {
   testOf,
 } from './support/git.mjs';
 
-const EXAMPLE = path.join(ROOT, 'examples', 'fastify-api', 'package.json');
-const isomorphicGit = createRequire(EXAMPLE)('isomorphic-git');
+const require = createRequire(import.meta.url);
+const isomorphicGit = require('isomorphic-git');
 
 const PERSON = { name: 'Somebody', email: 'somebody@example.invalid' };
 
@@ -243,13 +243,13 @@ describe('writers', () => {
     const daemon = await startInSync(t, options);
     const { told } = await runScript(
       `import fs from 'node:fs';
-      const git = require('node:module').createRequire(input.example)('isomorphic-git');
+      const git = require('node:module').createRequire(input.root)('isomorphic-git');
       const { repo: gitdir, tree, author } = input;
       const parent = await git.resolveRef({ fs, gitdir, ref: 'refs/heads/main' });
       tell(await git.commit({ fs, gitdir, ref: 'refs/heads/main', tree, parent: [parent], message: 'm', author }));`,
       {
         input: {
-          example: EXAMPLE,
+          root: path.join(ROOT, 'package.json'),
           repo: repo.path,
           tree: repo.git('rev-parse', 'main^{tree}'),
           author: PERSON,

@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto';
 import {
   closeSync,
   cpSync,
+  existsSync,
   mkdirSync,
   openSync,
   renameSync,
@@ -138,13 +139,14 @@ const made = new Map();
  * A pair of repositories that agree, and the commits that the local one is going to make.
  *
  * @param {object} t what ends with the run
- * @param {{files: number, layout: 'sharded' | 'flat', branches?: number, commits: number, packed?: boolean}} shape
- * `branches` are others on the remote; `packed` keeps the next commits in a pack
- * @returns {{local: string, remote: string, base: string, chain: string[]}} directories to be copied from
+ * @param {{files: number, layout: 'sharded' | 'flat', branches?: number, commits: number, packed?: boolean, isFirst?: boolean}}
+ * shape `branches` are others on the remote; `packed` keeps the next commits in a pack; `isFirst`: the remote is empty, the
+ * local branch does not exist yet, and everything lies in one pack
+ * @returns {{local: string, remote: string, base: string, chain: string[], isFirst: boolean}} directories to be copied from
  */
 export function makeShape(t, shape) {
-  const { files, layout, branches = 0, commits, packed = false } = shape;
-  const key = [files, layout, branches, commits, packed].join();
+  const { files, layout, branches = 0, commits, packed = false, isFirst = false } = shape;
+  const key = [files, layout, branches, commits, packed, isFirst].join();
   const known = made.get(key);
   if (known !== undefined) return known;
   const directory = makeDirectory(t);
@@ -166,10 +168,19 @@ export function makeShape(t, shape) {
   const config = packed ? ALWAYS_PACKED : ALWAYS_LOOSE;
   fastImport(local, config, nextCommits(base, layout, files, commits));
   const chain = git(local, 'rev-list', '--reverse', `${base}..${CHAIN}`).split('\n');
+  if (isFirst) startOver(local, remote);
   git(local, 'update-ref', '-d', CHAIN);
-  const result = { local, remote, base, chain };
+  const result = { local, remote, base, chain, isFirst };
   made.set(key, result);
   return result;
+}
+
+/** Packs the local objects, and takes everything from the remote, and the branch from both. */
+function startOver(local, remote) {
+  execFileSync('git', ['repack', '-a', '-d', '-q'], { cwd: local, timeout: IMPORT_LIMIT_MS });
+  git(local, 'update-ref', '-d', REF);
+  rmSync(remote, { recursive: true });
+  git('/', 'init', '--quiet', '--bare', '--template=', `--initial-branch=${BRANCH}`, remote);
 }
 
 /**
@@ -195,6 +206,7 @@ export function copyShape(t, shape, { directory = makeDirectory(t) } = {}) {
 
 function unlink(from, to, name) {
   rmSync(path.join(to, name), { force: true });
+  if (!existsSync(path.join(from, name))) return;
   cpSync(path.join(from, name), path.join(to, name));
 }
 

@@ -22,7 +22,6 @@ const pathsOf = (name) =>
 const SERVERS = [
   [['/usr/sbin/sshd', '/usr/local/sbin/sshd'], ['openssh-server'], 'tests/ssh'],
   [['/usr/sbin/apache2'], ['apache2'], 'tests/https'],
-  [['/usr/lib/git-core/git-http-backend'], ['git'], 'tests/https'],
   [['/usr/share/locale/de/LC_MESSAGES/git.mo'], ['git'], 'tests/locale.rs'],
   [['/usr/bin/tinyproxy'], ['tinyproxy'], 'tests/https'],
   [['/usr/sbin/nginx'], ['nginx-light'], 'buffering.test.mjs'],

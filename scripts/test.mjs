@@ -8,7 +8,7 @@
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 
-import { environmentOf, FORMATS, suitesFor } from './formats.mjs';
+import { environmentOf, FORMATS, nameOf, partFor } from './formats.mjs';
 import { Failed, main, plain, ROOT, run, step, style } from './process.mjs';
 import { prepareServers } from './servers.mjs';
 import { installPackages, setUp } from './setup.mjs';
@@ -56,19 +56,27 @@ async function rustTests() {
   return conclude(ok, { passed: sum(1), failed: sum(2), skipped: sum(3) });
 }
 
-/** The stage of a format that git does not use by default. */
+/** The stages of a format that git does not use by default. */
 function stagesOf(format) {
-  const files = suitesFor(format).map((name) => path.join('__test__', `${name}.test.mjs`));
-  if (files.length === 0) return [];
-  const name = `node --test, ${format.objects}, ${format.refs}`;
-  return [[name, () => nodeTests(files, environmentOf(format))]];
+  const env = environmentOf(format);
+  return partFor(format).map(({ name, command, args }) => [
+    `${nameOf(format)}: ${name}`,
+    () => (name === 'suites' ? counted(args, env) : succeeds(command, args, env)),
+  ]);
 }
 
-async function nodeTests(files, env = process.env) {
-  const { ok, output } = await run(process.execPath, ['--test', '--test-reporter=spec', ...files], {
-    keep: true,
-    env,
-  });
+async function succeeds(command, args, env) {
+  const { ok } = await run(command, args, { env });
+  if (!ok) throw new Failed('see above');
+}
+
+function nodeTests(files) {
+  return counted(['--test', '--test-reporter=spec', ...files]);
+}
+
+/** Runs Node's test runner, and counts its tests. */
+async function counted(args, env = process.env) {
+  const { ok, output } = await run(process.execPath, args, { keep: true, env });
   const count = (name) =>
     Number(plain(output).match(new RegExp(`^ℹ ${name} (\\d+)$`, 'm'))?.[1] ?? Number.NaN);
   return conclude(ok, {

@@ -87,8 +87,8 @@ impl Sandbox {
             .envs(self.environment.iter())
             .output()
             .expect("git runs");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "git {arguments:?}: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "git {arguments:?}: {stderr}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
@@ -109,10 +109,10 @@ impl Sandbox {
     /// Puts a commit on the remote that the local branch does not contain.
     fn diverge(&self) -> Oid {
         self.git(&["checkout", "-q", "--detach"]);
-        let other = self.commit("another's");
+        let other = self.commit("another writer's");
         self.git(&["push", "-q", "../remote.git", "HEAD:refs/heads/main"]);
         self.git(&["checkout", "-q", "main"]);
-        self.commit("ours");
+        self.commit("the local commit");
         other
     }
 
@@ -352,8 +352,8 @@ async fn a_pre_push_hook_that_declines_is_quoted() {
             failure, unconfirmed, ..
         } => {
             assert_eq!(failure.kind(), Kind::Rejected);
-            for words in [hook.to_str().expect("text"), "not before noon", "seriously"] {
-                assert!(failure.message().contains(words), "{failure}");
+            for text in [hook.to_str().expect("text"), "not before noon", "seriously"] {
+                assert!(failure.message().contains(text), "{failure}");
             }
             assert_eq!(unconfirmed, None);
         }
@@ -407,7 +407,7 @@ const HELPER: &str = r#"
 while read -r word service; do
     case "$word" in
     capabilities) printf 'connect\n\n' ;;
-    connect) MOVE; echo; exec "$service" "${2#x::}" ;;
+    connect) BEFORE; echo; exec "$service" "${2#x::}" ;;
     esac
 done"#;
 
@@ -415,7 +415,7 @@ impl Sandbox {
     /// Puts `git-remote-x` into `PATH`; it does `before` whenever a connection is made for a push.
     fn with_helper(self, before: &str) -> Self {
         let before = format!("[ \"$service\" = git-upload-pack ] || {{ {before}; }}");
-        self.script("bin/git-remote-x", &HELPER.replace("MOVE", &before));
+        self.script("bin/git-remote-x", &HELPER.replace("BEFORE", &before));
         let path = self.environment.get("PATH").expect("set");
         let path = format!("{}:{path}", self.path("bin").display());
         self.with("PATH", path)
@@ -478,8 +478,8 @@ async fn without_git_the_failure_names_the_reason_for_it() {
     let sandbox = sandbox.with("PATH", "");
     let failure = failure(sandbox.attempt("x::y", TransportChoice::Auto).await);
     assert_eq!(failure.kind(), Kind::Local);
-    for words in ["git-remote-x", "install git"] {
-        assert!(failure.message().contains(words), "{failure}");
+    for text in ["git-remote-x", "install git"] {
+        assert!(failure.message().contains(text), "{failure}");
     }
 }
 
@@ -530,20 +530,20 @@ async fn a_remote_with_two_urls_is_up_to_date_when_both_are() {
 
     // The first URL accepts the push, the second now has another writer's commit.
     sandbox.git(&["checkout", "-q", "--detach"]);
-    let other = sandbox.commit("another's");
+    let other = sandbox.commit("another writer's");
     sandbox.git(&["push", "-q", "../second.git", "HEAD:main"]);
     sandbox.git(&["checkout", "-q", "main"]);
-    let ours = sandbox.commit("ours");
+    let local = sandbox.commit("the local commit");
     match sandbox.attempt("origin", TransportChoice::Auto).await {
         Outcome::Diverged(Divergence { failure, .. }) => assert_eq!(failure.remote_commit(), Some(other)),
         outcome => panic!("{outcome:?}"),
     }
-    assert_eq!(sandbox.remote_tip("remote.git", MAIN), Some(ours));
+    assert_eq!(sandbox.remote_tip("remote.git", MAIN), Some(local));
     assert_eq!(sandbox.remote_tip("second.git", MAIN), Some(other));
 }
 
 #[tokio::test]
-async fn a_password_in_a_url_is_on_no_command_line_of_ours_and_in_no_message() {
+async fn a_password_in_a_url_is_on_no_command_line_and_in_no_message() {
     let sandbox = Sandbox::new();
     let record = sandbox.path("arguments");
     let git = sandbox.script(
@@ -573,9 +573,9 @@ async fn a_race_lost_before_git_reads_the_refs_is_decided_again() {
     let sandbox = Sandbox::new();
     assert!(is_pushed(&sandbox.push().await, sandbox.tip()));
     sandbox.git(&["checkout", "-q", "--detach"]);
-    let other = sandbox.commit("another's");
+    let other = sandbox.commit("another writer's");
     sandbox.git(&["checkout", "-q", "main"]);
-    sandbox.commit("ours");
+    sandbox.commit("the local commit");
     let script = hijack(&sandbox, other);
     let sandbox = sandbox.with_helper(&script);
     match sandbox
@@ -593,7 +593,7 @@ async fn a_race_lost_after_git_has_read_the_refs_is_decided_again() {
     let sandbox = Sandbox::new();
     assert!(is_pushed(&sandbox.push().await, sandbox.tip()));
     let between = sandbox.commit("pushed by another process meanwhile");
-    let tip = sandbox.commit("ours");
+    let tip = sandbox.commit("the local commit");
     // The hook runs after git has read the remote's refs and before it updates them.
     let script = hijack(&sandbox, between);
     let once = sandbox.path("once");
@@ -697,14 +697,14 @@ async fn one_attempt_from_a_service_that_ignores_sigchld() {
 fn a_service_that_ignores_sigchld_pushes_and_distinguishes_success_from_failure() {
     const IGNORE: &str = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])";
     let sandbox = Sandbox::new();
-    let attempt = |way: &str| {
+    let attempt = |transport: &str| {
         let output = Command::new("python3")
             .args(["-c", IGNORE])
             .arg(std::env::current_exe().expect("this one"))
             .args(["--exact", "one_attempt_from_a_service_that_ignores_sigchld"])
             .envs([
                 (PUSH_FROM, sandbox.path(".").as_os_str()),
-                (PUSH_BY, way.as_ref()),
+                (PUSH_BY, transport.as_ref()),
             ])
             .output()
             .expect("python3 is there");

@@ -16,7 +16,7 @@ import { atEnd, makeScope } from './cleanup.mjs';
 import { until } from './daemon.mjs';
 import { makeGate, makeScript } from './gate.mjs';
 import { makeDirectory, makePair } from './git.mjs';
-import { commandLine, descendants, isRunning } from './proc.mjs';
+import { commandLine, descendants, isRunning, processesIn } from './proc.mjs';
 import { missing, startSshd } from './servers.mjs';
 
 /** More bytes than all buffers between the two sides hold. */
@@ -247,10 +247,13 @@ class Round {
   /** Asserts that no process is left on the remote and both sides are clean. */
   async assertClean() {
     const { repo, remote, transport } = this;
-    const isAnyoneLeft = () =>
+    // Other rounds use the same server.
+    const isOfThisRound = (pid) => commandLine(pid).includes(remote.path);
+    const isAnyLeft = () =>
       (this.held ?? []).some(isRunning) ||
-      (transport.server && descendants(transport.server.pid).some(isRunning));
-    await until('nobody is at the remote', () => !isAnyoneLeft());
+      processesIn(remote.path).length > 0 ||
+      (transport.server && descendants(transport.server.pid).some(isOfThisRound));
+    await until('no process works at the remote', () => !isAnyLeft());
     for (const side of [repo, remote]) {
       side.fsck();
       assert.deepEqual(side.locks(), []);

@@ -22,7 +22,9 @@ const SSHD = ['/usr/sbin/sshd', '/usr/local/sbin/sshd'].find(existsSync);
 const APACHE = ['/usr/sbin/apache2'].find(existsSync);
 const NGINX = ['/usr/sbin/nginx'].find(existsSync);
 const APACHE_MODULES = '/usr/lib/apache2/modules';
-const HTTP_BACKEND = '/usr/lib/git-core/git-http-backend';
+/** That of the git which the tests run: another version may not know the formats of its repositories. */
+const GIT_CORE = execFileSync('git', ['--exec-path'], { encoding: 'utf8' }).trim();
+const HTTP_BACKEND = path.join(GIT_CORE, 'git-http-backend');
 
 /** Why a kind of server cannot be started here, or false: what `node:test` takes as `skip`. */
 export const missing = {
@@ -246,7 +248,7 @@ export async function startApache(t, root, { modules: more = [], settings = [] }
       'SetEnv GIT_CONFIG_KEY_2 http.receivepack',
       'SetEnv GIT_CONFIG_VALUE_2 true',
       `ScriptAliasMatch "^/(?:anonymous|basic)/(.*)$" ${HTTP_BACKEND}/$1`,
-      '<Directory "/usr/lib/git-core">',
+      `<Directory "${GIT_CORE}">`,
       'Require all granted',
       '</Directory>',
       '<Location "/basic">',

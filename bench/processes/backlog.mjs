@@ -3,6 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 
 import { DaemonPeer } from '../peers/daemon.mjs';
+import { BRANCH } from '../repositories.mjs';
 
 const { repo, tip } = JSON.parse(process.argv[2]);
 /** Has the kernel begin its account of the peak anew. */
@@ -13,7 +14,8 @@ const kilobytes = (name) =>
     readFileSync('/proc/self/status', 'utf8').match(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm'))[1],
   );
 
-const peer = await DaemonPeer.start({ repo });
+// A first push starts from a branch without commits.
+const peer = await DaemonPeer.start({ repo }, { branch: BRANCH });
 globalThis.gc();
 writeFileSync('/proc/self/clear_refs', RESET_PEAK);
 const before = kilobytes('VmRSS');

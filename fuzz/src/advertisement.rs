@@ -1,4 +1,4 @@
-//! What a server advertises is read alike however it arrives, holds together, and can be written down and read again.
+//! A server's advertisement is read alike however it arrives, is consistent, and is the same after it is written and read again.
 
 use std::collections::HashSet;
 
@@ -7,14 +7,14 @@ use git_wire::pkt_line::{MAX_PAYLOAD, Packet, PacketReader, encode, encode_flush
 use git_wire::send_pack::{Advertisement, Command, WireError, encode_request};
 use push_engine::failure::Failure;
 
-use super::report_status::is_clean;
+use super::report_status::assert_clean;
 use super::stream::{ARRIVALS, Arrival, run, wire};
 
-/// The input is what a server sends first, as [`wire`] has it.
+/// The input is the advertisement of a server, encoded by [`wire`].
 ///
 /// # Panics
 ///
-/// When a property does not hold.
+/// If the property does not hold.
 pub fn check(input: &[u8]) {
     let sent = wire(input);
     let first = read(ARRIVALS[0], &sent);
@@ -22,7 +22,7 @@ pub fn check(input: &[u8]) {
         let other = read(*arrival, &sent);
         match (&first, &other) {
             (Ok(one), Ok(other)) => assert_eq!(one, other, "{arrival:?}"),
-            // What is shown of something that is no packet depends on how much of it is there.
+            // The messages of protocol errors quote only the bytes that have arrived.
             (Err(WireError::Protocol(_)), Err(WireError::Protocol(_))) => {}
             (Err(one), Err(other)) => assert_eq!(one.to_string(), other.to_string(), "{arrival:?}"),
             _ => panic!("{first:?} and, for {arrival:?}, {other:?}"),
@@ -30,11 +30,11 @@ pub fn check(input: &[u8]) {
     }
     match first {
         Ok(advertisement) => {
-            holds_together(&advertisement);
-            is_read_again(&advertisement);
-            is_answered(&advertisement);
+            assert_consistent(&advertisement);
+            assert_survives_rewriting(&advertisement);
+            assert_request_is_valid(&advertisement);
         }
-        Err(WireError::Remote(message)) => is_clean(&Failure::from_server_message(&message)),
+        Err(WireError::Remote(message)) => assert_clean(&Failure::from_server_message(&message)),
         Err(WireError::Protocol(message)) => assert!(message.len() < 100_000, "{message}"),
         Err(WireError::UnexpectedEof { .. }) => {}
         Err(other) => panic!("{other:?} cannot be"),
@@ -45,7 +45,7 @@ fn read(arrival: Arrival, bytes: &[u8]) -> Result<Advertisement, WireError> {
     run(Advertisement::read(&mut PacketReader::new(arrival.of(bytes))))
 }
 
-fn holds_together(advertisement: &Advertisement) {
+fn assert_consistent(advertisement: &Advertisement) {
     let tips: Vec<Oid> = advertisement.tips().collect();
     let distinct: HashSet<Oid> = tips.iter().copied().collect();
     assert_eq!(tips.len(), distinct.len(), "each tip once");
@@ -65,8 +65,9 @@ fn holds_together(advertisement: &Advertisement) {
     assert_eq!(moved.tips().filter(|&tip| tip == new).count(), 1);
 }
 
-/// Written as a server would, it is the same again. What was read of a name that is not UTF-8 is its id alone.
-fn is_read_again(advertisement: &Advertisement) {
+/// Asserts that an advertisement, written as a server does and read again, is the same. Of a ref whose name is not UTF-8,
+/// only the id is kept.
+fn assert_survives_rewriting(advertisement: &Advertisement) {
     let named: HashSet<Oid> = advertisement.refs().iter().map(|&(oid, _)| oid).collect();
     let refs = advertisement
         .refs()
@@ -100,8 +101,8 @@ fn is_read_again(advertisement: &Advertisement) {
     );
 }
 
-/// The request names a ref of the advertisement by its value, and asks for nothing that was not offered.
-fn is_answered(advertisement: &Advertisement) {
+/// Asserts that the request has the advertised value of the ref, and asks for no capability that was not offered.
+fn assert_request_is_valid(advertisement: &Advertisement) {
     let (old, name) = match advertisement.refs().first() {
         Some((old, name)) => (Some(*old), name.as_str()),
         None => (None, "refs/heads/main"),
@@ -135,5 +136,5 @@ fn is_answered(advertisement: &Advertisement) {
 }
 
 fn next(reader: &mut PacketReader<&[u8]>) -> Option<Packet> {
-    run(reader.read()).expect("what we send is packets")
+    run(reader.read()).expect("the request consists of packets")
 }

@@ -1,5 +1,5 @@
-//! git's configuration is refused or understood; what was understood can be written down and read again; and what the
-//! environment adds lies over what the files say.
+//! git's configuration is refused or parsed; parsed entries are the same after they are written and read again; and the
+//! environment overrides the files.
 
 use std::fmt::Write;
 use std::fs;
@@ -10,28 +10,28 @@ use git_local::config::{Config, Entry, Environment, Scope};
 use git_local::url::Remote;
 use tempfile::TempDir;
 
-/// What no message may show: a header that the environment sets.
+/// A header that the environment sets, and that no message may show.
 const SECRET: &str = "Authorization: hunter2";
 
-/// What parts the files and variables of the input.
+/// The separator between the files and variables of the input.
 const MARK: &str = "\n%%\n";
 
 thread_local! {
     static PLACE: TempDir = tempfile::tempdir().expect("a directory");
 }
 
-/// The input is, parted by lines of `%%`: the repository's file, the user's file, a file that may be included,
-/// `GIT_CONFIG_PARAMETERS`, and then pairs for `GIT_CONFIG_COUNT` with the key on the first line of each.
+/// The input consists of parts, separated by lines of `%%`: the repository's file, the user's file, a file that may be
+/// included, `GIT_CONFIG_PARAMETERS`, and then pairs for `GIT_CONFIG_COUNT` with the key on the first line of each.
 ///
 /// # Panics
 ///
-/// When a property does not hold.
+/// If the property does not hold.
 pub fn check(input: &[u8]) {
     PLACE.with(|place| check_in(place.path(), input));
 }
 
 fn check_in(place: &Path, input: &[u8]) {
-    // An include of a device would be read for ever, as by git.
+    // An included device would be read without end, as by git.
     if ["/dev", "/proc", "/sys"].iter().any(|folder| {
         input
             .windows(folder.len())
@@ -59,13 +59,13 @@ fn check_in(place: &Path, input: &[u8]) {
 
     match Config::load(&env, place, place) {
         Ok(config) => {
-            lies_over_the_files(&config, pairs.len());
-            is_read_again(place, &config);
-            is_passed_on(place, &config);
-            has_meaning_or_none(place, &config);
+            assert_environment_overrides(&config, pairs.len());
+            assert_survives_rewriting(place, &config);
+            assert_survives_passing_on(place, &config);
+            read_in_every_way(place, &config);
             assert!(!format!("{config:?}").contains(SECRET));
         }
-        Err(failure) => shows_no_secret(&failure),
+        Err(failure) => assert_no_secret(&failure),
     }
 }
 
@@ -80,7 +80,7 @@ fn split<'a>(input: &'a [u8], mark: &[u8]) -> Vec<&'a [u8]> {
     parts
 }
 
-/// One in which nothing but what is added here is read.
+/// An environment without any configuration but that of the input.
 fn environment(place: &Path) -> Environment {
     Environment::default()
         .with("GIT_CONFIG_NOSYSTEM", "1")
@@ -97,8 +97,8 @@ fn counted(mut env: Environment, pairs: &[(String, String)]) -> Environment {
     env
 }
 
-/// The scopes follow each other as git reads them, and the last word decides.
-fn lies_over_the_files(config: &Config, counted: usize) {
+/// Asserts that the scopes are in git's order, and that the last value counts.
+fn assert_environment_overrides(config: &Config, counted: usize) {
     let entries = config.entries();
     assert!(entries.windows(2).all(|pair| pair[0].scope() <= pair[1].scope()));
     let commands = entries.iter().filter(|entry| entry.scope() == Scope::Command);
@@ -110,14 +110,14 @@ fn lies_over_the_files(config: &Config, counted: usize) {
     }
 }
 
-/// What can be written again: no include, which would be followed twice, and no key outside of a section.
+/// Whether an entry can be written again. An include would be followed twice, and a key needs a section.
 fn can_be_written(entry: &Entry) -> bool {
     !entry.section().is_empty()
         && !matches!((entry.section(), entry.name()), ("include" | "includeif", "path"))
 }
 
-/// Written into one file, each in a section of its own, the entries are the same again.
-fn is_read_again(place: &Path, config: &Config) {
+/// Asserts that the entries are the same after they are written into one file, each in its own section.
+fn assert_survives_rewriting(place: &Path, config: &Config) {
     let entries: Vec<&Entry> = config
         .entries()
         .iter()
@@ -146,11 +146,11 @@ fn is_read_again(place: &Path, config: &Config) {
     let env = environment(place).with("GIT_CONFIG_GLOBAL", place.join("written"));
     let again = Config::load(&env, Path::new("/nonexistent"), Path::new("/nonexistent"))
         .unwrap_or_else(|failure| panic!("{failure} in {file:?}"));
-    is_alike(&entries, &again);
+    assert_alike(&entries, &again);
 }
 
-/// Handed down as git does it to the commands that it runs, what the environment said is the same again.
-fn is_passed_on(place: &Path, config: &Config) {
+/// Asserts that the entries of the environment are the same after they are passed on as git passes them to its commands.
+fn assert_survives_passing_on(place: &Path, config: &Config) {
     let entries: Vec<&Entry> = config
         .entries()
         .iter()
@@ -158,7 +158,7 @@ fn is_passed_on(place: &Path, config: &Config) {
         .filter(|entry| can_be_written(entry))
         .collect();
     let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''").replace('!', "'\\!'"));
-    let words: Vec<String> = entries
+    let parameters: Vec<String> = entries
         .iter()
         .map(|entry| match entry.value() {
             Some(value) => format!("{}={}", quoted(entry.key()), quoted(value)),
@@ -167,21 +167,21 @@ fn is_passed_on(place: &Path, config: &Config) {
         .collect();
     let env = environment(place)
         .with("GIT_CONFIG_GLOBAL", "/dev/null")
-        .with("GIT_CONFIG_PARAMETERS", words.join(" "));
+        .with("GIT_CONFIG_PARAMETERS", parameters.join(" "));
     let again = Config::load(&env, Path::new("/nonexistent"), Path::new("/nonexistent"))
-        .unwrap_or_else(|failure| panic!("{failure} in {words:?}"));
-    is_alike(&entries, &again);
+        .unwrap_or_else(|failure| panic!("{failure} in {parameters:?}"));
+    assert_alike(&entries, &again);
 }
 
-fn is_alike(entries: &[&Entry], again: &Config) {
+fn assert_alike(entries: &[&Entry], again: &Config) {
     let pairs = |entry: &Entry| (entry.key().to_owned(), entry.value().map(str::to_owned));
     let before: Vec<_> = entries.iter().map(|entry| pairs(entry)).collect();
     let after: Vec<_> = again.entries().iter().map(pairs).collect();
     assert_eq!(before, after);
 }
 
-/// Every value can be asked for in every way, every URL matched, every remote resolved.
-fn has_meaning_or_none(place: &Path, config: &Config) {
+/// Reads every value as each type, matches every URL, and resolves every remote; none may panic.
+fn read_in_every_way(place: &Path, config: &Config) {
     for entry in config.entries() {
         let key = entry.key();
         for failure in [
@@ -215,6 +215,6 @@ fn has_meaning_or_none(place: &Path, config: &Config) {
     }
 }
 
-fn shows_no_secret(failure: &LocalError) {
+fn assert_no_secret(failure: &LocalError) {
     assert!(!format!("{failure} {failure:?}").contains(SECRET), "{failure}");
 }

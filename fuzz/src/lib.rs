@@ -1,8 +1,8 @@
 //! What must hold for any input: the properties that the fuzz targets try to break, one module for each target.
 //!
-//! Each has a `check` that panics where its property does not hold. The targets in `fuzz_targets` hand it what libFuzzer
-//! makes up; `tests/wire/corpus.rs`, which includes this file, hands it the corpus and all that was ever found, on stable
-//! Rust and without a fuzzer.
+//! Each module has a `check`, which panics if the property does not hold. The targets in `fuzz_targets` call it with the
+//! inputs of libFuzzer. `tests/wire/corpus.rs` includes this file and calls it with the corpus and with every input that once
+//! failed, on stable Rust and without a fuzzer.
 
 pub mod advertisement;
 pub mod config;

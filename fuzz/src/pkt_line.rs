@@ -1,4 +1,4 @@
-//! Packets are read alike however their bytes arrive, as the protocol's text says, and within bounds.
+//! Packets are read alike however their bytes arrive, as the protocol defines, and with bounded memory.
 
 use std::io::ErrorKind;
 
@@ -15,13 +15,13 @@ enum End {
     NoPacket,
 }
 
-/// The input is what a server sends, and then what is to be sent.
+/// The input is read as the stream of a server, and as payload that is to be sent.
 ///
 /// # Panics
 ///
-/// When a property does not hold.
+/// If the property does not hold.
 pub fn check(input: &[u8]) {
-    let expected = read_by_the_book(input);
+    let expected = read_by_specification(input);
     for arrival in ARRIVALS {
         assert_eq!(read(arrival, input), expected, "{arrival:?}");
     }
@@ -35,7 +35,7 @@ pub fn check(input: &[u8]) {
         }
     }
     assert_eq!(
-        read_by_the_book(&again),
+        read_by_specification(&again),
         (expected.0, End::BetweenPackets),
         "what was read can be sent"
     );
@@ -69,7 +69,7 @@ fn read(arrival: Arrival, input: &[u8]) -> (Vec<Packet>, End) {
             }
         }
     };
-    // Twice what is needed, as buffers grow in doublings.
+    // Twice the need, because buffers grow by doubling.
     assert!(
         largest_buffer.get() <= 2 * MAX_PACKET + 8 * 1024,
         "{largest_buffer:?}"
@@ -77,8 +77,8 @@ fn read(arrival: Arrival, input: &[u8]) -> (Vec<Packet>, End) {
     (packets, end)
 }
 
-/// The words of `gitprotocol-common`, "pkt-line Format", and nothing else.
-fn read_by_the_book(mut rest: &[u8]) -> (Vec<Packet>, End) {
+/// A second reading, by `gitprotocol-common`, "pkt-line Format" alone.
+fn read_by_specification(mut rest: &[u8]) -> (Vec<Packet>, End) {
     let mut packets = Vec::new();
     while !rest.is_empty() {
         let Some((digits, after)) = rest.split_at_checked(4) else {

@@ -1,4 +1,4 @@
-//! What git prints is read alike however a pipe cuts it, and is a success only where git says so of the pushed ref.
+//! git's output is read alike however a pipe splits it, and counts as a success only if a line reports one for the pushed ref.
 
 use git_wire::oid::Oid;
 use push_engine::transport::{Porcelain, RefList, Verdict};
@@ -6,27 +6,31 @@ use push_engine::transport::{Porcelain, RefList, Verdict};
 const OID: &str = "f05c1fddb5df251a67718e455bd942db0c101830";
 const REFNAME: &str = "refs/heads/main";
 
-/// Longer lines are cut off.
+/// Longer lines are truncated.
 const MAX_LINE: usize = 16 * 1024;
 
-/// The input is what git prints.
+/// The input is git's output.
 ///
 /// # Panics
 ///
-/// When a property does not hold.
+/// If the property does not hold.
 pub fn check(input: &[u8]) {
-    let (verdicts, said) = push(input, usize::MAX);
+    let (verdicts, rest) = push(input, usize::MAX);
     for piece in [1, 7] {
-        assert_eq!(push(input, piece), (verdicts.clone(), said.clone()));
+        assert_eq!(push(input, piece), (verdicts.clone(), rest.clone()));
     }
-    assert!(said.len() <= 8 * 1024);
+    assert!(rest.len() <= 8 * 1024);
     let updates = |verdicts: &[Verdict]| {
         verdicts
             .iter()
             .filter(|verdict| **verdict == Verdict::Updated)
             .count()
     };
-    assert_eq!(updates(&verdicts), updates_by_the_book(input), "{verdicts:?}");
+    assert_eq!(
+        updates(&verdicts),
+        updates_by_specification(input),
+        "{verdicts:?}"
+    );
 
     let printed: Vec<String> = verdicts.iter().map(printed).collect();
     if printed.iter().all(|line| line.len() < MAX_LINE) {
@@ -70,7 +74,7 @@ fn list(output: &[u8], piece: usize) -> Result<Vec<(Oid, String)>, String> {
     list.finish()
 }
 
-/// As git prints it: `git-push(1)`, OUTPUT.
+/// The line that git prints: `git-push(1)`, OUTPUT.
 fn printed(verdict: &Verdict) -> String {
     let (flag, summary) = match verdict {
         Verdict::Updated => (' ', "a4bd27a..f05c1fd".to_owned()),
@@ -81,8 +85,8 @@ fn printed(verdict: &Verdict) -> String {
     format!("{flag}\t{OID}:{REFNAME}\t{summary}\n")
 }
 
-/// Lines whose flag says that the ref has the new value, and that speak of it.
-fn updates_by_the_book(output: &[u8]) -> usize {
+/// The number of lines about the pushed ref whose flag means that it has the new value.
+fn updates_by_specification(output: &[u8]) -> usize {
     let subjects = [format!("{OID}:{REFNAME}"), format!(":{REFNAME}")];
     output
         .split(|&byte| byte == b'\n')

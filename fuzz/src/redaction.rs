@@ -1,4 +1,4 @@
-//! No password of a URL survives in a message, wherever in a text the URL stands.
+//! No message shows the password of a URL, wherever the URL stands in the text.
 
 use arbitrary::Unstructured;
 use git_local::redact;
@@ -8,20 +8,24 @@ const SECRET: &str = "hunter2";
 
 const SCHEMES: [&str; 7] = ["https", "http", "ssh", "git+ssh", "git", "ftp", "HTTPS"];
 
-/// What ends a URL within a sentence: none of it can be part of a password there.
+/// The characters that end a URL within a sentence, and so cannot be part of a password.
 const ENDS: &str = "'\"<>|`";
 
-/// The input is what stands around and within a URL, each up to a line's end.
+/// The lines of the input are the text around a URL and the parts of the URL.
 ///
 /// # Panics
 ///
-/// When a property does not hold.
+/// If the property does not hold.
 pub fn check(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let once = redact(&text);
-    assert_eq!(redact(&once), once, "{text:?} is redacted once for all");
+    assert_eq!(
+        redact(&once),
+        once,
+        "{text:?} does not change when it is redacted again"
+    );
     if !text.contains("://") {
-        // What git repeats of credential helpers is hidden too, by whole lines.
+        // Lines in which git repeats a credential helper's output are hidden whole.
         let hidden = |(before, after): (&str, &str)| before == after || after.contains("***");
         assert!(
             text.lines().zip(once.lines()).all(hidden),
@@ -38,7 +42,7 @@ pub fn check(input: &[u8]) {
     let password = format!("{}{SECRET}{}", within(&next(), &[]), within(&next(), &[]));
     let host = within(&next(), &[]);
     let path = within(&next(), &[]);
-    // Up to a slash digits could be a port, and what follows a path: nobody could tell.
+    // Digits before a slash can be a port, and the rest a path, so no password can be recognized.
     let could_be_port = password
         .split(['/', '?', '#'])
         .next()
@@ -46,19 +50,25 @@ pub fn check(input: &[u8]) {
     if could_be_port {
         return;
     }
-    let said = format!("{before}{scheme}://{user}:{password}@{host}/{path} {after}");
-    let shown = redact(&said);
-    assert!(!shown.contains(SECRET), "{said:?} is shown as {shown:?}");
+    let text_with_secret = format!("{before}{scheme}://{user}:{password}@{host}/{path} {after}");
+    let shown = redact(&text_with_secret);
+    assert!(
+        !shown.contains(SECRET),
+        "{text_with_secret:?} is shown as {shown:?}"
+    );
     for failure in [
-        Failure::new(Kind::Unknown, &said),
-        Failure::from_git_cli("git push", &said),
-        Failure::from_broken_connection("there", &said),
-        Failure::from_server_message(&said),
-        Failure::from_rejection("refs/heads/main", &said, &said),
-        Failure::from_unpack_error("no", &said).with_server_messages(&said),
+        Failure::new(Kind::Unknown, &text_with_secret),
+        Failure::from_git_cli("git push", &text_with_secret),
+        Failure::from_broken_connection("there", &text_with_secret),
+        Failure::from_server_message(&text_with_secret),
+        Failure::from_rejection("refs/heads/main", &text_with_secret, &text_with_secret),
+        Failure::from_unpack_error("no", &text_with_secret).with_server_messages(&text_with_secret),
     ] {
         let shown = format!("{failure} {failure:?}");
-        assert!(!shown.contains(SECRET), "{said:?} is shown as {shown:?}");
+        assert!(
+            !shown.contains(SECRET),
+            "{text_with_secret:?} is shown as {shown:?}"
+        );
     }
 }
 
@@ -69,6 +79,6 @@ fn within(text: &str, without: &[char]) -> String {
             !character.is_whitespace() && !ENDS.contains(*character) && !without.contains(character)
         })
         .collect();
-    // What was taken out may have parted it.
+    // Removing characters may have put the secret together.
     kept.replace(SECRET, "-")
 }

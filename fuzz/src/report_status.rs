@@ -1,4 +1,4 @@
-//! A push succeeded where the server's report says so in both of its words, and nowhere else.
+//! A push counts as a success only if the server's report has both `unpack ok` and `ok <ref>`.
 
 use bytes::Bytes;
 use git_wire::pkt_line::{Packet, PacketReader};
@@ -14,17 +14,17 @@ pub(super) const REFNAME: &str = "refs/heads/main";
 ///
 /// # Panics
 ///
-/// When a property does not hold.
+/// If the property does not hold.
 pub fn check(input: &[u8]) {
     let sent = wire(input);
     let first = read(ARRIVALS[0], &sent, false);
     for arrival in &ARRIVALS[1..] {
-        is_alike(&first, &read(*arrival, &sent, false));
+        assert_alike(&first, &read(*arrival, &sent, false));
     }
-    assert_eq!(outcome(&first), by_the_book(&sent), "{first:?}");
+    assert_eq!(outcome(&first), outcome_by_specification(&sent), "{first:?}");
     match &first {
-        Ok(report) => is_fit_for_people(report),
-        Err(WireError::Remote(message)) => is_clean(&Failure::from_server_message(message)),
+        Ok(report) => assert_can_be_logged(report),
+        Err(WireError::Remote(message)) => assert_clean(&Failure::from_server_message(message)),
         Err(error) => assert!(error.to_string().len() < 2000, "{error}"),
     }
 }
@@ -37,9 +37,9 @@ pub(super) fn read(arrival: Arrival, bytes: &[u8], sideband: bool) -> Result<Rep
     ))
 }
 
-/// Two readings of the same bytes agree. What is shown of something that is no packet depends on how much is there, and so does
-/// whether a server is seen to take its report back.
-pub(super) fn is_alike(one: &Result<Report, WireError>, other: &Result<Report, WireError>) {
+/// Asserts that two readings of the same bytes agree. The messages of protocol errors may differ: they quote only the bytes
+/// that have arrived.
+pub(super) fn assert_alike(one: &Result<Report, WireError>, other: &Result<Report, WireError>) {
     match (one, other) {
         (Ok(one), Ok(other)) => {
             assert_eq!(&one.unpack, &other.unpack);
@@ -52,23 +52,23 @@ pub(super) fn is_alike(one: &Result<Report, WireError>, other: &Result<Report, W
     }
 }
 
-/// The failures that are made of a report can be logged.
-pub(super) fn is_fit_for_people(report: &Report) {
+/// Asserts that the failures made from a report can be logged.
+pub(super) fn assert_can_be_logged(report: &Report) {
     if let Err(reason) = &report.unpack {
-        is_clean(&Failure::from_unpack_error(reason, &report.messages));
+        assert_clean(&Failure::from_unpack_error(reason, &report.messages));
     }
     if let Err(reason) = &report.reference {
-        is_clean(&Failure::from_rejection(REFNAME, reason, &report.messages));
+        assert_clean(&Failure::from_rejection(REFNAME, reason, &report.messages));
     }
 }
 
-/// A failure can be logged.
-pub(super) fn is_clean(failure: &Failure) {
+/// Asserts that a failure can be logged.
+pub(super) fn assert_clean(failure: &Failure) {
     assert!(is_presentable(failure.message()), "{failure:?}");
     assert!(failure.message().len() < 64 * 1024);
 }
 
-/// What a reading comes to.
+/// The outcome of a push by its report.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Success,
@@ -84,8 +84,8 @@ pub(super) fn outcome(read: &Result<Report, WireError>) -> Outcome {
     }
 }
 
-/// The words of `gitprotocol-pack`, "Report Status", taken as a whole and not line by line.
-fn by_the_book(sent: &[u8]) -> Outcome {
+/// A second reading by `gitprotocol-pack`, "Report Status", of the whole report at once.
+fn outcome_by_specification(sent: &[u8]) -> Outcome {
     let mut reader = PacketReader::new(sent);
     let mut lines: Vec<Bytes> = Vec::new();
     loop {

@@ -1,48 +1,48 @@
-//! A report comes to the same however the sideband cuts it up, and whatever else is said meanwhile.
+//! The outcome of a report does not depend on how the sideband splits it, or on messages in between.
 
 use arbitrary::Unstructured;
 use git_wire::pkt_line::{Packet, PacketReader, encode, encode_flush};
 use git_wire::send_pack::WireError;
 use push_engine::failure::Failure;
 
-use super::report_status::{Outcome, is_alike, is_clean, is_fit_for_people, outcome, read};
+use super::report_status::{Outcome, assert_alike, assert_can_be_logged, assert_clean, outcome, read};
 use super::stream::{ARRIVALS, run, wire};
 
-/// How much of a server's messages is kept for certain.
+/// How many bytes of a server's messages are kept at least.
 const KEPT: usize = 8 * 1024;
 
-/// The input is a report, up to the first NUL, and then how it is cut up and what is said in between.
+/// The input is a report, up to the first NUL, and then instructions that split it and insert messages.
 ///
 /// # Panics
 ///
-/// When a property does not hold.
+/// If the property does not hold.
 pub fn check(input: &[u8]) {
     let (report, cutting) = input.split_at(input.iter().position(|&byte| byte == 0).unwrap_or(input.len()));
     let report = wire(report);
     let Multiplexed {
         wire,
-        said,
+        messages,
         is_intact,
     } = Multiplexed::new(&report, &mut Unstructured::new(cutting));
 
     let cut = read(ARRIVALS[0], &wire, true);
     for arrival in &ARRIVALS[1..] {
-        is_alike(&cut, &read(*arrival, &wire, true));
+        assert_alike(&cut, &read(*arrival, &wire, true));
     }
     let whole = read(ARRIVALS[0], &report, false);
     if is_intact {
         match (&cut, &whole) {
             (Ok(cut), Ok(whole)) => {
                 assert_eq!((&cut.unpack, &cut.reference), (&whole.unpack, &whole.reference));
-                // What comes behind the report is not waited for.
+                // Messages behind the report are not read.
                 let end = end_of(&report);
-                let heard: Vec<u8> = said
+                let read_messages: Vec<u8> = messages
                     .into_iter()
                     .filter(|(at, _)| *at < end)
-                    .flat_map(|(_, words)| words)
+                    .flat_map(|(_, message)| message)
                     .collect();
-                if heard.len() <= KEPT {
-                    let at_once = Multiplexed::at_once(&heard, &report);
+                if read_messages.len() <= KEPT {
+                    let at_once = Multiplexed::at_once(&read_messages, &report);
                     let at_once = read(ARRIVALS[0], &at_once, true).expect("the same report");
                     assert_eq!(cut.messages, at_once.messages);
                 }
@@ -58,8 +58,8 @@ pub fn check(input: &[u8]) {
         assert_eq!(outcome(&cut), outcome(&whole));
     }
     match &cut {
-        Ok(report) => is_fit_for_people(report),
-        Err(WireError::Remote(message)) => is_clean(&Failure::from_server_message(message)),
+        Ok(report) => assert_can_be_logged(report),
+        Err(WireError::Remote(message)) => assert_clean(&Failure::from_server_message(message)),
         Err(_) => {}
     }
 }
@@ -67,9 +67,9 @@ pub fn check(input: &[u8]) {
 /// A report on the sideband.
 struct Multiplexed {
     wire: Vec<u8>,
-    /// What was said for people, each with the bytes of the report that came before.
-    said: Vec<(usize, Vec<u8>)>,
-    /// Whether the server neither gave up nor sent nonsense.
+    /// The messages, each with the number of bytes of the report before it.
+    messages: Vec<(usize, Vec<u8>)>,
+    /// Whether the server neither gave up nor sent malformed packets.
     is_intact: bool,
 }
 
@@ -78,7 +78,7 @@ impl Multiplexed {
         let mut report = whole;
         let mut multiplexed = Self {
             wire: Vec::new(),
-            said: Vec::new(),
+            messages: Vec::new(),
             is_intact: true,
         };
         while !cutting.is_empty() && !report.is_empty() {
@@ -91,11 +91,11 @@ impl Multiplexed {
                 }
                 9..=13 => {
                     let length = cutting.int_in_range(0..=40).unwrap_or(0).min(cutting.len());
-                    let words = cutting.bytes(length).unwrap_or_default();
+                    let message = cutting.bytes(length).unwrap_or_default();
                     multiplexed
-                        .said
-                        .push((whole.len() - report.len(), words.to_vec()));
-                    [&[2], words].concat()
+                        .messages
+                        .push((whole.len() - report.len(), message.to_vec()));
+                    [&[2], message].concat()
                 }
                 14 => {
                     multiplexed.is_intact = false;
@@ -114,15 +114,15 @@ impl Multiplexed {
         multiplexed
     }
 
-    fn at_once(said: &[u8], report: &[u8]) -> Vec<u8> {
+    fn at_once(messages: &[u8], report: &[u8]) -> Vec<u8> {
         let mut wire = Vec::new();
-        encode(&[&[2], said].concat(), &mut wire);
+        encode(&[&[2], messages].concat(), &mut wire);
         encode_report(report, &mut wire);
         wire
     }
 }
 
-/// Where a report that is one ends: behind its flush.
+/// The end of a valid report: behind its flush.
 fn end_of(report: &[u8]) -> usize {
     let mut reader = PacketReader::new(report);
     let mut end = 0;

@@ -1,4 +1,4 @@
-//! Bytes that arrive as a connection may deliver them, and futures that are run without a runtime.
+//! Streams that deliver bytes as a connection may, and the execution of futures without a runtime.
 
 use std::cell::Cell;
 use std::io;
@@ -30,7 +30,7 @@ pub(super) const ARRIVALS: [Arrival; 3] = [
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Arrival {
     piece: usize,
-    /// Whether nothing is there at every other look.
+    /// Whether every other read finds nothing.
     pauses: bool,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Stream<'a> {
     rest: &'a [u8],
     arrival: Arrival,
     has_paused: bool,
-    /// The most room that a reader offered at a time: what a hostile length could make it allocate.
+    /// The largest buffer that a reader has offered, which a hostile length must not inflate.
     pub(super) largest_buffer: Rc<Cell<usize>>,
 }
 
@@ -86,7 +86,7 @@ pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Runs an operation to its end, and drops it and starts anew at each pause: what is cancel-safe loses nothing by it.
+/// Runs an operation to its end, but drops it and starts it again at each pause. A cancel-safe operation loses nothing.
 pub(super) fn run_cancelled<T>(mut operation: impl AsyncFnMut() -> T) -> T {
     loop {
         if let Some(done) = operation().now_or_never() {
@@ -95,8 +95,8 @@ pub(super) fn run_cancelled<T>(mut operation: impl AsyncFnMut() -> T) -> T {
     }
 }
 
-/// What a server sends, from a fuzzer's input: as it stands where it begins with a `!`; otherwise each line becomes a packet
-/// and each empty one a flush, so that the fuzzer need not find out how lengths are written.
+/// Encodes a fuzzer's input as a server's stream. Input that begins with `!` is taken as it is. Otherwise each line becomes
+/// a packet and each empty line a flush, so that the fuzzer need not learn the encoding of lengths.
 pub(super) fn wire(input: &[u8]) -> Vec<u8> {
     if let Some(raw) = input.strip_prefix(b"!") {
         return raw.to_vec();

@@ -22,7 +22,7 @@ fn listing_of_git(sandbox: &Sandbox) -> Listing {
     listing
 }
 
-fn listing_of_ours(config: &Config) -> Listing {
+fn listing_of_daemon(config: &Config) -> Listing {
     config
         .entries()
         .iter()
@@ -295,7 +295,7 @@ fn entries_are_those_that_git_lists() {
     let set_ups = set_ups();
     for (name, sandbox) in &set_ups {
         assert_eq!(
-            listing_of_ours(&sandbox.config()),
+            listing_of_daemon(&sandbox.config()),
             listing_of_git(sandbox),
             "{name}"
         );
@@ -370,14 +370,14 @@ fn a_file_that_git_refuses_is_a_local_failure_that_names_the_place() {
         ),
     ];
     for (sandbox, place) in &cases {
-        let said = sandbox.output(&["config", "--list"]);
-        assert!(!said.status.success(), "git took it: {place}");
+        let output = sandbox.output(&["config", "--list"]);
+        assert!(!output.status.success(), "git took it: {place}");
         let failure =
             Config::load(&sandbox.env, &sandbox.common_dir, &sandbox.git_dir).expect_err("git refuses it");
         assert!(failure.message().contains(place), "{failure}, expected {place}");
-        let gits_words = String::from_utf8_lossy(&said.stderr).into_owned();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         if place.starts_with("line ") {
-            assert!(gits_words.contains(place), "{gits_words}, expected {place}");
+            assert!(stderr.contains(place), "{stderr}, expected {place}");
         }
     }
     report("configurations refused by both", cases.len());
@@ -425,10 +425,10 @@ fn random_files_are_read_or_refused_as_by_git() {
         sandbox = sandbox.file("global", format!("{start}{content}"));
         let is_taken = sandbox.output(&["config", "--list"]).status.success();
         let gits = is_taken.then(|| listing_of_git(&sandbox));
-        let ours = Config::load(&sandbox.env, &sandbox.common_dir, &sandbox.git_dir)
+        let by_daemon = Config::load(&sandbox.env, &sandbox.common_dir, &sandbox.git_dir)
             .ok()
-            .map(|config| listing_of_ours(&config));
-        assert_eq!(ours, gits, "{start}{content:?}");
+            .map(|config| listing_of_daemon(&config));
+        assert_eq!(by_daemon, gits, "{start}{content:?}");
         taken += usize::from(is_taken);
     }
     assert!(
@@ -474,7 +474,7 @@ fn patterns_match_as_gits_do() {
             .local(format!("[remote \"x\"]url={text}\n{patterns}"))
             .file("hit", "[h]h\n");
         assert_eq!(
-            listing_of_ours(&sandbox.config()),
+            listing_of_daemon(&sandbox.config()),
             listing_of_git(&sandbox),
             "{text}"
         );

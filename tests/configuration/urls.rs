@@ -39,11 +39,11 @@ fn push_urls_are_those_that_git_names() {
         let remote = Remote::resolve(&sandbox.config(), "x", &sandbox.work_dir).expect("configured");
         assert_eq!(remote.name.as_deref(), Some("x"));
         let gits = sandbox.git(&["remote", "get-url", "--push", "--all", "x"]);
-        let ours: Vec<&str> = std::iter::once(&remote.url)
+        let by_daemon: Vec<&str> = std::iter::once(&remote.url)
             .chain(&remote.further_urls)
             .map(String::as_str)
             .collect();
-        assert_eq!(ours, gits.lines().collect::<Vec<_>>(), "{configuration}");
+        assert_eq!(by_daemon, gits.lines().collect::<Vec<_>>(), "{configuration}");
     }
     report("remotes with their push URLs", configurations.len());
 }
@@ -122,11 +122,12 @@ fn a_relative_path_is_below_the_root_and_a_missing_word_is_an_error() {
 /// The output of `git fetch-pack --diag-url`; `None` if git refuses the URL.
 fn gits_diagnosis(sandbox: &Sandbox, url: &str) -> Option<String> {
     let output = sandbox.output(&["fetch-pack", "--diag-url", url]);
-    let said = String::from_utf8_lossy(&output.stdout);
+    let stdout = String::from_utf8_lossy(&output.stdout);
     // git ignores the host of a file URL.
     let is_file = url.starts_with("file:");
     output.status.success().then(|| {
-        said.lines()
+        stdout
+            .lines()
             .filter(|line| !line.starts_with("Diag: url="))
             .filter(|line| !(is_file && line.starts_with("Diag: hostandport=")))
             .collect::<Vec<_>>()

@@ -59,8 +59,8 @@ fn paths_are_expanded_as_git_expands_them() {
     for value in ["~/x", "~", "/a/~/b", "x/y", "~root/x", "~/", "%(prefix)/share"] {
         let sandbox = Sandbox::new().local(format!("[a]b = {value}\n"));
         let path = sandbox.config().path("a.b").expect("expandable").expect("set");
-        let gits = sandbox.git(&["config", "--get", "--type=path", "a.b"]);
-        assert_eq!(path, Path::new(gits.trim_end_matches('\n')), "{value}");
+        let by_git = sandbox.git(&["config", "--get", "--type=path", "a.b"]);
+        assert_eq!(path, Path::new(by_git.trim_end_matches('\n')), "{value}");
     }
 }
 
@@ -148,15 +148,15 @@ fn settings_by_url_are_those_that_git_matches() {
         let config = sandbox.config();
         for url in urls {
             let output = sandbox.output(&["config", "--get-urlmatch", "http.key", url]);
-            let gits = output.status.success().then(|| {
+            let by_git = output.status.success().then(|| {
                 String::from_utf8_lossy(&output.stdout)
                     .trim_end_matches('\n')
                     .to_owned()
             });
-            let ours = config
+            let by_daemon = config
                 .url_match("http", "key", url)
                 .map(|entry| entry.value().unwrap_or_default().to_owned());
-            assert_eq!(ours, gits, "{url}");
+            assert_eq!(by_daemon, by_git, "{url}");
             count += 1;
         }
     }

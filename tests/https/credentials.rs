@@ -1,4 +1,4 @@
-//! Where the credentials of a push come from, and who must not see them.
+//! The sources of the credentials of a push, and that no secret leaks.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -69,7 +69,7 @@ async fn a_stored_credential_is_found_for_the_url_and_kept() {
 }
 
 #[tokio::test]
-async fn several_helpers_are_asked_in_turn_and_all_are_told() {
+async fn several_helpers_are_asked_in_turn_and_all_learn_the_result() {
     let Some(mut place) = Place::new() else { return };
     place.set("credential.helper", "!true");
     place.set("credential.helper", recorder(&place));
@@ -101,7 +101,7 @@ const SECTIONS: [(&str, &str); 14] = [
     ("credential.https://*:{port}", ""),
     ("credential.https://pusher@{host}", "pusher@"),
     ("credential.pusher@{host}", "pusher@"),
-    ("credential.https://somebody@{host}", "pusher@"),
+    ("credential.https://other@{host}", "pusher@"),
 ];
 
 #[tokio::test]
@@ -116,12 +116,12 @@ async fn a_helper_is_asked_wherever_git_asks_it() {
         let key = format!("{section}.helper");
         place.git(&place.local(), &["config", &key, &recorder(&place)]);
         let url = format!("https://{user}{host}/basic/r.git");
-        let (arrived, said) = push_by_git(&place, &url);
+        let (arrived, stderr) = push_by_git(&place, &url);
         forget(&place, arrived);
         let outcome = place.push(&url).await;
-        let ours_arrived = matches!(outcome, Outcome::Pushed { .. });
-        forget(&place, ours_arrived);
-        assert_eq!(ours_arrived, arrived, "{section}: {outcome:?}\ngit: {said}");
+        let daemon_arrived = matches!(outcome, Outcome::Pushed { .. });
+        forget(&place, daemon_arrived);
+        assert_eq!(daemon_arrived, arrived, "{section}: {outcome:?}\ngit: {stderr}");
         asked += usize::from(arrived);
         place.git(&place.local(), &["config", "--unset", &key]);
     }
@@ -161,8 +161,8 @@ async fn a_helper_that_answers_in_steps_gets_its_state_back() {
     );
     place.git(&place.local(), &["config", "credential.helper", &helper]);
     let url = place.apache.url("stepwise");
-    let (arrived, said) = push_by_git(&place, &url);
-    assert!(arrived, "{said}");
+    let (arrived, stderr) = push_by_git(&place, &url);
+    assert!(arrived, "{stderr}");
     let gits = verbs(&place);
     forget(&place, true);
     fs::remove_file(place.dir().join("record")).expect("written");
@@ -296,7 +296,7 @@ async fn a_helper_that_hangs_ends_with_the_attempt() {
     );
 }
 
-/// Collects everything that is logged.
+/// Collects the log.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -350,7 +350,7 @@ async fn no_secret_is_in_a_failure_a_log_or_an_argument() {
     let arguments = String::from_utf8_lossy(&arguments);
     assert!(
         logged.contains("connecting") && arguments.contains("credential"),
-        "nothing was looked at"
+        "the log or the arguments were not recorded"
     );
     for (name, text) in [
         ("a failure", &*shown),

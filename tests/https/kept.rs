@@ -21,7 +21,7 @@ fn place() -> Option<Place> {
     Some(place)
 }
 
-/// Compares the methods and statuses of all requests. Their order in the log is that of the ends of their answers.
+/// Compares the methods and statuses of all requests. The log lists a request when its answer has ended.
 async fn assert_requests(place: &Place, expected: &[&str]) {
     let requests = place.apache.requests(expected.len()).await;
     let short = |request: &String| {
@@ -46,7 +46,14 @@ fn commit_elsewhere(place: &Place) -> String {
     let remote = place.remote();
     let commit = place.git(
         &remote,
-        &["commit-tree", "-p", "main", "-m", "theirs", "main^{tree}"],
+        &[
+            "commit-tree",
+            "-p",
+            "main",
+            "-m",
+            "another writer's",
+            "main^{tree}",
+        ],
     );
     place.git(&remote, &["update-ref", "refs/heads/main", &commit]);
     place.open_to_server();
@@ -98,15 +105,15 @@ async fn the_remote_is_asked_again_after_a_while_or_once_the_settings_have_chang
 }
 
 #[tokio::test]
-async fn somebody_elses_commit_is_seen_though_nobody_asked() {
+async fn a_kept_session_does_not_hide_another_writers_commit() {
     let Some(place) = place() else { return };
     let pusher = place.pusher(&place.url());
     push(&place, &pusher, "two").await;
-    let theirs = commit_elsewhere(&place);
-    place.commit("ours");
+    let other = commit_elsewhere(&place);
+    place.commit("the local commit");
     match pusher.attempt(false).await.outcome {
         Outcome::Diverged(Divergence { failure, .. }) => {
-            assert_eq!(failure.remote_commit().map(|oid| oid.to_string()), Some(theirs));
+            assert_eq!(failure.remote_commit().map(|oid| oid.to_string()), Some(other));
         }
         other => panic!("{other:?}"),
     }

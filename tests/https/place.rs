@@ -23,7 +23,7 @@ use crate::server::Apache;
 /// Long enough for anything but a hang.
 const LIMIT: Option<Duration> = Some(Duration::from_secs(120));
 
-/// Everything that one test needs; it all ends with it.
+/// The repositories and the server of one test. Dropping it ends the server.
 pub(crate) struct Place {
     // Dropped before the directory is.
     pub(crate) apache: Apache,
@@ -31,7 +31,7 @@ pub(crate) struct Place {
     config: Vec<(String, String)>,
     /// The longest time from the last byte sent to the report.
     pub(crate) report: Option<Duration>,
-    /// How long a pusher keeps its connection and what it was told; not at all by default.
+    /// How long a pusher keeps its connection and advertisement; zero by default.
     pub(crate) keep_connection: Duration,
     pub(crate) transport: TransportChoice,
     /// The transport of the last attempt.
@@ -89,7 +89,7 @@ impl Place {
         self.dir().join("repositories/r.git")
     }
 
-    /// The URL of the repository for everyone.
+    /// The URL of the repository that needs no login.
     pub(crate) fn url(&self) -> String {
         self.apache.url("anonymous")
     }
@@ -124,7 +124,7 @@ impl Place {
         self.git(&self.local(), &["commit", "--quiet", "--message=x"]);
     }
 
-    /// Commits what makes a pack of about this size.
+    /// Makes a commit whose pack has about this size.
     pub(crate) fn commit_noise(&self, size: usize) {
         self.commit(&noise(size));
     }
@@ -146,7 +146,7 @@ impl Place {
         use std::os::unix::fs::PermissionsExt;
         let hook = self.remote().join("hooks/pre-receive");
         fs::write(&hook, script).expect("writable");
-        fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).expect("ours");
+        fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).expect("own file");
         self.open_to_server();
     }
 
@@ -154,9 +154,9 @@ impl Place {
         let mut command = Command::new("git");
         command.args(args).current_dir(dir).env_clear();
         command.envs(self.env.iter());
-        for who in ["AUTHOR", "COMMITTER"] {
-            command.env(format!("GIT_{who}_NAME"), "t");
-            command.env(format!("GIT_{who}_EMAIL"), "t@example.com");
+        for role in ["AUTHOR", "COMMITTER"] {
+            command.env(format!("GIT_{role}_NAME"), "t");
+            command.env(format!("GIT_{role}_EMAIL"), "t@example.com");
         }
         // The server's repositories belong to its user.
         command.env("GIT_CONFIG_COUNT", "1");
@@ -167,8 +167,8 @@ impl Place {
 
     pub(crate) fn git(&self, dir: &Path, args: &[&str]) -> String {
         let output = self.command(dir, args).output().expect("git is installed");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "git {args:?}: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "git {args:?}: {stderr}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
@@ -207,7 +207,7 @@ impl Place {
         RemotePusher::new(side, route, self.note.clone())
     }
 
-    /// Pushes once, and waits for all that it left behind.
+    /// Pushes once, and waits for its background work.
     pub(crate) async fn push(&self, url: &str) -> Outcome {
         let pusher = self.pusher(url);
         let outcome = pusher.attempt(false).await.outcome;

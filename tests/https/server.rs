@@ -13,15 +13,14 @@ use rustix::process::{Pid, Signal, kill_process_group};
 /// How long a server may take to listen.
 const START_LIMIT: Duration = Duration::from_secs(30);
 const MODULES: &str = "/usr/lib/apache2/modules";
-const BACKEND: &str = "/usr/lib/git-core/git-http-backend";
 
 /// The login for Basic.
 pub(crate) const USER: &str = "pusher";
 pub(crate) const PASSWORD: &str = "c0rrect-h0rse";
 pub(crate) const BEARER: &str = "b34rer-t0ken";
 
-/// Whether the servers are installed. Root gets them installed; for others the tests are skipped, with a
-/// line that says so, except in CI.
+/// Whether the servers are installed. Installs them if it runs as root. Otherwise the tests are skipped with a message, and
+/// fail in CI.
 pub(crate) fn can_run() -> bool {
     static CAN_RUN: OnceLock<bool> = OnceLock::new();
     *CAN_RUN.get_or_init(|| {
@@ -38,7 +37,15 @@ pub(crate) fn can_run() -> bool {
 fn is_installed() -> bool {
     let programs = ["apache2", "tinyproxy", "openssl"];
     let is_program = |name: &str| succeeds(Command::new("sh").args(["-c", &format!("command -v {name}")]));
-    programs.into_iter().all(is_program) && Path::new(MODULES).exists() && Path::new(BACKEND).exists()
+    programs.into_iter().all(is_program)
+        && Path::new(MODULES).exists()
+        && git_core().join("git-http-backend").exists()
+}
+
+/// Where the git that the tests run has its programs: another version may not know the formats of its repositories.
+fn git_core() -> PathBuf {
+    let output = Command::new("git").arg("--exec-path").output().expect("git runs");
+    String::from_utf8_lossy(&output.stdout).trim().into()
 }
 
 fn succeeds(command: &mut Command) -> bool {
@@ -260,6 +267,8 @@ fn configuration(dir: &Path, port: u16) -> String {
     let modules = LOADED.map(|name| format!("LoadModule {name}_module {MODULES}/mod_{name}.so"));
     let modules = modules.join("\n");
     let dir = dir.display();
+    let core = git_core();
+    let core = core.display();
     format!(
         r#"
 ServerRoot "{dir}"
@@ -271,8 +280,8 @@ Listen 127.0.0.1:{port}
 User www-data
 Group www-data
 ErrorLog "{dir}/error.log"
-LogFormat "%m %U%q %>s protocol=%H accept=%{{Accept-Encoding}}i encoding=%{{Content-Encoding}}o transfer=%{{Transfer-Encoding}}i length=%{{Content-Length}}i authorization=%{{Authorization}}i agent=%{{User-Agent}}i" told
-CustomLog "{dir}/access.log" told
+LogFormat "%m %U%q %>s protocol=%H accept=%{{Accept-Encoding}}i encoding=%{{Content-Encoding}}o transfer=%{{Transfer-Encoding}}i length=%{{Content-Length}}i authorization=%{{Authorization}}i agent=%{{User-Agent}}i" requests
+CustomLog "{dir}/access.log" requests
 LogFormat "%{{usec}}t\t%>s\t%r\t%{{Authorization}}i\t%{{User-Agent}}i\t%{{X-One}}i\t%{{X-Two}}i\t%{{Accept}}i\t%{{Content-Type}}i\t%{{Git-Protocol}}i" compared
 CustomLog "{dir}/compared.log" compared
 Protocols h2 http/1.1
@@ -285,8 +294,8 @@ SetEnv GIT_PROJECT_ROOT "{dir}/repositories"
 SetEnv GIT_HTTP_EXPORT_ALL 1
 SetEnv GIT_CONFIG_NOSYSTEM 1
 AddOutputFilterByType DEFLATE application/x-git-receive-pack-advertisement
-ScriptAliasMatch "^/(?:anonymous|basic|push-basic|bearer|stepwise|limited|certified|filtered|loud|plain|typeless|plain-report|typeless-report)/(.*)$" {BACKEND}/$1
-<Directory "/usr/lib/git-core">
+ScriptAliasMatch "^/(?:anonymous|basic|push-basic|bearer|stepwise|limited|certified|filtered|loud|plain|typeless|plain-report|typeless-report)/(.*)$" {core}/git-http-backend/$1
+<Directory "{core}">
     Require all granted
 </Directory>
 <Location "/basic">

@@ -156,7 +156,7 @@ async fn a_configured_proxy_gets_the_password_of_its_url_and_its_refusal_is_repo
 #[tokio::test]
 async fn a_proxy_gets_the_same_agent_as_from_git() {
     let Some(mut place) = Place::new() else { return };
-    place.var("GIT_USER_AGENT", "mine/1");
+    place.var("GIT_USER_AGENT", "custom/1");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let proxy = format!("http://{}", listener.local_addr().expect("bound"));
     let answering = std::thread::spawn(move || {
@@ -180,17 +180,17 @@ async fn a_proxy_gets_the_same_agent_as_from_git() {
     place.set("http.proxy", proxy.clone());
     place.push_badly(&url).await;
     let config = format!("http.proxy={proxy}");
-    let by_git = Command::new("git")
+    let git_push = Command::new("git")
         .args(["-c", &config, "push", "--quiet", &url, "main"])
         .current_dir(place.local())
         .env_clear()
         .envs(place.env.iter())
         .output()
         .expect("git is installed");
-    assert!(!by_git.status.success());
-    let [ours, gits] = answering.join().expect("no panic");
-    assert_eq!(ours.as_deref(), Some("user-agent: mine/1"));
-    assert_eq!(gits, ours);
+    assert!(!git_push.status.success());
+    let [by_daemon, by_git] = answering.join().expect("no panic");
+    assert_eq!(by_daemon.as_deref(), Some("user-agent: custom/1"));
+    assert_eq!(by_git, by_daemon);
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ struct Case {
     variables: &'static [(&'static str, &'static str)],
     /// The answers to git, in order.
     answers: &'static [u16],
-    /// Why ours asks otherwise, and the answers it then gets.
+    /// The reason why the requests of the daemon differ, and the answers to them.
     differs: Option<(&'static str, &'static [u16])>,
 }
 
@@ -50,7 +50,7 @@ const OPEN: &str = "https://{host}/anonymous/r.git";
 const BASIC: &str = "https://{host}/basic/r.git";
 /// The advertisement, and the push.
 const TAKEN: &[u16] = &[200, 200];
-const ASKED_WHO: &[u16] = &[401, 200, 200];
+const CHALLENGED: &[u16] = &[401, 200, 200];
 
 /// A credential helper that prints the file `answer`.
 const HELPER: &str =
@@ -58,13 +58,14 @@ const HELPER: &str =
 
 const ASKS_HELPERS: &str =
     "git gives up on a refused password of the URL; we ask the helpers, so that a rotated one recovers";
-const KEEPS_HEADERS: &str = "git sends http.extraHeader wherever a redirect leads to; we keep it from other servers, as it may be a token";
+const KEEPS_HEADERS: &str = "git sends http.extraHeader wherever a redirect leads to; the daemon sends it to no other server, as it may be a token";
 
 const ASKS_AT_ONCE: &str =
     "git tries the user of the URL with no password before it asks for one; we ask at once";
 const NO_VERSION: &str =
     "git asks for version 1 of the protocol as well over HTTP; we do not, as a push is the same in it";
-const NO_HEADER: &str = "git ignores an extraHeader without a colon; we refuse it, as a token may be missing";
+const NO_HEADER: &str =
+    "git ignores an extraHeader without a colon; the daemon refuses it, as a token may be missing";
 
 const CASES: &[Case] = &[
     // The place.
@@ -75,7 +76,7 @@ const CASES: &[Case] = &[
     case("https://{host}/anonymous//r.git", "", &[], TAKEN),
     case("https://{host}/anonymous/r.git?x=1", "", &[], &[404]),
     case("https://{host}/anonymous/no%20such.git", "", &[], &[404]),
-    case("https://nobody@{host}/anonymous/r.git", "", &[], TAKEN),
+    case("https://user@{host}/anonymous/r.git", "", &[], TAKEN),
     case("https://{login}@{host}/anonymous/r.git", "", &[], TAKEN),
     case("https://{host}/moved/r.git", "", &[], &[301, 200, 200]),
     case(
@@ -191,19 +192,19 @@ const CASES: &[Case] = &[
     ),
     case(
         OPEN,
-        "[http \"https://nobody@{host}\"]\nextraHeader = X-One: 1\n",
+        "[http \"https://user@{host}\"]\nextraHeader = X-One: 1\n",
         &[],
         TAKEN,
     ),
     case(
-        "https://nobody@{host}/anonymous/r.git",
-        "[http \"https://nobody@{host}\"]\nextraHeader = X-One: 1\n",
+        "https://user@{host}/anonymous/r.git",
+        "[http \"https://user@{host}\"]\nextraHeader = X-One: 1\n",
         &[],
         TAKEN,
     ),
     case(
-        "https://nobody@{host}/anonymous/r.git",
-        "[http \"https://{host}/anonymous\"]\nextraHeader = X-One: path\n[http \"https://nobody@{host}\"]\nextraHeader = X-One: user\n",
+        "https://user@{host}/anonymous/r.git",
+        "[http \"https://{host}/anonymous\"]\nextraHeader = X-One: path\n[http \"https://user@{host}\"]\nextraHeader = X-One: user\n",
         &[],
         TAKEN,
     ),
@@ -223,7 +224,7 @@ const CASES: &[Case] = &[
         differs: Some((NO_HEADER, &[])),
         ..case(OPEN, "[http]\nextraHeader = X-One\n", &[], TAKEN)
     },
-    case(OPEN, "[http]\nextraHeader = User-Agent: mine\n", &[], TAKEN),
+    case(OPEN, "[http]\nextraHeader = User-Agent: custom\n", &[], TAKEN),
     case(
         OPEN,
         "[http]\nextraHeader = X-One: file\n",
@@ -259,12 +260,12 @@ const CASES: &[Case] = &[
         )
     },
     // The agent.
-    case(OPEN, "[http]\nuserAgent = mine/1\n", &[], TAKEN),
-    case(OPEN, "", &[("GIT_HTTP_USER_AGENT", "mine/2")], TAKEN),
+    case(OPEN, "[http]\nuserAgent = custom/1\n", &[], TAKEN),
+    case(OPEN, "", &[("GIT_HTTP_USER_AGENT", "custom/2")], TAKEN),
     case(
         OPEN,
-        "[http]\nuserAgent = mine/1\n",
-        &[("GIT_HTTP_USER_AGENT", "mine/2")],
+        "[http]\nuserAgent = custom/1\n",
+        &[("GIT_HTTP_USER_AGENT", "custom/2")],
         TAKEN,
     ),
     case(
@@ -273,17 +274,20 @@ const CASES: &[Case] = &[
         &[],
         TAKEN,
     ),
-    case(OPEN, "", &[("GIT_USER_AGENT", "mine/3")], TAKEN),
+    case(OPEN, "", &[("GIT_USER_AGENT", "custom/3")], TAKEN),
     case(
         OPEN,
-        "[http]\nuserAgent = mine/1\n",
-        &[("GIT_USER_AGENT", "mine/3")],
+        "[http]\nuserAgent = custom/1\n",
+        &[("GIT_USER_AGENT", "custom/3")],
         TAKEN,
     ),
     case(
         OPEN,
         "",
-        &[("GIT_USER_AGENT", "mine/3"), ("GIT_HTTP_USER_AGENT", "mine/2")],
+        &[
+            ("GIT_USER_AGENT", "custom/3"),
+            ("GIT_HTTP_USER_AGENT", "custom/2"),
+        ],
         TAKEN,
     ),
     case(OPEN, "[http]\nuserAgent =\n", &[], TAKEN),
@@ -291,11 +295,11 @@ const CASES: &[Case] = &[
     case(OPEN, "", &[("GIT_USER_AGENT", "")], TAKEN),
     case(OPEN, "[http]\nextraHeader = User-Agent:\n", &[], TAKEN),
     case(OPEN, "", &[("GIT_HTTP_USER_AGENT", "m\u{ef}ne")], TAKEN),
-    // A front end that lets nothing in but git.
+    // A front end that admits only git.
     case("https://{host}/filtered/r.git", "", &[], TAKEN),
     case(
         "https://{host}/filtered/r.git",
-        "[http]\nuserAgent = mine/1\n",
+        "[http]\nuserAgent = custom/1\n",
         &[],
         &[404],
     ),
@@ -306,12 +310,12 @@ const CASES: &[Case] = &[
     case("https://{host}/plain-report/r.git", "", &[], TAKEN),
     case("https://{host}/typeless-report/r.git", "", &[], TAKEN),
     // Credentials.
-    case("https://{login}@{host}/basic/r.git", "", &[], ASKED_WHO),
+    case("https://{login}@{host}/basic/r.git", "", &[], CHALLENGED),
     case(
         "https://pusher:c0rrect%2dh0rse@{host}/basic/r.git",
         "",
         &[],
-        ASKED_WHO,
+        CHALLENGED,
     ),
     case("https://pusher:wr0ng@{host}/basic/r.git", "", &[], &[401, 401]),
     Case {
@@ -324,7 +328,7 @@ const CASES: &[Case] = &[
         )
     },
     Case {
-        differs: Some((ASKS_AT_ONCE, ASKED_WHO)),
+        differs: Some((ASKS_AT_ONCE, CHALLENGED)),
         ..case(
             "https://pusher@{host}/basic/r.git",
             HELPER,
@@ -332,14 +336,14 @@ const CASES: &[Case] = &[
             &[401, 401, 200, 200],
         )
     },
-    case(BASIC, HELPER, &[], ASKED_WHO),
+    case(BASIC, HELPER, &[], CHALLENGED),
     case(BASIC, "{helper}helper =\n", &[], &[401]),
     case(BASIC, "", &[], &[401]),
     case(
         BASIC,
         "[credential \"https://{host}\"]\nusername = pusher\nhelper = \"!f() { test \\\"$1\\\" = get && echo password=c0rrect-h0rse; }; f\"\n",
         &[],
-        ASKED_WHO,
+        CHALLENGED,
     ),
     case(
         BASIC,
@@ -423,7 +427,7 @@ struct Seen {
     tunnels: usize,
 }
 
-/// The log of the server, read from where it was last read to.
+/// The log of the server behind the lines that were read before.
 struct Log<'a> {
     place: &'a Place,
     proxy: &'a Tinyproxy,
@@ -451,7 +455,7 @@ impl Log<'_> {
             tokio::task::yield_now().await;
         }
         self.lines += lines.len();
-        // Each begins with when it came.
+        // Each line begins with the time of its request.
         lines.sort();
         let opened = self.proxy.tunnels();
         let tunnels = opened - self.tunnels;
@@ -463,7 +467,7 @@ impl Log<'_> {
     }
 }
 
-/// A line of the log without its time, and with [`OWN_AGENT`] for what only says which program it is.
+/// A line of the log without its time, and with [`OWN_AGENT`] for the default agent of the program.
 fn without_own_agent(line: &str) -> String {
     let mut fields: Vec<&str> = line.split('\t').skip(1).collect();
     if let Some(agent) = fields.get_mut(3)
@@ -493,8 +497,8 @@ pub(crate) fn push_by_git(place: &Place, remote: &str) -> (bool, String) {
         .stdin(Stdio::null())
         .output()
         .expect("git is installed");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    (output.status.success(), said)
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.success(), stderr)
 }
 
 #[tokio::test]
@@ -512,7 +516,7 @@ async fn the_server_sees_the_same_requests_as_from_git() {
     let port = place.apache.port.to_string();
     let host = format!("localhost:{port}");
     let dir = place.dir().display().to_string();
-    let told = |text: &str| {
+    let filled = |text: &str| {
         text.replace("{helper}", HELPER)
             .replace("{host}", &host)
             .replace("{port}", &port)
@@ -524,11 +528,11 @@ async fn the_server_sees_the_same_requests_as_from_git() {
     let (mut lines, mut tunnels) = (0, proxy.tunnels());
     let mut wrong = Vec::new();
     for case in CASES {
-        let remote = told(case.remote);
-        fs::write(&file, format!("{own}{}", told(case.config))).expect("writable");
+        let remote = filled(case.remote);
+        fs::write(&file, format!("{own}{}", filled(case.config))).expect("writable");
         place.env = base.clone();
         for (name, value) in case.variables {
-            place.var(name, told(value));
+            place.var(name, filled(value));
         }
         let mut log = Log {
             place: &place,
@@ -537,22 +541,22 @@ async fn the_server_sees_the_same_requests_as_from_git() {
             tunnels,
         };
 
-        let (arrived, said) = push_by_git(&place, &remote);
-        let gits = log.take(case.answers.len()).await;
-        forget(&place, arrived);
+        let (git_arrived, stderr) = push_by_git(&place, &remote);
+        let by_git = log.take(case.answers.len()).await;
+        forget(&place, git_arrived);
 
         let (reason, expected) = case.differs.unwrap_or(("", case.answers));
         let outcome = place.push(&remote).await;
-        let ours = log.take(expected.len()).await;
-        let ours_arrived = matches!(outcome, Outcome::Pushed { .. });
-        forget(&place, ours_arrived);
+        let by_daemon = log.take(expected.len()).await;
+        let daemon_arrived = matches!(outcome, Outcome::Pushed { .. });
+        forget(&place, daemon_arrived);
         (lines, tunnels) = (log.lines, log.tunnels);
 
-        let is_as_listed = answers(&gits) == case.answers && answers(&ours) == expected;
-        let is_alike = gits == ours && arrived == ours_arrived;
+        let is_as_listed = answers(&by_git) == case.answers && answers(&by_daemon) == expected;
+        let is_alike = by_git == by_daemon && git_arrived == daemon_arrived;
         if !is_as_listed || is_alike != reason.is_empty() {
             wrong.push(format!(
-                "{} {:?} {:?}\n git: {gits:#?} {said}\n ours: {ours:#?} {outcome:?}",
+                "{} {:?} {:?}\n git: {by_git:#?} {stderr}\n daemon: {by_daemon:#?} {outcome:?}",
                 case.remote, case.config, case.variables
             ));
         }

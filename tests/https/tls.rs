@@ -33,7 +33,7 @@ const CN_ONLY: &str =
     "authority $rsa; request $rsa; printf 'basicConstraints=CA:FALSE\\n' >ext; sign -days 2 -extfile ext";
 const OLD: &str = "SSLCipherSuite DEFAULT@SECLEVEL=0\nSSLProtocol TLSv1.1\nH2ModernTLSOnly off";
 
-/// How a certificate is made, further lines of the server's configuration, and the fault that leaves it to git.
+/// How a certificate is made, further lines of the server's configuration, and the fault because of which git takes over.
 const ONLY_FOR_GIT: [(&str, &str, TlsFault); 13] = [
     (
         "printf 'extendedKeyUsage=anyExtendedKeyUsage\\n' >>san; signed",
@@ -83,7 +83,7 @@ const ONLY_FOR_GIT: [(&str, &str, TlsFault); 13] = [
 ];
 
 /// Certificates that git refuses too.
-const FOR_NOBODY: [(&str, TlsFault, &str); 4] = [
+const REFUSED_BY_BOTH: [(&str, TlsFault, &str); 4] = [
     (
         "authority $rsa; request $rsa; sign -days -1 -extfile san",
         TlsFault::Expired,
@@ -116,8 +116,8 @@ fn serve(place: &mut Place, certificate: &str, lines: &str) {
         .current_dir(place.dir())
         .output()
         .expect("there is a shell");
-    let said = String::from_utf8_lossy(&made.stderr);
-    assert!(made.status.success(), "{certificate}: {said}");
+    let stderr = String::from_utf8_lossy(&made.stderr);
+    assert!(made.status.success(), "{certificate}: {stderr}");
     place.apache.restart_with(lines);
     place.var("GIT_SSL_CAINFO", place.dir().join("trusted.pem"));
     place.transport = TransportChoice::Auto;
@@ -138,7 +138,7 @@ fn record_git(place: &mut Place) {
         log.display()
     );
     fs::write(bin.join("git"), script).expect("writable");
-    fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).expect("ours");
+    fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).expect("own file");
     place.var("PATH", format!("{}:{path}", bin.display()));
 }
 
@@ -162,8 +162,8 @@ async fn git_continues_the_attempt_if_only_its_tls_connects() {
     for (certificate, lines, fault) in ONLY_FOR_GIT {
         serve(&mut place, certificate, lines);
         let url = place.url();
-        let (arrived, said) = push_by_git(&place, &url);
-        assert!(arrived, "{certificate} {lines}: {said}");
+        let (arrived, stderr) = push_by_git(&place, &url);
+        assert!(arrived, "{certificate} {lines}: {stderr}");
         forget(&place, true);
         let outcome = place.push(&url).await;
         let has_arrived = matches!(outcome, Outcome::Pushed { .. });
@@ -182,18 +182,18 @@ async fn git_continues_the_attempt_if_only_its_tls_connects() {
 async fn a_certificate_that_git_refuses_too_is_named_after_at_most_one_run_of_git() {
     let Some(mut place) = Place::new() else { return };
     record_git(&mut place);
-    for (certificate, fault, words) in FOR_NOBODY {
+    for (certificate, fault, text) in REFUSED_BY_BOTH {
         serve(&mut place, certificate, "");
         let url = place.url();
-        let (arrived, said) = push_by_git(&place, &url);
-        assert!(!arrived, "{certificate}: {said}");
+        let (arrived, stderr) = push_by_git(&place, &url);
+        assert!(!arrived, "{certificate}: {stderr}");
         taken_git_log(place.dir());
         for transport in [TransportChoice::Auto, TransportChoice::Native] {
             place.transport = transport;
             let failure = place.push_badly(&url).await;
             assert_eq!(failure.tls_fault(), Some(fault), "{failure}");
             assert_eq!(failure.kind(), Kind::Network, "{failure}");
-            assert!(failure.message().contains(words), "{failure}");
+            assert!(failure.message().contains(text), "{failure}");
             assert!(failure.hint().contains("certificate"), "{}", failure.hint());
         }
         assert!(taken_git_log(place.dir()).len() <= 1, "{certificate}");

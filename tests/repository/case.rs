@@ -45,7 +45,7 @@ pub(crate) struct Case {
     pub(crate) plain: Environment,
     /// The repository. `None` if the environment names it.
     pub(crate) path: Option<PathBuf>,
-    /// The arguments that lead git there; none stand for `-C <path>`.
+    /// The arguments that name the repository to git; none stands for `-C <path>`.
     pub(crate) git: Vec<String>,
     /// The remote, as a push names it: a path or a name.
     pub(crate) remote: String,
@@ -181,13 +181,13 @@ impl Case {
         self
     }
 
-    /// Leads git there by `--git-dir`.
+    /// Names the repository to git by `--git-dir`.
     pub(crate) fn by_git_dir(mut self) -> Self {
         self.git = vec!["--git-dir".to_owned(), self.here().display().to_string()];
         self
     }
 
-    /// Lets the environment name the repository, for git and for ours.
+    /// Lets the environment name the repository, for git and for the daemon.
     pub(crate) fn by_environment(mut self) -> Self {
         self.path = None;
         self
@@ -324,7 +324,7 @@ impl Case {
             .run(&["commit", "--quiet", "-m", "edited"])
     }
 
-    /// Moves `main` of the row to a new commit of this tree, as an application does that has no working tree.
+    /// Moves `main` of the row to a new commit of this tree, as an application without a working tree does.
     pub(crate) fn committed_tree(self, tree: &str) -> Self {
         let commit = self.git(&["commit-tree", "-p", MAIN, "-m", "by plumbing", tree]);
         self.run(&["update-ref", MAIN, &commit])

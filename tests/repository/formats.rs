@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::case::USUAL;
-use super::side_by_side::Expected::{self, OursAlone, Pushed, Refused};
+use super::side_by_side::Expected::{self, DaemonAlone, Pushed, Refused};
 use super::side_by_side::{Row, cases, check, prepared};
 
 /// A version of the format, and the lines below `[extensions]`.
@@ -48,7 +48,7 @@ const VERSIONS: &[(&str, &str, Expected)] = &[
     (
         "1",
         "relativeWorktrees = true",
-        OursAlone("git 2.48 accepts it, and it does not affect a push"),
+        DaemonAlone("git 2.48 accepts it, and it does not affect a push"),
     ),
 ];
 

@@ -6,6 +6,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod backlog;
 mod case;
 mod formats;
 mod history;

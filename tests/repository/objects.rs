@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 
 use super::case::{Case, FORMATS};
-use super::side_by_side::Expected::{ByGit, OursAlone, Pushed, Refused, Rejected};
+use super::side_by_side::Expected::{ByGit, DaemonAlone, Pushed, Refused, Rejected};
 use super::side_by_side::{Row, check, prepared};
 
 /// The repository's own objects in `pool` and `more`, one commit packed and one loose.
@@ -134,7 +134,7 @@ const OBJECTS: &[Row] = &[
     }),
     (
         "alternates with Windows line ends",
-        OursAlone("libgit2 reads such lines too, and the objects that it finds are checked"),
+        DaemonAlone("libgit2 reads such lines too, and the objects that it finds are checked"),
         |case| pooled(case).file("work/.git/objects/info/alternates", "@@/pool\r\n@@/more\r\n"),
     ),
     (

@@ -8,7 +8,7 @@ use push_engine::state::Outcome;
 
 use super::MAIN;
 use super::case::{Case, FORMATS};
-use super::side_by_side::Expected::{ByGit, OursAlone, Pushed, Rejected};
+use super::side_by_side::Expected::{ByGit, DaemonAlone, Pushed, Rejected};
 use super::side_by_side::{Row, check, prepared, pusher_of};
 use super::support::{attempt, close, failure_of};
 
@@ -126,7 +126,7 @@ const PARTIAL: &[Row] = &[
     }),
     (
         "without old commits",
-        OursAlone("git does not fetch a commit that it lacks, and does not need one of these"),
+        DaemonAlone("git does not fetch a commit that it lacks, and does not need one of these"),
         |case| case.partial("object:type=tree").plumbed("top"),
     ),
     ("with a combined filter", Pushed, |case| {
@@ -164,7 +164,7 @@ const PARTIAL: &[Row] = &[
     ("after git gc", Pushed, |case| {
         case.copying().run(&["gc", "--quiet", "--prune=now"])
     }),
-    ("of which only the extension tells", Pushed, |case| {
+    ("that only the extension marks as one", Pushed, |case| {
         case.copying()
             .run(&["config", "--unset", "remote.origin.promisor"])
             .run(&["config", "--unset", "remote.origin.partialCloneFilter"])
@@ -246,7 +246,7 @@ const PARTIAL: &[Row] = &[
     ),
     (
         "to another remote, without the promisor",
-        OursAlone("git fetches the old version of the file, to send a delta"),
+        DaemonAlone("git fetches the old version of the file, to send a delta"),
         |case| {
             case.partial("blob:none")
                 .plumbed("a/file")
@@ -256,7 +256,7 @@ const PARTIAL: &[Row] = &[
     ),
     (
         "to another remote, without the promisor and directories",
-        OursAlone("git reads the old directories, which it must fetch"),
+        DaemonAlone("git reads the old directories, which it must fetch"),
         |case| {
             let case = case.partial("tree:0");
             let blob = case.git_reads(&["hash-object", "-w", "--stdin"], "new\n");
@@ -322,7 +322,10 @@ async fn a_native_push_of_an_object_that_is_missing_fails_and_says_which() {
 async fn a_diverged_tip_is_preserved_with_the_objects_that_are_missing() {
     let case = Case::new(FORMATS[0]).copying().into_other_with_history();
     let work = case.sandbox.work();
-    case.git_in(&work, &["commit", "--quiet", "--allow-empty", "-m", "theirs"]);
+    case.git_in(
+        &work,
+        &["commit", "--quiet", "--allow-empty", "-m", "another writer's"],
+    );
     case.git_in(&work, &["push", "--quiet", "@@/other.git", "main"]);
     let pusher = pusher(&case, TransportChoice::Auto);
     let attempted = pusher.attempt(true).await;

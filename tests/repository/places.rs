@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
 use super::case::{Case, FORMATS};
-use super::side_by_side::Expected::{OursAlone, Pushed, Refused};
+use super::side_by_side::Expected::{DaemonAlone, Pushed, Refused};
 use super::side_by_side::{Row, check, prepared};
 
 impl Case {
@@ -45,11 +45,11 @@ const PLACES: &[Row] = &[
     ("a mirror", Pushed, |case| {
         case.cloned(&["--mirror"], "mirror.git")
     }),
-    ("a bare clone that says that it is not bare", Pushed, |case| {
+    ("a bare clone with core.bare=false", Pushed, |case| {
         case.cloned(&["--bare"], "bare.git")
             .run(&["config", "core.bare", "false"])
     }),
-    ("a working tree that says that it is bare", Pushed, |case| {
+    ("a working tree with core.bare=true", Pushed, |case| {
         case.config("[core]\n\tbare = true\n")
     }),
     ("a separate git directory", Pushed, |case| {
@@ -102,7 +102,7 @@ const PLACES: &[Row] = &[
     }),
     (
         "a missing relative core.worktree",
-        OursAlone("a push needs no working tree, and git stops only where it would change to it"),
+        DaemonAlone("a push needs no working tree, and git stops only where it would change to it"),
         |case| case.config("[core]\n\tworktree = ../../nowhere\n"),
     ),
     ("core.worktree elsewhere", Pushed, |case| {
@@ -111,7 +111,7 @@ const PLACES: &[Row] = &[
     }),
     (
         "a linked worktree whose extension is only of a newer git",
-        OursAlone("git 2.48 accepts it"),
+        DaemonAlone("git 2.48 accepts it"),
         |case| {
             case.worktree()
                 .config("[core]\n\trepositoryFormatVersion = 1\n[extensions]\n\trelativeWorktrees = true\n")
@@ -177,7 +177,7 @@ const PLACES: &[Row] = &[
     }),
     (
         "GIT_COMMON_DIR that names another repository",
-        OursAlone("git takes the refs of one repository and the objects of the other"),
+        DaemonAlone("git takes the refs of one repository and the objects of the other"),
         |case| {
             case.run(&["init", "--quiet", "--bare", "@@/other.git"])
                 .var("GIT_DIR", "@@/work/.git")

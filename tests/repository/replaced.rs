@@ -2,7 +2,7 @@
 
 use super::MAIN;
 use super::case::{Case, FORMATS};
-use super::side_by_side::Expected::{GitAlone, OursAlone, Pushed};
+use super::side_by_side::Expected::{DaemonAlone, GitAlone, Pushed};
 use super::side_by_side::{Row, check, prepared};
 
 impl Case {
@@ -49,12 +49,12 @@ const REPLACED: &[Row] = &[
     }),
     (
         "a commit that is replaced by one without the remote's",
-        OursAlone("the remote knows the true history, in which this is a fast-forward"),
+        DaemonAlone("the remote knows the true history, in which this is a fast-forward"),
         Case::cut,
     ),
     (
         "the same, where git itself pushes",
-        OursAlone("the remote knows the true history, in which this is a fast-forward"),
+        DaemonAlone("the remote knows the true history, in which this is a fast-forward"),
         |case| {
             let case = case.cut();
             case.sandbox.script("work/.git/hooks/pre-push", "#!/bin/sh\n");
@@ -80,10 +80,10 @@ const REPLACED: &[Row] = &[
                 .published()
                 .edited("top")
                 .run(&["push", "--quiet", "@@/remote.git", "main"]);
-            let theirs = case.id("main");
+            let other = case.id("main");
             case.run(&["reset", "--quiet", "--hard", "main~1"])
                 .edited("a/file")
-                .run(&["replace", "--graft", "main", &theirs])
+                .run(&["replace", "--graft", "main", &other])
         },
     ),
     ("grafts that add a parent", Pushed, |case| {
@@ -94,7 +94,7 @@ const REPLACED: &[Row] = &[
     }),
     (
         "grafts that remove the parent",
-        OursAlone("the remote knows the true history, in which this is a fast-forward"),
+        DaemonAlone("the remote knows the true history, in which this is a fast-forward"),
         |case| {
             let case = case.published().edited("top");
             let tip = case.git(&["rev-parse", MAIN]);
@@ -103,7 +103,7 @@ const REPLACED: &[Row] = &[
     ),
     (
         "such grafts, where git itself pushes",
-        OursAlone("the remote knows the true history, in which this is a fast-forward"),
+        DaemonAlone("the remote knows the true history, in which this is a fast-forward"),
         |case| {
             let case = case.published().edited("top");
             let tip = case.git(&["rev-parse", MAIN]);

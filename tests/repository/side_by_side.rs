@@ -1,7 +1,7 @@
 //! The comparison of one row with git.
 //!
-//! Ours pushes first: git may fetch what a partial clone lacks. Then git pushes to a copy of the remote that was made before,
-//! at the same path. Both remotes must have the same refs, and ours must have every object that they need.
+//! The daemon pushes first, because git may fetch what a partial clone lacks. Then git pushes to a copy of the remote that was
+//! made before, at the same path. Both remotes must have the same refs, and the daemon's must have every object that they need.
 
 use std::fmt;
 use std::fs;
@@ -24,16 +24,16 @@ use super::support::{attempt, close, output};
 /// The expected result of a row.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Expected {
-    /// Both push, ours natively.
+    /// Both push, the daemon natively.
     Pushed,
-    /// Both push, ours by the git CLI, with this in its reason.
+    /// Both push, the daemon by the git CLI, with this in its reason.
     ByGit(&'static str),
     /// Neither opens the repository, for the same kind of reason.
     Refused,
-    /// Both open it and neither pushes. The first text is in our failure, the second in git's.
+    /// Both open it and neither pushes. The first text is in the daemon's failure, the second in git's.
     Rejected(&'static str, &'static str),
-    /// Only ours pushes, for a reason.
-    OursAlone(&'static str),
+    /// Only the daemon pushes, for a reason.
+    DaemonAlone(&'static str),
     /// Only git pushes, for a reason.
     GitAlone(&'static str),
 }
@@ -77,7 +77,7 @@ enum Refusal {
 }
 
 impl Refusal {
-    fn of_ours(error: &OpenError) -> Self {
+    fn of_daemon(error: &OpenError) -> Self {
         match error {
             OpenError::NotFound(_) => Self::NotFound,
             OpenError::Unsupported(_) => Self::Unsupported,
@@ -87,12 +87,12 @@ impl Refusal {
     }
 
     fn of_git(message: &str) -> Self {
-        let says = |texts: &[&str]| texts.iter().any(|text| message.contains(text));
-        if says(&["not a git repository"]) {
+        let contains = |texts: &[&str]| texts.iter().any(|text| message.contains(text));
+        if contains(&["not a git repository"]) {
             Self::NotFound
-        } else if says(&["dubious ownership"]) {
+        } else if contains(&["dubious ownership"]) {
             Self::NotOwned
-        } else if says(&[
+        } else if contains(&[
             "repository extension",
             "repo version",
             "invalid value for 'extensions.",
@@ -107,21 +107,21 @@ impl Refusal {
 }
 
 /// What one side did.
-enum Verdict<W> {
+enum Verdict<T> {
     /// It refused to open the repository.
     Refused(Refusal, String),
     /// It opened the repository, and its push failed.
     Failed(String),
-    /// It pushed, this way.
-    Pushed(W),
+    /// It pushed, by this transport.
+    Pushed(T),
 }
 
-impl<W: fmt::Debug> fmt::Display for Verdict<W> {
+impl<T: fmt::Debug> fmt::Display for Verdict<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(kind, message) => write!(formatter, "refused ({kind:?}): {message}"),
             Self::Failed(message) => write!(formatter, "failed: {message}"),
-            Self::Pushed(way) => write!(formatter, "pushed: {way:?}"),
+            Self::Pushed(transport) => write!(formatter, "pushed: {transport:?}"),
         }
     }
 }
@@ -185,18 +185,18 @@ pub(crate) async fn push(path: &Path, given: &str, environment: &Environment) ->
     push_from(&repository, given).await.map(drop)
 }
 
-async fn ours(case: &Case) -> Verdict<ChosenTransport> {
+async fn push_by_daemon(case: &Case) -> Verdict<ChosenTransport> {
     let repository = match open(case.path.as_deref(), &case.sandbox.env) {
         Ok(repository) => repository,
-        Err(error) => return Verdict::Refused(Refusal::of_ours(&error), error.to_string()),
+        Err(error) => return Verdict::Refused(Refusal::of_daemon(&error), error.to_string()),
     };
     match push_from(&repository, &case.remote).await {
-        Ok(way) => Verdict::Pushed(way),
+        Ok(transport) => Verdict::Pushed(transport),
         Err(failure) => Verdict::Failed(failure),
     }
 }
 
-fn theirs(case: &Case) -> Verdict<()> {
+fn push_by_git(case: &Case) -> Verdict<()> {
     let git = |args: &[&str]| {
         let at = case.path.iter().flat_map(|path| {
             let path = path.as_os_str().to_owned();
@@ -209,15 +209,19 @@ fn theirs(case: &Case) -> Verdict<()> {
         };
         let args: Vec<_> = place.into_iter().chain(args.iter().map(Into::into)).collect();
         let ended = output(&case.sandbox.env, &case.sandbox.path(""), &args, "");
-        let said = String::from_utf8_lossy(&ended.stderr).trim().to_owned();
-        if ended.status.success() { Ok(()) } else { Err(said) }
+        let stderr = String::from_utf8_lossy(&ended.stderr).trim().to_owned();
+        if ended.status.success() {
+            Ok(())
+        } else {
+            Err(stderr)
+        }
     };
-    if let Err(said) = git(&["rev-parse", "--git-dir"]) {
-        return Verdict::Refused(Refusal::of_git(&said), said);
+    if let Err(stderr) = git(&["rev-parse", "--git-dir"]) {
+        return Verdict::Refused(Refusal::of_git(&stderr), stderr);
     }
     match git(&["push", &case.remote, "refs/heads/main:refs/heads/main"]) {
         Ok(()) => Verdict::Pushed(()),
-        Err(said) => Verdict::Failed(said),
+        Err(stderr) => Verdict::Failed(stderr),
     }
 }
 
@@ -236,38 +240,39 @@ pub(crate) fn copy(from: &Path, to: &Path) {
 async fn problem(expected: Expected, case: &Case) -> Option<String> {
     let before = case.sandbox.path("before.git");
     copy(&case.there, &before);
-    let ours = ours(case).await;
-    let our_refs = refs(case, &case.there);
+    let by_daemon = push_by_daemon(case).await;
+    let daemon_refs = refs(case, &case.there);
     let checked = output(&case.plain, &case.there, &["fsck", "--connectivity-only"], "");
-    fs::rename(&case.there, case.sandbox.path("ours.git")).expect("moves");
+    fs::rename(&case.there, case.sandbox.path("daemon.git")).expect("moves");
     fs::rename(&before, &case.there).expect("moves");
-    let theirs = theirs(case);
-    let their_refs = refs(case, &case.there);
-    let both = format!("\n  git {theirs}\n  ours {ours}");
-    let is_expected = match (expected, &theirs, &ours) {
-        (Expected::Pushed, Verdict::Pushed(()), Verdict::Pushed(way)) => way.reason.is_none(),
-        (Expected::ByGit(part), Verdict::Pushed(()), Verdict::Pushed(way)) => {
-            way.reason.as_ref().is_some_and(|reason| reason.contains(part))
+    let by_git = push_by_git(case);
+    let git_refs = refs(case, &case.there);
+    let both = format!("\n  git {by_git}\n  daemon {by_daemon}");
+    let is_expected = match (expected, &by_git, &by_daemon) {
+        (Expected::Pushed, Verdict::Pushed(()), Verdict::Pushed(transport)) => transport.reason.is_none(),
+        (Expected::ByGit(part), Verdict::Pushed(()), Verdict::Pushed(transport)) => transport
+            .reason
+            .as_ref()
+            .is_some_and(|reason| reason.contains(part)),
+        (Expected::Refused, Verdict::Refused(git, _), Verdict::Refused(daemon, _)) => daemon == git,
+        (Expected::Rejected(in_daemon, in_git), Verdict::Failed(git), Verdict::Failed(daemon)) => {
+            daemon.contains(in_daemon) && git.contains(in_git)
         }
-        (Expected::Refused, Verdict::Refused(theirs, _), Verdict::Refused(ours, _)) => ours == theirs,
-        (Expected::Rejected(by_us, by_git), Verdict::Failed(theirs), Verdict::Failed(ours)) => {
-            ours.contains(by_us) && theirs.contains(by_git)
-        }
-        (Expected::OursAlone(_), Verdict::Refused(..) | Verdict::Failed(_), Verdict::Pushed(_))
+        (Expected::DaemonAlone(_), Verdict::Refused(..) | Verdict::Failed(_), Verdict::Pushed(_))
         | (Expected::GitAlone(_), Verdict::Pushed(()), Verdict::Failed(_)) => true,
         _ => false,
     };
     if !is_expected {
         let reason = match expected {
-            Expected::OursAlone(reason) | Expected::GitAlone(reason) => reason,
+            Expected::DaemonAlone(reason) | Expected::GitAlone(reason) => reason,
             _ => "",
         };
         return Some(format!(" {reason}{both}"));
     }
-    let both_pushed = matches!((&theirs, &ours), (Verdict::Pushed(()), Verdict::Pushed(_)));
-    if both_pushed && our_refs != their_refs {
+    let both_pushed = matches!((&by_git, &by_daemon), (Verdict::Pushed(()), Verdict::Pushed(_)));
+    if both_pushed && daemon_refs != git_refs {
         return Some(format!(
-            " moved other refs\n  git: {their_refs}\n  ours: {our_refs}"
+            " moved other refs\n  git: {git_refs}\n  daemon: {daemon_refs}"
         ));
     }
     let complaints = String::from_utf8_lossy(&checked.stderr);

@@ -32,7 +32,7 @@ fn written(git_dir: &Path) -> BTreeMap<PathBuf, String> {
 
 const USUAL: &str = "remote.origin.fetch=+refs/heads/*:refs/remotes/origin/*";
 
-/// Settings beside [`USUAL`] under which git and ours write the same.
+/// Settings beside [`USUAL`] under which git and the daemon write the same.
 const SETTINGS: &[&str] = &[
     "core.sharedRepository=group",
     "core.sharedRepository=true",
@@ -50,7 +50,7 @@ const SETTINGS: &[&str] = &[
     "remote.origin.fetch=^refs/heads/main",
 ];
 
-/// `remote.origin.fetch` in lines, and the ref that only ours writes.
+/// `remote.origin.fetch` in lines, and the ref that only the daemon writes.
 const FETCHED: &[(&[&str], Option<&str>)] = &[
     (&["+refs/heads/*:refs/remotes/origin/*"], None),
     (&["refs/heads/*:refs/remotes/else/where/*"], None),
@@ -89,7 +89,7 @@ const UNUSABLE: &[&str] = &[
     "https://host.example/r.git",
 ];
 
-/// The settings of a row, the name of the remote, and the ref that only ours writes.
+/// The settings of a row, the name of the remote, and the ref that only the daemon writes.
 type WrittenRow = (Vec<String>, &'static str, Option<&'static str>);
 
 fn written_rows() -> Vec<WrittenRow> {
@@ -97,9 +97,9 @@ fn written_rows() -> Vec<WrittenRow> {
     let settings = SETTINGS
         .iter()
         .map(|setting| (strings(&[USUAL, setting]), "origin", None));
-    let fetched = FETCHED.iter().map(|(lines, ours_alone)| {
+    let fetched = FETCHED.iter().map(|(lines, daemon_alone)| {
         let lines = lines.iter().map(|line| format!("remote.origin.fetch={line}"));
-        (lines.collect(), "origin", *ours_alone)
+        (lines.collect(), "origin", *daemon_alone)
     });
     let unusable = UNUSABLE.iter().map(|name| (Vec::new(), *name, None));
     let others = [
@@ -125,7 +125,7 @@ fn written_rows() -> Vec<WrittenRow> {
 #[tokio::test]
 async fn what_a_push_writes_is_what_git_writes() {
     let mut wrong = Vec::new();
-    for (settings, remote, ours_alone) in written_rows() {
+    for (settings, remote, daemon_alone) in written_rows() {
         let name = format!("{remote} {settings:?}");
         let case = Case::new(FORMATS[0]);
         let sandbox = &case.sandbox;
@@ -139,26 +139,26 @@ async fn what_a_push_writes_is_what_git_writes() {
         let copy = sandbox.path("copy");
         fs::create_dir(&copy).expect("a directory");
         copy_all(&work.join(".git"), &copy.join(".git"));
-        let pushed = sandbox.output(&work, &["push", "--quiet", remote, "main"]);
+        let pushed_by_git = sandbox.output(&work, &["push", "--quiet", remote, "main"]);
         assert!(
-            pushed.status.success(),
+            pushed_by_git.status.success(),
             "{name}: {}",
-            String::from_utf8_lossy(&pushed.stderr)
+            String::from_utf8_lossy(&pushed_by_git.stderr)
         );
         sandbox.git(&sandbox.path("remote.git"), &["update-ref", "-d", MAIN]);
-        let ours = push(&copy, remote, &sandbox.env).await;
-        let (theirs, mut found) = (written(&work.join(".git")), written(&copy.join(".git")));
-        let told = ours_alone.map(|refname| sandbox.git(&copy, &["rev-parse", refname]));
-        if let Some(refname) = ours_alone {
-            found.retain(|path, _| {
-                theirs.contains_key(path)
+        let pushed_by_daemon = push(&copy, remote, &sandbox.env).await;
+        let (by_git, mut by_daemon) = (written(&work.join(".git")), written(&copy.join(".git")));
+        let tracked = daemon_alone.map(|refname| sandbox.git(&copy, &["rev-parse", refname]));
+        if let Some(refname) = daemon_alone {
+            by_daemon.retain(|path, _| {
+                by_git.contains_key(path)
                     || !Path::new(refname).starts_with(path.strip_prefix("logs").unwrap_or(path))
             });
         }
         let refs = |at: &Path| sandbox.git(at, &["for-each-ref", "--format=%(refname) %(objectname)"]);
         let listed: Vec<_> = refs(&copy)
             .lines()
-            .filter(|line| ours_alone.is_none_or(|refname| !line.starts_with(refname)))
+            .filter(|line| daemon_alone.is_none_or(|refname| !line.starts_with(refname)))
             .map(str::to_owned)
             .collect();
         let subjects = |at: &Path| {
@@ -167,15 +167,15 @@ async fn what_a_push_writes_is_what_git_writes() {
             lines.sort();
             lines
         };
-        let is_same_log = ours_alone.is_some() || subjects(&work) == subjects(&copy);
-        if ours.is_err()
-            || theirs != found
+        let is_same_log = daemon_alone.is_some() || subjects(&work) == subjects(&copy);
+        if pushed_by_daemon.is_err()
+            || by_git != by_daemon
             || listed.join("\n") != refs(&work)
             || !is_same_log
-            || told.is_some_and(|tip| tip != sandbox.git(&work, &["rev-parse", "main"]))
+            || tracked.is_some_and(|tip| tip != sandbox.git(&work, &["rev-parse", "main"]))
         {
             wrong.push(format!(
-                "{name}: {ours:?}\n  git: {theirs:?}\n  ours: {found:?}\n  {listed:?}"
+                "{name}: {pushed_by_daemon:?}\n  git: {by_git:?}\n  daemon: {by_daemon:?}\n  {listed:?}"
             ));
         }
     }

@@ -1,10 +1,10 @@
-//! The command line for ssh: the real git and this crate call the same recorder, side by side.
+//! The command line for ssh: git and the daemon both call a recorder, and the calls are compared.
 
 use std::fs;
 
 use crate::support::{Sandbox, attempt, close, failure_of, report};
 
-/// A recorder writes down its arguments and variables, and fails. Like OpenSSH, it may take `-G`.
+/// A program that records its arguments and variables, and fails. Like OpenSSH, it may accept `-G`.
 const RECORDER: &str = r#"#!/bin/sh
 {
     echo call
@@ -220,33 +220,38 @@ async fn ssh_is_called_as_git_calls_it() {
         let sandbox = sandbox_of(case);
         let name = format!("{} {:?} {:?}", case.url, case.config, case.variables);
         let output = sandbox.output(&sandbox.work(), &["push", "x", "main"]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success(), "{name}: {said}");
-        let gits = take_calls(&sandbox);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{name}: {stderr}");
+        let git_calls = take_calls(&sandbox);
 
         let pusher = sandbox.pusher("x");
         let failure = failure_of(attempt(&pusher).await);
         close(&pusher).await;
-        let ours = take_calls(&sandbox);
+        let daemon_calls = take_calls(&sandbox);
 
-        let connections = gits.iter().filter(|call| !call.is_probe()).count();
+        let connections = git_calls.iter().filter(|call| !call.is_probe()).count();
         let expected = usize::from(case.added.is_some());
-        assert_eq!(connections, expected, "{name}: git said {said}");
+        assert_eq!(connections, expected, "{name}: git: {stderr}");
         let added = case.added.unwrap_or_default();
-        let ours: Vec<Call> = ours
+        let daemon_calls: Vec<Call> = daemon_calls
             .into_iter()
             .map(|call| without_additions(call, added))
             .collect();
-        assert_eq!(ours.len(), gits.len(), "{name}: {failure}, git said {said}");
-        for (ours, mut gits) in ours.into_iter().zip(gits) {
+        assert_eq!(
+            daemon_calls.len(),
+            git_calls.len(),
+            "{name}: {failure}, git: {stderr}"
+        );
+        for (by_daemon, mut by_git) in daemon_calls.into_iter().zip(git_calls) {
             // The directory of git's own programs is of no use to ssh.
-            gits.variables
+            by_git
+                .variables
                 .retain(|variable| !variable.starts_with("GIT_EXEC_PATH="));
-            if gits.is_probe() {
+            if by_git.is_probe() {
                 // git's own probe has the variables of the local repository, which ssh ignores.
-                assert_eq!(ours.arguments, gits.arguments, "{name}");
+                assert_eq!(by_daemon.arguments, by_git.arguments, "{name}");
             } else {
-                assert_eq!(ours, gits, "{name}");
+                assert_eq!(by_daemon, by_git, "{name}");
             }
         }
     }

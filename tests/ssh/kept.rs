@@ -39,9 +39,9 @@ struct Kept {
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    fn count(&self, words: &str) -> usize {
+    fn count(&self, text: &str) -> usize {
         let log = self.0.lock().expect("no panic");
-        String::from_utf8_lossy(&log).matches(words).count()
+        String::from_utf8_lossy(&log).matches(text).count()
     }
 }
 
@@ -185,7 +185,7 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 async fn until_gone(process: i32) {
-    // A zombie would still be there.
+    // A zombie would still be listed.
     let path = PathBuf::from(format!("/proc/{process}"));
     until("the process has ended and was reaped", || !path.exists()).await;
 }
@@ -356,7 +356,7 @@ async fn a_connection_that_dies_in_use_is_replaced() {
     let Some(kept) = Kept::new() else { return };
     let pusher = kept.pusher();
     kept.start(&pusher).await;
-    // Nothing runs before the attempt that could notice.
+    // No task that could notice runs before the attempt.
     kept.sandbox.commit("the last words");
     kill(kept.calls()[1]);
     let tip = pushed(&attempt(&pusher).await);
@@ -421,15 +421,15 @@ async fn a_push_that_did_not_arrive_over_a_broken_connection_is_repeated() {
 }
 
 #[tokio::test]
-async fn somebody_elses_commit_is_seen_though_the_connection_is_older() {
+async fn a_kept_connection_does_not_hide_another_writers_commit() {
     let Some(kept) = Kept::new() else { return };
     let pusher = kept.pusher();
     kept.start(&pusher).await;
-    let theirs = kept.elsewhere();
-    kept.sandbox.commit("ours");
+    let other = kept.elsewhere();
+    kept.sandbox.commit("the local commit");
     match attempt(&pusher).await {
         Outcome::Diverged(Divergence { failure, .. }) => {
-            assert_eq!(failure.remote_commit().map(|oid| oid.to_string()), Some(theirs));
+            assert_eq!(failure.remote_commit().map(|oid| oid.to_string()), Some(other));
         }
         other => panic!("{other:?}"),
     }
@@ -438,19 +438,19 @@ async fn somebody_elses_commit_is_seen_though_the_connection_is_older() {
 }
 
 #[tokio::test]
-async fn a_commit_on_top_of_another_writers_is_pushed_though_the_connection_is_older() {
+async fn a_commit_on_top_of_another_writers_is_pushed_despite_an_older_connection() {
     let Some(kept) = Kept::new() else { return };
     let pusher = kept.pusher();
     kept.start(&pusher).await;
-    let theirs = kept.elsewhere();
+    let other = kept.elsewhere();
     let remote = kept.remote().display().to_string();
     let work = kept.sandbox.work();
     kept.sandbox
         .git(&work, &["pull", "--quiet", "--ff-only", &remote, "main"]);
-    let commit = kept.sandbox.commit("upon theirs");
+    let commit = kept.sandbox.commit("on top of the other");
     let outcome = attempt(&pusher).await;
     assert_eq!(pushed(&outcome), commit);
-    assert_eq!(previous(&outcome), Some(theirs));
+    assert_eq!(previous(&outcome), Some(other));
     kept.end(&pusher, 1).await;
 }
 
@@ -508,7 +508,7 @@ async fn a_commit_on_objects_that_the_remote_has_collected_arrives_whole() {
         .git(&work, &["merge", "--quiet", "--no-ff", "-m", "merged", "side"]);
     let tip = pushed(&attempt(&pusher).await);
     assert_eq!(remote_tip(&kept.sandbox), tip);
-    // One failed to unpack, the other is fresh.
+    // One push failed to unpack; the next one used a new connection.
     kept.calls_are(4).await;
     kept.end(&pusher, 1).await;
 }
@@ -516,18 +516,25 @@ async fn a_commit_on_objects_that_the_remote_has_collected_arrives_whole() {
 #[tokio::test]
 async fn a_repository_that_was_replaced_under_a_kept_connection_is_noticed_at_once() {
     let Some(kept) = Kept::new() else { return };
+    // A git with reftables would write the ref where the path now leads, and the objects where it works.
+    let with_files = || {
+        let init = ["init", "--quiet", "--bare", "--ref-format=files", "remote.git"];
+        kept.sandbox.git(&kept.sandbox.path(""), &init);
+    };
+    fs::remove_dir_all(kept.remote()).expect("it is there");
+    with_files();
     let pusher = kept.pusher();
     kept.start(&pusher).await;
     let old = kept.sandbox.path("old.git");
     fs::rename(kept.remote(), &old).expect("it is there");
-    kept.sandbox.bare("remote.git");
+    with_files();
     let commit = kept.sandbox.commit("into the old one");
     // The process on the server still works in the directory that it was started for.
     assert_eq!(pushed(&attempt(&pusher).await), commit);
     assert_eq!(kept.sandbox.git(&old, &["rev-parse", "main"]), commit);
     // The next connection sees the repository to which the URL now leads.
-    let doubt = tokio::time::timeout(LIMIT, pusher.remote_moved());
-    doubt.await.expect("it is noticed");
+    let check = tokio::time::timeout(LIMIT, pusher.remote_moved());
+    check.await.expect("the replacement is noticed");
     let outcome = attempt(&pusher).await;
     assert_eq!((pushed(&outcome), previous(&outcome)), (commit.clone(), None));
     assert_eq!(remote_tip(&kept.sandbox), commit);
@@ -618,7 +625,7 @@ async fn the_next_push_does_not_wait_for_a_hook_after_this_one() {
     kept.push(&pusher, "the second").await;
     kept.push(&pusher, "the third").await;
     assert!(!once.exists(), "the first hook still waits");
-    gate.write_all(b"\n").await.expect("ours is open");
+    gate.write_all(b"\n").await.expect("the test holds the pipe open");
     until("the hook has ended", || once.exists()).await;
     kept.end(&pusher, 2).await;
 }

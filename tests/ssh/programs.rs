@@ -1,4 +1,4 @@
-//! ssh programs that are not OpenSSH, and a server that is not git alone: what they say is put into the right kind.
+//! ssh programs other than OpenSSH, and gitolite on the server: their messages get the right kind of failure.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +11,7 @@ use super::push::server;
 use crate::support::sshd::Sshd;
 use crate::support::{Sandbox, pushed, report};
 
-/// Where a program is, or says that this test is skipped. In CI a skipped test is a failed one.
+/// The path of a program. If it is not installed, the test is skipped with a message; in CI, it fails.
 fn installed(name: &str, package: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path)
@@ -53,20 +53,20 @@ async fn plink_is_understood() {
     };
     let plink = plink.display();
     let known = format!("{plink} -hostkey {}", fingerprint(&sandbox));
-    let nobody = format!("ssh://{}@127.0.0.1:1/x.git", sshd.user);
+    let unreachable = format!("ssh://{}@127.0.0.1:1/x.git", sshd.user);
     for (url, command, kind) in [
         (&url, plink.to_string(), Kind::HostKey),
         (&url, known.clone(), Kind::Auth),
         (&url, format!("{known} -i /nonexistent"), Kind::Auth),
         (&url, format!("{plink} -bogus"), Kind::Local),
-        (&nobody, known.clone(), Kind::Network),
+        (&unreachable, known.clone(), Kind::Network),
     ] {
         assert_kind(&mut sandbox, url, &command, "plink", kind).await;
     }
 }
 
 #[tokio::test]
-async fn dbclient_is_understood_and_its_question_is_not_waited_for() {
+async fn dbclient_is_understood_and_its_question_ends_the_attempt() {
     let Some(dbclient) = installed("dbclient", "dropbear-bin") else {
         return;
     };
@@ -88,13 +88,13 @@ async fn dbclient_is_understood_and_its_question_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn what_ssh_does_not_tell_is_unknown_and_what_it_tells_is_hinted_at() {
+async fn a_failure_of_ssh_without_a_known_message_is_unknown_and_others_have_a_hint() {
     let Some((mut sandbox, sshd, url)) = server() else {
         return;
     };
     let unusable = sandbox.path("unusable");
     fs::write(&unusable, "no key\n").expect("writable");
-    fs::set_permissions(&unusable, fs::Permissions::from_mode(0o600)).expect("ours");
+    fs::set_permissions(&unusable, fs::Permissions::from_mode(0o600)).expect("own file");
     let openssh = |options: &str| {
         let known = sandbox.path("known_hosts");
         format!(
@@ -164,7 +164,7 @@ async fn what_ssh_does_not_tell_is_unknown_and_what_it_tells_is_hinted_at() {
     }
 }
 
-/// Has the server's key lead to gitolite, with these rules besides those that it makes.
+/// Makes the server log the user's key in to gitolite, with these access rules added to gitolite's own.
 fn install_gitolite(sandbox: &Sandbox, rules: &str) {
     let home = sandbox.path("gitolite");
     fs::create_dir(&home).expect("new");
@@ -175,8 +175,8 @@ fn install_gitolite(sandbox: &Sandbox, rules: &str) {
             .current_dir(&home)
             .output()
             .expect("it is installed");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "gitolite {arguments:?}: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "gitolite {arguments:?}: {stderr}");
     };
     let key = sandbox.path("key.pub");
     gitolite(&["setup", "-pk", key.to_str().expect("text")]);

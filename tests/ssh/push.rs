@@ -1,4 +1,4 @@
-//! Real pushes to a real sshd, and every way in which they fail.
+//! Pushes to a real sshd, and their failures.
 
 use std::fs;
 use std::net::TcpListener;
@@ -10,7 +10,7 @@ use push_engine::failure::{Failure, Kind};
 use crate::support::sshd::{Sshd, make_key};
 use crate::support::{Sandbox, attempt, close, failure_of, make_executable, pushed};
 
-/// How the command of production looks, with the files of the sandbox.
+/// The ssh command as in production, with the files of the sandbox.
 pub(crate) fn production_command(sandbox: &Sandbox) -> String {
     format!(
         "ssh -i {} -F /dev/null -o UserKnownHostsFile={} -o GlobalKnownHostsFile=/dev/null -o StrictHostKeyChecking=yes",
@@ -38,9 +38,9 @@ pub(crate) fn remote_tip(sandbox: &Sandbox) -> String {
     sandbox.git(&remote, &["rev-parse", "refs/heads/main"])
 }
 
-fn assert_failure(failure: &Failure, kind: Kind, words: &str) {
+fn assert_failure(failure: &Failure, kind: Kind, text: &str) {
     assert_eq!(failure.kind(), kind, "{failure}");
-    assert!(failure.message().contains(words), "{failure}");
+    assert!(failure.message().contains(text), "{failure}");
 }
 
 /// The processes that have a file of the sandbox in their command: `known_hosts` for ssh, and the shell around it.
@@ -54,7 +54,7 @@ pub(crate) fn processes(sandbox: &Sandbox, file: &str) -> Vec<String> {
         .collect()
 }
 
-/// What was ended takes a moment to go, of which nothing tells.
+/// Waits until these processes are gone, which raises no event.
 async fn assert_ends(sandbox: &Sandbox, file: &str) {
     let gone = async {
         while !processes(sandbox, file).is_empty() {
@@ -120,7 +120,7 @@ async fn a_git_ssh_script_is_used_and_found_to_be_openssh() {
     };
     sandbox.env = sandbox.env.without("GIT_SSH_COMMAND");
     let command = format!("exec {} \"$@\"\n", production_command(&sandbox));
-    // The second has no interpreter line: git runs it by a shell all the same.
+    // The second has no interpreter line; like git, the daemon runs it with a shell.
     for (name, first_line) in [("wrapper", "#!/bin/sh\n"), ("bare-wrapper", "")] {
         let script = sandbox.script(name, &format!("{first_line}{command}"));
         sandbox.var("GIT_SSH", script);
@@ -154,7 +154,7 @@ async fn a_refused_key_is_an_auth_failure() {
 }
 
 #[tokio::test]
-async fn a_key_with_a_passphrase_asks_nobody() {
+async fn a_key_with_a_passphrase_fails_without_a_prompt() {
     let Some((mut sandbox, _sshd, url)) = server() else {
         return;
     };
@@ -174,7 +174,7 @@ async fn a_key_with_a_passphrase_asks_nobody() {
     assert_failure(&failure, Kind::Auth, "Permission denied (publickey)");
     assert!(!asked.exists());
 
-    // An operator who says that a program is to answer is taken at his word, as by git.
+    // With `force`, the askpass program answers, as with git.
     sandbox.var("SSH_ASKPASS_REQUIRE", "force");
     let tip = pushed(&sandbox.attempt(&url).await);
     assert_eq!(remote_tip(&sandbox), tip);
@@ -189,7 +189,7 @@ async fn a_rotated_key_is_used_by_the_next_attempt() {
     let (key, valid) = (sandbox.path("key"), sandbox.path("valid"));
     fs::rename(&key, &valid).expect("it is there");
     make_key(&key);
-    // ssh would offer the key in that file, whatever is in the other.
+    // ssh would offer the public key in that file, even if the private key does not belong to it.
     fs::remove_file(key.with_extension("pub")).expect("it was made");
     let pusher = sandbox.pusher(&url);
     assert_eq!(failure_of(attempt(&pusher).await).kind(), Kind::Auth);
@@ -307,7 +307,7 @@ async fn a_missing_ssh_program_is_a_local_failure_with_advice() {
 }
 
 #[tokio::test]
-async fn what_looks_like_a_password_in_the_url_is_shown_nowhere() {
+async fn a_password_in_an_ssh_url_is_not_shown() {
     let Some((mut sandbox, sshd, _)) = server() else {
         return;
     };
@@ -419,7 +419,7 @@ async fn an_attempt_that_is_cancelled_in_the_middle_leaves_nothing_running() {
     );
     install_hook(&sandbox.path("remote.git"), "pre-receive", &hang);
     let mut options = pipe::OpenOptions::new();
-    // So that neither end waits for the hook to open its own.
+    // Otherwise, opening would wait for the hook to open the other end.
     options.read_write(true);
     let mut entered = options.open_receiver(entered).expect("a fifo");
     let mut leave = options.open_sender(leave).expect("a fifo");
@@ -432,12 +432,15 @@ async fn an_attempt_that_is_cancelled_in_the_middle_leaves_nothing_running() {
     assert_ne!(processes(&sandbox, "known_hosts"), [""; 0]);
     close(&pusher).await;
     assert_nothing_is_left(&sandbox).await;
-    leave.write_all(b"\n").await.expect("ours is open");
+    leave
+        .write_all(b"\n")
+        .await
+        .expect("the test holds the pipe open");
     assert_ends(&sandbox, "remote.git").await;
 }
 
 #[tokio::test]
-async fn the_end_leaves_a_hook_to_the_server_once_the_push_is_confirmed() {
+async fn closing_does_not_stop_a_hook_of_a_confirmed_push() {
     use push_engine::daemon::Pusher;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::unix::pipe;
@@ -473,7 +476,10 @@ async fn the_end_leaves_a_hook_to_the_server_once_the_push_is_confirmed() {
     let taken = begun.elapsed();
     assert!(taken < deadline / 10, "{taken:?}");
     assert_nothing_is_left(&sandbox).await;
-    // The server did not notice.
-    leave.write_all(b"\n").await.expect("ours is open");
+    // The hook still runs on the server.
+    leave
+        .write_all(b"\n")
+        .await
+        .expect("the test holds the pipe open");
     done.read_u8().await.expect("the hook came to its end");
 }

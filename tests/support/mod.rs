@@ -1,5 +1,4 @@
-//! What tests against real servers share: repositories made by the git program, and pushes as the daemon makes
-//! them.
+//! Code that the tests against real servers share: repositories made by git, and pushes as the daemon makes them.
 
 #[path = "formats.rs"]
 mod formats;
@@ -71,7 +70,7 @@ impl Sandbox {
         };
         let base = &sandbox.base;
         sandbox.git(base, &["init", "--quiet", "--initial-branch=main", "work"]);
-        // What git does in the background would still be at it when the sandbox is removed.
+        // git's background work might still run when the sandbox is removed.
         sandbox.config("[maintenance]\n\tauto = false\n");
         sandbox.commit("the first");
         sandbox
@@ -174,8 +173,8 @@ impl Sandbox {
 /// Runs git in an environment, with this on its standard input, and returns what it printed, without the last line break.
 pub(crate) fn run(environment: &Environment, directory: &Path, args: &[&str], input: &str) -> String {
     let output = output(environment, directory, args, input);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "git {args:?}: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "git {args:?}: {stderr}");
     let printed = String::from_utf8_lossy(&output.stdout);
     printed.trim_end().to_owned()
 }
@@ -205,7 +204,7 @@ pub(crate) fn output(
 
 pub(crate) fn make_executable(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("ours");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("own file");
 }
 
 pub(crate) async fn attempt(pusher: &RemotePusher) -> Outcome {

@@ -17,7 +17,7 @@ use push_engine::options::{Timeouts, TransportChoice};
 use push_engine::state::Outcome;
 use tokio::time::Instant;
 
-/// What a push may take above what the process had before, in KiB, mapped packs included.
+/// How much the memory of the process may grow during a push, in KiB, mapped packs included.
 pub(crate) const LIMIT: u64 = 64 * 1024;
 
 /// How many files the repository has, and how many commits the backlog.
@@ -34,7 +34,7 @@ const RESULT: &str = "PEAK_OF_RESULT";
 /// Resets the peak of a process (proc(5), `clear_refs`).
 const RESET_PEAK: &str = "5";
 
-/// Something to push that is large in one way.
+/// A push that is large in one respect.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Load {
     /// A first commit with 10,000 files.
@@ -165,10 +165,10 @@ pub(crate) fn of_push(work: &Path, environment: &Environment, remote: &str, resu
         .env(RESULT, result)
         .output()
         .expect("it is running");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     let measured = fs::read_to_string(result).expect("written by the child");
-    fs::remove_file(result).expect("ours");
+    fs::remove_file(result).expect("own file");
     let figures: Vec<u64> = measured
         .split(' ')
         .map(|figure| figure.parse().expect("a number"))
@@ -179,7 +179,7 @@ pub(crate) fn of_push(work: &Path, environment: &Environment, remote: &str, resu
     Measured { before, peak, mapped }
 }
 
-/// Pushes and measures where this process was started for that, and says whether it was.
+/// If this process was started by [`of_push`], pushes, measures, and returns true.
 pub(crate) async fn push_if_child() -> bool {
     let Some(work) = std::env::var_os(WORK).map(PathBuf::from) else {
         return false;
@@ -207,7 +207,7 @@ pub(crate) async fn push_if_child() -> bool {
         keep_connection: Duration::ZERO,
     };
     let pusher = RemotePusher::new(side, route, TransportNote::default());
-    // Where this is not possible the peak is that of the whole life, which is no less.
+    // If the reset is not possible, the peak is that of the whole life of the process, which is at least as high.
     let _ = fs::write("/proc/self/clear_refs", RESET_PEAK);
     let before = memory("VmRSS:");
     let outcome = pusher.attempt(false).await.outcome;

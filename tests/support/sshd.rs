@@ -10,10 +10,10 @@ use std::thread;
 
 use super::{Sandbox, report};
 
-/// What holds sshd's own lock files; it refuses to start as root without.
+/// The directory of sshd's lock files. As root, sshd does not start without it.
 const RUN_DIRECTORY: &str = "/run/sshd";
 
-/// How often another port is tried when somebody took the one that was free.
+/// How many ports are tried: another process may take a port that was free.
 const PORTS: usize = 5;
 
 /// A server that ends with this value.
@@ -25,9 +25,8 @@ pub(crate) struct Sshd {
 }
 
 impl Sshd {
-    /// Starts a server that lets the key `key` of the sandbox in, or says that this test is skipped.
-    ///
-    /// In CI a skipped test is a failed one.
+    /// Starts a server that accepts the key `key` of the sandbox. If sshd is not installed, the test is skipped with a message;
+    /// in CI, it fails.
     pub(crate) fn start(sandbox: &Sandbox, settings: &str) -> Option<Self> {
         let Some(program) = program() else {
             let reason = "there is no sshd: install Debian's openssh-server";
@@ -94,7 +93,7 @@ impl Drop for Sshd {
     }
 }
 
-/// Starts the server and waits until it says that it listens. `None` where its port was taken.
+/// Starts the server and waits until it listens. `None` if its port was taken.
 fn listen(program: &Path, config: &Path) -> Option<Child> {
     let mut child = Command::new(program)
         .args(["-D", "-e", "-f"])
@@ -105,17 +104,17 @@ fn listen(program: &Path, config: &Path) -> Option<Child> {
         .spawn()
         .expect("sshd starts");
     let mut log = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-    let mut said = String::new();
+    let mut output = String::new();
     for line in log.by_ref().map_while(Result::ok) {
         if line.contains("Server listening on ") {
             // An unread log would block the server in the end.
             thread::spawn(move || log.map_while(Result::ok).for_each(drop));
             return Some(child);
         }
-        said = said + &line + "\n";
+        output = output + &line + "\n";
     }
     let _ = child.wait();
-    assert!(said.contains("Address already in use"), "sshd ended: {said}");
+    assert!(output.contains("Address already in use"), "sshd ended: {output}");
     None
 }
 
@@ -150,7 +149,7 @@ fn program() -> Option<PathBuf> {
             install();
             find()
         });
-        // Nobody but root needs it, and nobody but root can make it.
+        // Only root needs it, and only root can create it.
         let _ = fs::create_dir_all(RUN_DIRECTORY);
         found
     });
@@ -170,7 +169,7 @@ pub(crate) fn make_key(path: &Path) {
 
 fn stdout_of(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().expect("it is installed");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {stderr}");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

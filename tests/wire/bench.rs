@@ -1,4 +1,4 @@
-//! A local and a remote repository, and what it takes to push from one to the other.
+//! A local and a remote repository, and the code that pushes from one to the other.
 
 use std::cell::Cell;
 use std::fmt::Write;
@@ -40,13 +40,13 @@ impl Bench {
         Self::of(format(), unpack, true)
     }
 
-    /// Of an object format. The server may check the objects that come.
+    /// Makes repositories of this object format. With `checks`, the server checks the objects that it receives.
     pub(crate) fn of(format: ObjectFormat, unpack: Unpack, checks: bool) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let mut options = RepositoryInitOptions::new();
         options.bare(true).object_format(format);
         let local = Repository::init_opts(directory.path().join("local"), &options).expect("a repository");
-        // git stores its refs as the environment says.
+        // The environment chooses how git stores the refs.
         let objects = format!("--object-format={}", format.str());
         run(git(directory.path()).args([
             "init",
@@ -64,7 +64,7 @@ impl Bench {
         };
         config.set_i32("transfer.unpackLimit", limit).expect("writable");
         config.set_bool("receive.fsckObjects", checks).expect("writable");
-        // Thousands of pushes are made, and none has to survive a loss of power.
+        // Thousands of pushes are made; none must survive a power failure.
         config.set_str("core.fsync", "none").expect("writable");
         config.set_bool("receive.autogc", false).expect("writable");
         Self {
@@ -85,14 +85,15 @@ impl Bench {
         Node::File(oid, FileMode::Blob)
     }
 
-    /// Commits with a date of its own, later than all before.
+    /// Makes a commit that is dated later than all earlier ones.
     pub(crate) fn commit(&self, files: &Dir, parents: &[git2::Oid]) -> git2::Oid {
         self.commit_at(1_700_000_000 + self.commits.get(), files, parents)
     }
 
     pub(crate) fn commit_at(&self, seconds: i64, files: &Dir, parents: &[git2::Oid]) -> git2::Oid {
         self.commits.set(self.commits.get() + 1);
-        let who = git2::Signature::new("A", "a@example.org", &git2::Time::new(seconds, 0)).expect("a name");
+        let signature =
+            git2::Signature::new("A", "a@example.org", &git2::Time::new(seconds, 0)).expect("a name");
         let tree = self
             .local
             .find_tree(files.write(&self.store))
@@ -105,8 +106,8 @@ impl Bench {
         self.local
             .commit(
                 None,
-                &who,
-                &who,
+                &signature,
+                &signature,
                 &message,
                 &tree,
                 &parents.iter().collect::<Vec<_>>(),
@@ -114,14 +115,14 @@ impl Bench {
             .expect("a commit")
     }
 
-    /// Where the local repository keeps an object.
+    /// The path of a loose object in the local repository.
     pub(crate) fn loose(&self, oid: git2::Oid) -> PathBuf {
         let hex = oid.to_string();
         let (directory, file) = hex.split_at(2);
         self.local.path().join("objects").join(directory).join(file)
     }
 
-    /// Removes an object from the local repository, and returns where it was.
+    /// Removes an object from the local repository, and returns its path.
     pub(crate) fn lose(&self, oid: git2::Oid) -> PathBuf {
         let path = self.loose(oid);
         std::fs::remove_file(&path).expect("a loose object");
@@ -144,7 +145,7 @@ impl Bench {
         self.push_to(MAIN, tip)
     }
 
-    /// The value of a ref of the remote, as git says.
+    /// The value of a ref of the remote, read by git.
     pub(crate) fn remote_tip(&self, refname: &str) -> Option<String> {
         let output = git(&self.remote)
             .args(["rev-parse", "--verify", "--quiet", refname])
@@ -172,7 +173,7 @@ impl Bench {
         let path = self.remote.join("hooks").join(name);
         std::fs::create_dir_all(self.remote.join("hooks")).expect("writable");
         std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("writable");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("ours");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("own file");
     }
 }
 
@@ -184,14 +185,14 @@ pub(crate) fn format() -> ObjectFormat {
     }
 }
 
-/// Runs a case against both ways in which a server stores a pack.
-pub(crate) fn both_ways(case: impl Fn(&Bench)) {
+/// Runs a case once for each way in which a server stores a pack.
+pub(crate) fn for_each_unpack(case: impl Fn(&Bench)) {
     for unpack in [Unpack::Loose, Unpack::Packed] {
         case(&Bench::new(unpack));
     }
 }
 
-/// Lines that deflate badly, and differ by seed.
+/// Random lines, which compress badly.
 pub(crate) fn lines(random: &mut fastrand::Rng, count: usize) -> String {
     let mut lines = String::new();
     for line in 0..count {
@@ -204,7 +205,7 @@ pub(crate) fn oid(oid: git2::Oid) -> Oid {
     oid.to_string().parse().expect("40 digits")
 }
 
-/// `git`, without the settings of whoever runs the tests.
+/// `git`, without the settings of the user who runs the tests.
 pub(crate) fn git(directory: &Path) -> Process {
     let mut process = Process::new("git");
     process
@@ -268,7 +269,7 @@ impl Connection {
         }
     }
 
-    /// Pushes once, up to the report; then [`finish`](Self::finish) is left to do.
+    /// Pushes once and reads the report. Call [`finish`](Self::finish) afterwards.
     pub(crate) fn push_only(
         &mut self,
         local: &Path,
@@ -310,7 +311,7 @@ impl Connection {
         drop(self.writer);
         self.runtime.block_on(async {
             self.reader.discard().await.expect("readable");
-            self.child.wait().await.expect("ours");
+            self.child.wait().await.expect("own child");
         });
     }
 

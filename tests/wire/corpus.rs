@@ -1,5 +1,5 @@
-//! What the fuzz targets keep: the inputs that reach all that was ever reached, and those that once failed.
-//! Each goes through the property that the fuzzer tries to break, on stable Rust and without a fuzzer.
+//! The inputs that the fuzz targets keep: a minimal set that covers all code that was ever reached, and the inputs that once
+//! failed. The tests check the properties of the targets with them, on stable Rust and without a fuzzer.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,13 +40,13 @@ pub(crate) fn inputs(target: &str) -> Vec<PathBuf> {
     [files_in("corpus", target), files_in("regressions", target)].concat()
 }
 
-/// Tells which input failed.
-struct TellInput(PathBuf);
+/// Prints the path of the input if its check panics.
+struct PrintOnPanic(PathBuf);
 
-impl Drop for TellInput {
+impl Drop for PrintOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            #[expect(clippy::print_stderr, reason = "it is needed to look into the failure")]
+            #[expect(clippy::print_stderr, reason = "the path is needed to reproduce the failure")]
             {
                 eprintln!("{} failed", self.0.display());
             }
@@ -55,7 +55,7 @@ impl Drop for TellInput {
 }
 
 #[test]
-fn every_target_of_the_fuzzer_is_one_of_these() {
+fn every_fuzz_target_is_listed() {
     let targets = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets"));
     let mut targets: Vec<String> = targets
         .expect("the targets")
@@ -69,13 +69,13 @@ fn every_target_of_the_fuzzer_is_one_of_these() {
 }
 
 #[test]
-fn all_that_the_fuzzer_keeps_holds() {
+fn every_kept_input_passes_its_check() {
     for (target, check) in TARGETS {
         let inputs = inputs(target);
         assert!(!inputs.is_empty(), "{target} has no corpus");
         for input in inputs {
             let content = fs::read(&input).expect("readable");
-            let _told = TellInput(input);
+            let _print = PrintOnPanic(input);
             check(&content);
         }
     }

@@ -1,4 +1,4 @@
-//! What a real server says, and what a broken one might.
+//! The answers of a real server, and malformed ones.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,7 +7,7 @@ use git_local::pack::{PackRequest, stream_pack};
 use git_wire::pkt_line::{MAX_PACKET, PacketReader};
 use git_wire::send_pack::{Advertisement, WireError, read_report};
 
-use crate::bench::{Bench, Dir, MAIN, Unpack, both_ways, oid};
+use crate::bench::{Bench, Dir, MAIN, Unpack, for_each_unpack, oid};
 
 fn tip_of(bench: &Bench, content: &str) -> git2::Oid {
     let mut files = Dir::default();
@@ -16,10 +16,10 @@ fn tip_of(bench: &Bench, content: &str) -> git2::Oid {
 }
 
 #[test]
-fn a_declining_hook_is_a_refusal_in_its_own_words() {
-    both_ways(|bench| {
+fn the_message_of_a_declining_hook_is_passed_on() {
+    for_each_unpack(|bench| {
         let tip = tip_of(bench, "x");
-        for (hook, reason, said_by_git) in [
+        for (hook, reason, git_message) in [
             ("pre-receive", "pre-receive hook declined", ""),
             (
                 "update",
@@ -38,7 +38,7 @@ fn a_declining_hook_is_a_refusal_in_its_own_words() {
             let messages = report.messages.replace('\r', "");
             assert_eq!(
                 messages,
-                format!("\x1b[31mno pushes\x1b[0m on Friday{said_by_git}")
+                format!("\x1b[31mno pushes\x1b[0m on Friday{git_message}")
             );
             bench.hook(hook, "exit 0");
         }
@@ -50,7 +50,7 @@ fn a_declining_hook_is_a_refusal_in_its_own_words() {
 fn the_report_does_not_wait_for_a_slow_post_receive_hook() {
     let bench = Bench::new(Unpack::Loose);
     let tip = tip_of(&bench, "x");
-    // The hook ends when somebody writes into the pipe.
+    // The hook ends when the test writes into the pipe.
     let pipe = bench.path("pipe");
     let done = bench.path("done");
     crate::bench::run(std::process::Command::new("mkfifo").arg(&pipe));
@@ -75,7 +75,7 @@ fn the_report_does_not_wait_for_a_slow_post_receive_hook() {
 
 #[test]
 fn megabytes_of_messages_do_not_harm_a_push() {
-    both_ways(|bench| {
+    for_each_unpack(|bench| {
         let tip = tip_of(bench, "x");
         bench.hook(
             "pre-receive",
@@ -92,12 +92,12 @@ fn megabytes_of_messages_do_not_harm_a_push() {
 
 #[test]
 fn a_lost_race_is_a_refusal_and_overwrites_nothing() {
-    both_ways(|bench| {
+    for_each_unpack(|bench| {
         let first = tip_of(bench, "first");
         let second = tip_of(bench, "second");
-        let ours = bench.connect();
+        let outdated = bench.connect();
         bench.push(second);
-        let (report, _) = ours.push(bench.local.path(), MAIN, first, &[]);
+        let (report, _) = outdated.push(bench.local.path(), MAIN, first, &[]);
         let reason = report
             .expect("a report")
             .reference
@@ -120,7 +120,7 @@ fn a_server_that_dies_after_the_pack_leaves_the_outcome_unknown() {
 }
 
 #[test]
-fn a_pack_that_the_server_does_not_want_to_the_end_is_refused_with_its_reason() {
+fn a_pack_that_the_server_stops_reading_is_refused_with_its_reason() {
     let bench = Bench::new(Unpack::Packed);
     let mut config = git2::Config::open(&bench.remote.join("config")).expect("a file");
     config.set_i32("receive.maxInputSize", 100_000).expect("writable");
@@ -142,7 +142,7 @@ fn a_pack_that_the_server_does_not_want_to_the_end_is_refused_with_its_reason() 
 }
 
 #[test]
-fn a_pack_that_nobody_reads_is_not_made() {
+fn a_pack_without_a_reader_is_not_made() {
     let bench = Bench::new(Unpack::Loose);
     let request = PackRequest {
         tip: oid(tip_of(&bench, "x")),

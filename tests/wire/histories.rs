@@ -1,14 +1,13 @@
-//! Packs of histories that are hard to enumerate. Each is stored by the server as loose objects, and as a
-//! pack.
+//! Packs of histories that are hard to enumerate. The server stores most of them twice: as loose objects, and as a pack.
 
 use git_local::pack::{PackRequest, write_pack};
 use git2::{FileMode, ObjectType, Repository};
 use std::fmt::Write as _;
 
-use crate::bench::{Bench, Dir, MAIN, Node, Unpack, both_ways, format, git, lines, oid, run};
+use crate::bench::{Bench, Dir, MAIN, Node, Unpack, for_each_unpack, format, git, lines, oid, run};
 use crate::fuzz::histories::id_length;
 
-/// Files in directories; enough that a change is small against the whole.
+/// Files in directories, so many that a change is small by comparison.
 fn some_files(bench: &Bench) -> Dir {
     let mut files = Dir::default();
     for directory in 0..10 {
@@ -33,7 +32,7 @@ fn edited(text: &str) -> String {
 
 #[test]
 fn a_root_commit_is_sent_whole() {
-    both_ways(|bench| {
+    for_each_unpack(|bench| {
         let tip = bench.commit(&some_files(bench), &[]);
         let stats = bench.push(tip);
         // The commit, the root, `records` and its 10 directories, 100 files.
@@ -44,7 +43,7 @@ fn a_root_commit_is_sent_whole() {
 
 #[test]
 fn a_small_change_is_a_small_pack() {
-    both_ways(|bench| {
+    for_each_unpack(|bench| {
         let mut files = some_files(bench);
         let root = bench.commit(&files, &[]);
         bench.push(root);
@@ -59,8 +58,8 @@ fn a_small_change_is_a_small_pack() {
 }
 
 #[test]
-fn what_the_remote_has_gives_an_empty_pack() {
-    both_ways(|bench| {
+fn a_commit_that_the_remote_has_gives_an_empty_pack() {
+    for_each_unpack(|bench| {
         let root = bench.commit(&some_files(bench), &[]);
         let tip = bench.commit(&Dir::default(), &[root]);
         bench.push(tip);
@@ -75,7 +74,7 @@ fn what_the_remote_has_gives_an_empty_pack() {
 
 #[test]
 fn empty_commits_and_empty_trees() {
-    both_ways(|bench| {
+    for_each_unpack(|bench| {
         let empty = Dir::default();
         let root = bench.commit(&empty, &[]);
         bench.push(root);
@@ -94,7 +93,7 @@ fn empty_commits_and_empty_trees() {
 
 #[test]
 fn a_revert_of_a_revert_makes_no_cycle_of_deltas() {
-    both_ways(|bench| {
+    for_each_unpack(|bench| {
         let mut files = some_files(bench);
         let a = bench.commit(&files, &[]);
         bench.push(a);
@@ -113,7 +112,7 @@ fn a_revert_of_a_revert_makes_no_cycle_of_deltas() {
 
 #[test]
 fn a_revert_after_a_merge_whose_first_parent_lacks_the_file_makes_no_cycle_of_deltas() {
-    both_ways(|bench| {
+    for_each_unpack(|bench| {
         let mut files = some_files(bench);
         let without = bench.commit(&files, &[]);
         files.set("file", bench.file(text(1000)));
@@ -134,8 +133,8 @@ fn a_revert_after_a_merge_whose_first_parent_lacks_the_file_makes_no_cycle_of_de
 }
 
 #[test]
-fn a_revert_to_what_only_the_remote_s_history_has_is_not_sent_again() {
-    both_ways(|bench| {
+fn a_revert_to_content_of_the_remotes_history_is_not_sent_again() {
+    for_each_unpack(|bench| {
         let mut files = some_files(bench);
         let a = bench.commit(&files, &[]);
         bench.push(a);
@@ -152,16 +151,16 @@ fn a_revert_to_what_only_the_remote_s_history_has_is_not_sent_again() {
 
 #[test]
 fn merges_send_only_what_neither_parent_has() {
-    both_ways(|bench| {
+    for_each_unpack(|bench| {
         let mut base = some_files(bench);
         let root = bench.commit(&base, &[]);
         bench.push(root);
-        let mut ours = base.clone();
-        ours.set("records/1/1.json", bench.file(edited(&text(11))));
-        let mut theirs = base.clone();
-        theirs.set("records/1/2.json", bench.file(edited(&text(12))));
-        let left = bench.commit(&ours, &[root]);
-        let right = bench.commit(&theirs, &[root]);
+        let mut left_files = base.clone();
+        left_files.set("records/1/1.json", bench.file(edited(&text(11))));
+        let mut right_files = base.clone();
+        right_files.set("records/1/2.json", bench.file(edited(&text(12))));
+        let left = bench.commit(&left_files, &[root]);
+        let right = bench.commit(&right_files, &[root]);
         bench.push(left);
         bench.push_to("refs/heads/side", right);
         base.set("records/1/1.json", bench.file(edited(&text(11))));
@@ -178,7 +177,7 @@ fn merges_send_only_what_neither_parent_has() {
 
 #[test]
 fn octopus_merges_and_repeated_parents_content() {
-    both_ways(|bench| {
+    for_each_unpack(|bench| {
         let base = some_files(bench);
         let root = bench.commit(&base, &[]);
         let mut merged = base.clone();
@@ -199,7 +198,7 @@ fn octopus_merges_and_repeated_parents_content() {
 
 #[test]
 fn unrelated_histories() {
-    both_ways(|bench| {
+    for_each_unpack(|bench| {
         let first = bench.commit(&some_files(bench), &[]);
         bench.push(first);
         let mut other = Dir::default();
@@ -219,7 +218,7 @@ fn unrelated_histories() {
 
 #[test]
 fn a_file_becomes_a_directory_and_back() {
-    both_ways(|bench| {
+    for_each_unpack(|bench| {
         let mut files = Dir::default();
         // `a.b` sorts between the file `a` and the directory `a`.
         files.set("a", bench.file(text(1)));
@@ -242,7 +241,7 @@ fn a_file_becomes_a_directory_and_back() {
 
 #[test]
 fn a_change_of_mode_alone_sends_no_content() {
-    both_ways(|bench| {
+    for_each_unpack(|bench| {
         let mut files = some_files(bench);
         let mut tip = bench.commit(&files, &[]);
         bench.push(tip);
@@ -260,7 +259,7 @@ fn a_change_of_mode_alone_sends_no_content() {
 
 #[test]
 fn renamed_files_and_directories_are_not_sent_again() {
-    both_ways(|bench| {
+    for_each_unpack(|bench| {
         let mut files = some_files(bench);
         let mut tip = bench.commit(&files, &[]);
         bench.push(tip);
@@ -283,7 +282,7 @@ fn renamed_files_and_directories_are_not_sent_again() {
 
 #[test]
 fn equal_files_and_directories_are_sent_once() {
-    both_ways(|bench| {
+    for_each_unpack(|bench| {
         let mut files = Dir::default();
         for directory in ["a", "b", "b/c"] {
             for file in 0..5 {
@@ -299,8 +298,8 @@ fn equal_files_and_directories_are_sent_once() {
 }
 
 #[test]
-fn submodules_are_links_whose_commits_are_not_ours_to_send() {
-    both_ways(|bench| {
+fn the_commits_of_submodules_are_not_sent() {
+    for_each_unpack(|bench| {
         let mut files = some_files(bench);
         let elsewhere = |digit: &str| {
             let hex = digit.repeat(2 * id_length(bench.store.format));
@@ -361,7 +360,7 @@ fn commits_that_libgit2_does_not_read_are_pushed() {
 
 #[test]
 fn very_deep_directories() {
-    both_ways(|bench| {
+    for_each_unpack(|bench| {
         let mut files = Dir::default();
         let path = "d/".repeat(400) + "file";
         files.set(&path, bench.file(text(1)));
@@ -424,7 +423,7 @@ fn a_file_that_is_too_large_for_a_delta() {
 
 #[test]
 fn wrong_dates_send_nothing_twice() {
-    both_ways(|bench| {
+    for_each_unpack(|bench| {
         let mut files = some_files(bench);
         let mut chain = vec![bench.commit_at(2_000_000_000, &files, &[])];
         for (round, seconds) in (0..100).zip([0, 1_900_000_000, 5, 1_000_000_000].into_iter().cycle()) {
@@ -433,7 +432,7 @@ fn wrong_dates_send_nothing_twice() {
         }
         let middle = chain[50];
         bench.push(middle);
-        // A merge is no short chain, so all of the remote's tips are looked at.
+        // A merge is not a short chain, so all tips of the remote are read.
         let tip = bench.commit_at(7, &files, &[chain[100], chain[20]]);
         let stats = bench.push(tip);
         assert_eq!(stats.commits, 51);
@@ -443,7 +442,7 @@ fn wrong_dates_send_nothing_twice() {
 
 #[test]
 fn remote_tips_that_are_dated_before_their_ancestors_still_hide_them() {
-    both_ways(|bench| {
+    for_each_unpack(|bench| {
         let mut files = some_files(bench);
         let root = bench.commit(&files, &[]);
         files.set("a", bench.file("x"));
@@ -458,8 +457,8 @@ fn remote_tips_that_are_dated_before_their_ancestors_still_hide_them() {
 }
 
 #[test]
-fn all_that_the_remote_advertises_is_taken_into_account() {
-    both_ways(|bench| {
+fn objects_behind_every_advertised_tip_are_not_sent() {
+    for_each_unpack(|bench| {
         let mut files = some_files(bench);
         let root = bench.commit(&files, &[]);
         files.set("a", bench.file(text(1)));
@@ -509,7 +508,7 @@ fn all_that_the_remote_advertises_is_taken_into_account() {
 
 #[test]
 fn objects_that_the_remote_borrows_are_not_sent() {
-    both_ways(|bench| {
+    for_each_unpack(|bench| {
         let mut files = some_files(bench);
         let root = bench.commit(&files, &[]);
         bench.push(root);
@@ -532,7 +531,7 @@ fn objects_that_the_remote_borrows_are_not_sent() {
 
 #[test]
 fn a_shallow_clone_can_be_pushed_from() {
-    both_ways(|bench| {
+    for_each_unpack(|bench| {
         let mut files = some_files(bench);
         let mut tip = bench.commit(&files, &[]);
         for round in 0..5 {
@@ -574,14 +573,14 @@ fn a_shallow_clone_can_be_pushed_from() {
                 .iter()
                 .map(|&oid| repository.find_commit(oid).expect("there"))
                 .collect();
-            let who = git2::Signature::new("A", "a@example.org", &git2::Time::new(1_800_000_000, 0))
+            let signature = git2::Signature::new("A", "a@example.org", &git2::Time::new(1_800_000_000, 0))
                 .expect("a name");
             let tree = parents[0].tree().expect("there");
             let new = repository
                 .commit(
                     None,
-                    &who,
-                    &who,
+                    &signature,
+                    &signature,
                     "on top",
                     &tree,
                     &parents.iter().collect::<Vec<_>>(),
@@ -594,7 +593,7 @@ fn a_shallow_clone_can_be_pushed_from() {
             assert!(report.is_success(), "{report:?}");
             assert_eq!(stats.expect("made").objects, 1);
             bench.check("refs/heads/from-clone", new);
-            // To an empty remote the boundary is all there is to send.
+            // An empty remote gets all commits down to the boundary.
             let out = &mut Vec::new();
             let request = PackRequest {
                 tip: oid(new),
@@ -624,7 +623,7 @@ fn a_missing_object_is_named() {
     };
     for missing in [blob, tree, tip] {
         bench.lose(missing);
-        // A new handle: the old one may remember the object.
+        // A new handle, because the old one may have cached the object.
         let local = Repository::open(bench.local.path()).expect("a repository");
         let failure = write_pack(&local, &request(tip), &mut Vec::new()).expect_err("an object is missing");
         assert!(failure.message().contains(&missing.to_string()), "{failure}");
@@ -671,8 +670,8 @@ fn history_that_is_missing_behind_another_tip_of_the_remote_does_no_harm() {
 
 /// Many pushes of all kinds, with a directory so large that its tree is compared in pieces.
 #[test]
-fn pushes_that_follow_each_other_in_a_large_directory_arrive_whole() {
-    both_ways(|bench| {
+fn consecutive_pushes_of_a_large_directory_arrive_whole() {
+    for_each_unpack(|bench| {
         let mut files = Dir::default();
         for file in 0..3_000 {
             files.set(&format!("records/{file:04}.json"), bench.file(format!("{file}")));

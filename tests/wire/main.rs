@@ -1,5 +1,5 @@
 //! Pushes to a real `git receive-pack` that checks every object: the packs of special and of random
-//! histories, and the exchange with hooks, refusals and nonsense. Besides, all that the fuzz targets ever found.
+//! histories, and the exchange with hooks, refusals and malformed answers. Also checks the inputs that the fuzz targets keep.
 
 mod bench;
 mod corpus;

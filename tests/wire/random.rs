@@ -1,6 +1,6 @@
 //! Pushes of random histories, and of those that the fuzzer keeps, to refs that move at random. The server checks every
 //! object that comes, and at the end of each history the remote is checked as a whole. Every fourth history has commits
-//! with headers as only other programs write them; their objects are compared with ours instead.
+//! with headers that git itself does not write; after those, the remote is only checked for missing objects.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -17,7 +17,7 @@ const PUSHES_PER_HISTORY: usize = 20;
 
 #[test]
 fn every_push_of_a_random_history_arrives_whole() {
-    // One history again: RANDOM_HISTORY=<seed>. More of them: RANDOM_HISTORIES=<number>.
+    // RANDOM_HISTORY=<seed> repeats one history; RANDOM_HISTORIES=<number> runs more of them.
     let number = |variable: &str| -> Option<u64> {
         let value = std::env::var(variable).ok()?;
         Some(value.parse().expect("a number"))
@@ -34,7 +34,7 @@ fn every_push_of_a_random_history_arrives_whole() {
                     if seed >= end {
                         break;
                     }
-                    let _told = TellSeed(seed);
+                    let _print = PrintOnPanic(seed);
                     pushes.fetch_add(push_history(seed), Ordering::Relaxed);
                 }
             });
@@ -54,10 +54,10 @@ fn every_push_of_a_random_history_arrives_whole() {
     }
 }
 
-/// Tells which history failed.
-struct TellSeed(u64);
+/// Prints the seed of the history if its push panics.
+struct PrintOnPanic(u64);
 
-impl Drop for TellSeed {
+impl Drop for PrintOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             #[expect(clippy::print_stderr, reason = "it is needed to run the history again")]
@@ -68,7 +68,7 @@ impl Drop for TellSeed {
     }
 }
 
-/// Of a history's instructions. Behind their end all choices are the plainest ones.
+/// The length of a history's instructions. Once they are used up, every choice is the first one.
 const INSTRUCTIONS: usize = 4096;
 
 fn push_history(seed: u64) -> usize {
@@ -95,7 +95,7 @@ fn push_history(seed: u64) -> usize {
     )
 }
 
-/// Every other four are of SHA-256.
+/// Four histories with SHA-1 are followed by four with SHA-256.
 const fn format_of(number: u64) -> ObjectFormat {
     if number % 8 < 4 {
         ObjectFormat::Sha1
@@ -129,7 +129,7 @@ fn push_along(
         };
         let tip = history.commits[count - 1 - back].0;
         let refname = format!("refs/heads/{}", choose(&mut input, 3));
-        // To the value that it has, there is nothing to push.
+        // A ref that already has the value needs no push.
         if tips.contains(&(refname.clone(), tip)) {
             bench.push_to(&format!("refs/heads/again-{}", tips.len()), tip);
         } else {
@@ -144,13 +144,14 @@ fn push_along(
     if checks {
         bench.fsck();
     } else {
-        // All that can be reached is there. A full check would go on about the headers.
+        // A full check would complain about the headers.
         run(git(&bench.remote).args(["fsck", "--connectivity-only", "--no-progress"]));
     }
     pushes
 }
 
-/// How many of the fuzzer's histories go to the server: each takes as long as a hundred of them without one.
+/// How many of the kept histories are pushed to a server. A push to a server takes a hundred times as long as the fuzz
+/// target's check.
 const KEPT_HISTORIES: usize = 24;
 
 #[test]

@@ -4,10 +4,14 @@
 //! commits reads their trees. What that walk has just read is encoded at once, as it would otherwise be read twice; the
 //! others are read and encoded one by one, while the pack is sent.
 //!
+//! A large backlog in packs is left to git by `push-engine`: git copies stored deltas, and what it does not check is looked
+//! through here if the remote cannot use it.
+//!
 //! It does not look for files that were renamed and changed at once, reuse stored deltas, or check the repository: a damaged
 //! object that it does not touch stays unnoticed. It does not know the shallow boundary of a remote; a server that lacks more
 //! than its tips suggest refuses the push. It fetches nothing that a partial clone lacks: see [`first_missing`].
 
+mod backlog;
 mod channel;
 mod delta;
 mod digest;
@@ -25,12 +29,10 @@ use tokio::sync::mpsc::Sender;
 
 use crate::LocalError;
 use crate::repository::ObjectStore;
+pub use backlog::Backlog;
 pub use channel::ChannelWriter;
 use enumerate::Enumeration;
 use objects::Objects;
-
-/// Bytes of entries that are encoded before the pack begins.
-const ENTRY_BUDGET: usize = 4 * 1024 * 1024;
 
 /// What to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +57,15 @@ pub struct PackStats {
     pub bytes: u64,
 }
 
+/// Keeps what the remote has of what this repository has.
+///
+/// # Errors
+///
+/// If the objects cannot be opened.
+pub fn on_remote(store: impl Into<ObjectStore>, request: &PackRequest) -> Result<Vec<Oid>, LocalError> {
+    Objects::new(store.into()).existing(&request.remote_has)
+}
+
 /// Writes the pack of everything that is reachable from the tip and not from what the remote has. If the remote has the tip,
 /// the pack is valid and empty.
 ///
@@ -67,44 +78,7 @@ pub fn write_pack(
     request: &PackRequest,
     out: &mut dyn Write,
 ) -> Result<PackStats, LocalError> {
-    let mut objects = Objects::new(store.into());
-    let commits = objects.missing_commits(request.tip, &request.remote_has)?;
-    let mut listed = Vec::new();
-    let mut entries = Vec::new();
-    let mut entry_bytes = 0;
-    let mut enumeration = if request.leave_out_missing {
-        Enumeration::leaving_out()
-    } else {
-        Enumeration::default()
-    };
-    let mut encoder = encode::Encoder::default();
-    for commit in &commits {
-        out.flush().map_err(|error| stream::not_written(&error))?;
-        enumeration.list_commit(&mut objects, commit, &mut listed)?;
-        for &object in &listed[entries.len()..] {
-            let mut entry = Vec::new();
-            if entry_bytes < ENTRY_BUDGET && objects.keeps(object.oid) {
-                encoder.encode(&mut objects, object, &mut entry)?;
-                entry_bytes += entry.len();
-            }
-            entries.push(entry.into_boxed_slice());
-        }
-    }
-    drop(enumeration);
-    let mut pack = stream::PackStream::start(out, request.tip.format(), listed.len())?;
-    for (&object, entry) in listed.iter().zip(entries) {
-        if entry.is_empty() {
-            encoder.encode(&mut objects, object, &mut pack)?;
-        } else {
-            pack.write_all(&entry)
-                .map_err(|error| stream::not_written(&error))?;
-        }
-    }
-    Ok(PackStats {
-        commits: commits.len(),
-        objects: listed.len(),
-        bytes: pack.finish()?,
-    })
+    Backlog::list(store, request)?.write(out)
 }
 
 /// Finds a tree or file that the pack needs and this repository lacks, as a partial clone may. It takes about as long as
@@ -139,13 +113,14 @@ pub fn stream_pack(
     request: &PackRequest,
     sender: Sender<Result<Bytes, LocalError>>,
 ) -> Result<PackStats, LocalError> {
-    let mut writer = ChannelWriter::new(sender);
-    let made = write_pack(store, request, &mut writer);
-    match &made {
-        Ok(_) => writer.finish().map_err(|error| stream::not_written(&error))?,
-        Err(failure) => writer.fail(failure.clone()),
+    let writer = ChannelWriter::new(sender);
+    match Backlog::list(store, request) {
+        Ok(backlog) => backlog.stream(writer),
+        Err(failure) => {
+            writer.fail(failure.clone());
+            Err(failure)
+        }
     }
-    made
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 
 mod compare;
 mod detour;
+mod packing;
 mod plan;
 mod preserve;
 mod progress;
@@ -21,7 +22,7 @@ mod steps;
 mod tracking;
 
 use std::future::{Future, ready};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, atomic::AtomicBool};
 
 use git_wire::oid::Oid;
 use tokio::time::{Instant, timeout};
@@ -58,9 +59,10 @@ pub struct RemotePusher {
     kept: Kept<Arc<Route>>,
     detour: Detour,
     tracking: TrackingWriter,
-    /// The last tip that was to be preserved, and the name chosen for it. Every try for a tip uses the same name, so that
-    /// one whose outcome is unknown, and which arrives late, makes no second branch.
+    /// The last tip to be preserved, and its name. Every try uses the same one: a late arrival makes no second branch.
     conflict: Mutex<Option<(Oid, String)>>,
+    /// Whether git makes no packs, because its last one came to nothing.
+    packs_here: AtomicBool,
 }
 
 /// A push over a kept connection that a hook declined.
@@ -91,6 +93,7 @@ impl RemotePusher {
             background,
             destination,
             conflict: Mutex::default(),
+            packs_here: AtomicBool::default(),
         }
     }
 
@@ -196,12 +199,11 @@ impl RemotePusher {
 
     /// Cuts off at the limit of a whole attempt.
     async fn within_limit<T>(&self, run: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        match self.destination.timeouts.attempt {
-            None => run.await,
-            Some(limit) => timeout(limit, run)
-                .await
-                .unwrap_or_else(|_| Err(Failure::timed_out("the attempt did not end", limit))),
-        }
+        let Some(limit) = self.destination.timeouts.attempt else {
+            return run.await;
+        };
+        let late = |_| Err(Failure::timed_out("the attempt did not end", limit));
+        timeout(limit, run).await.unwrap_or_else(late)
     }
 
     /// Pushes over a kept session, if the branch has only moved on from the tip that was confirmed when it was kept.
@@ -393,8 +395,8 @@ impl Pusher for RemotePusher {
     async fn attempt(&self, preserve: bool) -> Attempted {
         tracing::debug!("an attempt starts");
         let mut progress = Progress::default();
-        let run = self.run(preserve, &mut progress);
-        let result = ATTEMPTS.run(Box::pin(self.within_limit(run))).await;
+        let run = self.within_limit(Box::pin(self.run(preserve, &mut progress)));
+        let result = ATTEMPTS.run(Box::pin(run)).await;
         let remote = progress.remote;
         let survey = self.survey_after(remote, progress.confirmed.take()).await;
         if let Some(next) = progress.next.take() {

@@ -6,13 +6,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use git_local::LocalError;
 use git_local::config::Environment;
-use git_local::pack::{self, PackRequest, PackStats};
-use git_local::repository::{Formats, LocalBranch, Repository, Survey, Target};
+use git_local::repository::{Formats, LocalBranch, ObjectStore, Repository, Survey, Target};
 use git_wire::oid::Oid;
-use tokio::sync::mpsc::Sender;
 use tokio::time::timeout;
 
 use crate::daemon::Branch;
@@ -116,29 +113,15 @@ impl SharedBranch {
             .unwrap_or_else(|panic| Err(LocalError::new(format!("a bug: {panic}")).into()))
     }
 
-    fn open(&self) -> Result<Repository, LocalError> {
-        Ok(Repository::open(Some(&self.target.git_dir), &self.environment)?)
-    }
-
-    /// Makes a pack and sends it through a channel. Call it on a thread that may block. It opens the repository anew, so
-    /// that surveys of the branch need not wait for it.
+    /// The object directories, found anew: surveys of the branch need not wait for one who reads them. Call it on a thread that
+    /// may block.
     ///
     /// # Errors
     ///
-    /// Fails if the repository is gone, and as [`pack::stream_pack`]. A failure is sent too.
-    pub fn stream_pack(
-        &self,
-        request: &PackRequest,
-        sender: Sender<Result<Bytes, LocalError>>,
-    ) -> Result<PackStats, LocalError> {
-        match self.open() {
-            Ok(repository) => pack::stream_pack(repository.objects(), request, sender),
-            Err(failure) => {
-                // If the receiver is gone, the failure does not matter.
-                let _ = sender.blocking_send(Err(failure.clone()));
-                Err(failure)
-            }
-        }
+    /// Fails if the repository is gone.
+    pub fn objects(&self) -> Result<ObjectStore, LocalError> {
+        let repository = Repository::open(Some(&self.target.git_dir), &self.environment)?;
+        Ok(repository.objects().clone())
     }
 }
 

@@ -1,14 +1,17 @@
 //! A failed attempt, in terms that an operator can act on: the one place where the messages of git, of ssh, of servers and
 //! of the operating system become a [`Kind`].
 //!
-//! The entrances are the `Failure::from_…` functions. Each program's messages stand in a module of their own, as a `table`:
+//! The entry points are the `Failure::from_…` functions. The messages of each program are a `table` in a module of their own:
 //! `servers` (the same over every transport), `git`, `ssh`, `tls`, `http`. `git` also has the functions that search the
-//! tables, and so their order.
+//! tables, and so decides the order of the search. `credential` explains why git had no credential, and `essence` removes
+//! the lines of git that explain nothing.
 //!
 //! This module does not decide when to retry: `state` retries every failure except a divergence, and [`Kind::is_retryable`]
 //! tells JavaScript the same. Every message passes [`redact`] on its way in, so no secret reaches an event, a log or a
 //! status.
 
+mod credential;
+mod essence;
 mod git;
 mod http;
 mod kind;
@@ -30,10 +33,12 @@ use git_local::{LocalError, redact};
 use git_wire::oid::{ObjectFormat, Oid};
 use git_wire::send_pack::WireError;
 
+pub(crate) use credential::{without_credential, without_git_credential};
+pub(crate) use essence::essence;
+pub(crate) use git::{is_declined_by_pre_push, is_fatal, lost_race, would_lose_commits};
 pub use git::{is_lost_race, is_silent};
 pub(crate) use http::meaning_of_status;
 pub use kind::Kind;
-pub(crate) use ssh::{LOCAL_HINT as SSH_LOCAL_HINT, UNKNOWN_HINT as SSH_UNKNOWN_HINT};
 pub use ssh::{ShellComplaint, complaint_of_shell, is_question};
 #[cfg(test)]
 pub(crate) use tail::LIMIT as TAIL_LIMIT;
@@ -176,8 +181,7 @@ impl Failure {
         let is_by_ssh = stderr.to_ascii_lowercase().contains(git::UNREAD);
         match kind {
             Kind::Rejected if stderr.contains(git::OTHER_FORMAT) => failure.or_hint(OTHER_FORMAT_HINT),
-            Kind::Local if is_by_ssh => failure.or_hint(ssh::LOCAL_HINT),
-            Kind::Unknown if is_by_ssh => failure.or_hint(ssh::UNKNOWN_HINT),
+            _ if is_by_ssh => failure.or_hint_of_ssh(),
             _ => failure,
         }
     }
@@ -234,7 +238,7 @@ impl Failure {
 
     /// Sets this hint unless there is one already.
     #[must_use]
-    pub(crate) fn or_hint(mut self, hint: &'static str) -> Self {
+    fn or_hint(mut self, hint: &'static str) -> Self {
         self.hint.get_or_insert(hint);
         self
     }
@@ -261,6 +265,11 @@ impl Failure {
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Whether the server refused the push because it lacks objects that were not sent.
+    pub(crate) fn is_about_missing_objects(&self) -> bool {
+        git::is_about_missing_objects(&self.message)
     }
 
     /// The fault of TLS, if that is the cause.

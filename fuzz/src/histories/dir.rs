@@ -1,4 +1,4 @@
-//! What a commit holds, as it is to be written.
+//! The files of a commit that is to be written.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ impl Dir {
         }
     }
 
-    /// What is at a path.
+    /// The node at a path.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&Node> {
         match path.split_once('/') {
@@ -55,7 +55,7 @@ impl Dir {
         }
     }
 
-    /// Removes a path; a directory that gets empty stays.
+    /// Removes a path; an empty directory stays.
     pub fn remove(&mut self, path: &str) -> Option<Node> {
         match path.split_once('/') {
             None => self.0.remove(path),
@@ -66,7 +66,7 @@ impl Dir {
         }
     }
 
-    /// Writes its trees, and returns the id of the topmost.
+    /// Writes its trees, and returns the id of the root tree.
     pub fn write(&self, store: &Store) -> Oid {
         let mut entries: Vec<(Vec<u8>, &'static str, &str, Oid)> = Vec::new();
         for (name, node) in &self.0 {

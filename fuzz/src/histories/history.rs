@@ -11,18 +11,18 @@ use super::{Dir, Node, Store};
 /// Names whose order differs between files and directories.
 const NAMES: [&str; 7] = ["a", "a.b", "a-b", "a0", "b", "c", "ä"];
 
-/// A commit without a parent is a root; two at once are seldom the same.
+/// The date of the first commits. Roots with different dates differ.
 const FIRST_SECOND: i64 = 1_700_000_000;
 
-/// Of a file in which only the ends of what changed are looked at.
+/// The size from which on a delta only compares the ends of a file.
 const LARGE: usize = 70_000;
 
-/// Whether commits are as git writes them, or may be as other programs have written some.
+/// Whether all commits have the headers that git writes, or some have those of other programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Headers {
-    /// What `git fsck --strict` takes.
+    /// Headers that `git fsck --strict` accepts.
     Valid,
-    /// Authors without addresses or dates, headers that nobody knows, no message.
+    /// Authors without addresses or dates, unknown headers, no message.
     Odd,
 }
 
@@ -31,12 +31,12 @@ pub enum Headers {
 pub struct History<'s> {
     store: &'s Store,
     headers: Headers,
-    /// Each with what it holds, oldest first.
+    /// The commits with their files, oldest first.
     pub commits: Vec<(Oid, Dir)>,
 }
 
 impl<'s> History<'s> {
-    /// An empty one.
+    /// Makes an empty history.
     #[must_use]
     pub fn new(store: &'s Store, headers: Headers) -> Self {
         Self {
@@ -59,11 +59,11 @@ impl<'s> History<'s> {
         let mut files = Dir::default();
         for _ in 0..parent_count.min(count) {
             let recent = if up_to(input, 3) == 3 { count } else { count.min(3) };
-            let (oid, theirs) = &self.commits[count - 1 - up_to(input, recent - 1)];
+            let (oid, parent_files) = &self.commits[count - 1 - up_to(input, recent - 1)];
             if parents.contains(oid) {
                 continue;
             }
-            for (name, node) in &theirs.0 {
+            for (name, node) in &parent_files.0 {
                 if !files.0.contains_key(name) || up_to(input, 1) == 1 {
                     files.0.insert(name.clone(), node.clone());
                 }
@@ -89,36 +89,38 @@ impl<'s> History<'s> {
         self.commits.push((oid, files));
     }
 
-    /// A commit as it is stored.
+    /// The content of a commit object.
     fn text(&self, input: &mut Unstructured<'_>, tree: Oid, parents: &[Oid], seconds: i64) -> Vec<u8> {
         let mut text = format!("tree {tree}\n");
         for parent in parents {
             writeln!(text, "parent {parent}").expect("a String takes everything");
         }
-        let who = format!("A <a@example.org> {seconds} +0000");
+        let signature = format!("A <a@example.org> {seconds} +0000");
         let message = format!("\ncommit {}\n", self.commits.len());
         let oddity = match self.headers {
             Headers::Valid => 0,
             Headers::Odd => up_to(input, 15),
         };
         let rest = match oddity {
-            1 => format!("author A {seconds} +0000\ncommitter {who}\n{message}"),
-            2 => format!("author A <a@example.org>\ncommitter {who}\n{message}"),
-            3 => format!("author\ncommitter {who}\n{message}"),
-            4 => format!("committer {who}\n{message}"),
-            5 => format!("author {who}\n{message}"),
+            1 => format!("author A {seconds} +0000\ncommitter {signature}\n{message}"),
+            2 => format!("author A <a@example.org>\ncommitter {signature}\n{message}"),
+            3 => format!("author\ncommitter {signature}\n{message}"),
+            4 => format!("committer {signature}\n{message}"),
+            5 => format!("author {signature}\n{message}"),
             6 => message,
-            7 => format!("author {who}\ncommitter A <a@example.org> 99999999999999999999 +0000\n{message}"),
-            8 => format!("author A <a <b> c>> {seconds} x\ncommitter <> -{seconds} -9999\n{message}"),
-            9 => format!("author {who}\ncommitter {who}\nencoding latin-1\n\n\u{0}\n"),
-            10 => format!(
-                "author {who}\ncommitter {who}\ngpgsig -----BEGIN\n parent {tree}\n tree {tree}\n -----END\n{message}"
+            7 => format!(
+                "author {signature}\ncommitter A <a@example.org> 99999999999999999999 +0000\n{message}"
             ),
-            11 => format!("author {who}\ncommitter {who}\n"),
-            12 => format!("author {who}\ncommitter {who}"),
-            13 => format!("author {who}\nauthor {who}\ncommitter {who}\nx\n{message}"),
+            8 => format!("author A <a <b> c>> {seconds} x\ncommitter <> -{seconds} -9999\n{message}"),
+            9 => format!("author {signature}\ncommitter {signature}\nencoding latin-1\n\n\u{0}\n"),
+            10 => format!(
+                "author {signature}\ncommitter {signature}\ngpgsig -----BEGIN\n parent {tree}\n tree {tree}\n -----END\n{message}"
+            ),
+            11 => format!("author {signature}\ncommitter {signature}\n"),
+            12 => format!("author {signature}\ncommitter {signature}"),
+            13 => format!("author {signature}\nauthor {signature}\ncommitter {signature}\nx\n{message}"),
             14 => format!("author \ncommitter \n{message}"),
-            _ => format!("author {who}\ncommitter {who}\n{message}"),
+            _ => format!("author {signature}\ncommitter {signature}\n{message}"),
         };
         text.push_str(&rest);
         text.into_bytes()
@@ -128,7 +130,7 @@ impl<'s> History<'s> {
         let path = path(input);
         match up_to(input, 12) {
             0..=2 => {
-                // One of a few contents, so that the same turns up again.
+                // One of a few contents, so that contents repeat.
                 let content = lines(up_to(input, 4), 12);
                 files.set(&path, self.file(content.as_bytes()));
             }
@@ -174,7 +176,7 @@ impl<'s> History<'s> {
             _ if up_to(input, 7) < 7 => files.set(&path, self.file(b"")),
             _ => {
                 let mut content = lines(9, LARGE / 43);
-                // Somewhere in it one line differs.
+                // One line differs, at a random place.
                 let at = up_to(input, 15) * (content.len() / 16);
                 content.insert_str(at, &lines(up_to(input, 3), 1));
                 files.set(&path, self.file(content.as_bytes()));
@@ -187,7 +189,7 @@ impl<'s> History<'s> {
     }
 }
 
-/// A number from the input; zero where that is used up.
+/// A number from the input; zero once the input is used up.
 pub(super) fn up_to(input: &mut Unstructured<'_>, limit: usize) -> usize {
     input.int_in_range(0..=limit).unwrap_or(0)
 }
@@ -198,12 +200,12 @@ fn path(input: &mut Unstructured<'_>) -> String {
     names.join("/")
 }
 
-/// Lines that deflate badly, and differ by seed.
+/// Lines that compress badly and depend on the seed.
 fn lines(seed: usize, count: usize) -> String {
     let mut state = u128::try_from(seed).expect("small") << 1 | 1;
     let mut lines = String::new();
     for line in 0..count {
-        // A multiplicative generator: its high half looks random enough for deflate.
+        // A multiplicative generator: its high half is random enough that deflate cannot compress it.
         state = state.wrapping_mul(0xda94_2042_e4dd_58b5_3f8f_7bd5_9f4a_7c15);
         writeln!(lines, "line {line}: {:032x}", state ^ (state >> 64)).expect("a String takes everything");
     }

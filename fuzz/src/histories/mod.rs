@@ -1,7 +1,7 @@
-//! The pack that we make of any history gives the remote all that it lacks, nothing that it has, and each object as it is.
+//! The pack of any history contains every object that the remote lacks, unchanged, and none that it has.
 //!
-//! In place of a server, which takes some ten milliseconds for a push, the pack is read by a strict reader of its format.
-//! `tests/wire` pushes histories of the same making to `git receive-pack`.
+//! A strict reader of the format reads the pack, because a server takes some ten milliseconds for a push. `tests/wire` pushes
+//! the same kind of histories to `git receive-pack`.
 
 mod dir;
 mod history;
@@ -25,10 +25,10 @@ use reachable::{parents, reach};
 use received::receive;
 pub use store::{Store, Stored, id_length};
 
-/// After how many objects a new repository is begun. They do not disturb each other, but they fill the memory.
+/// How many objects a repository may have before a new one is made, to limit the memory.
 const MANY: usize = 20_000;
 
-/// A repository in which one input after the other has its history.
+/// A repository that holds the histories of many inputs.
 struct Place {
     repository: Repository,
     store: Store,
@@ -53,12 +53,12 @@ thread_local! {
     static PLACES: RefCell<[Option<Place>; 2]> = const { RefCell::new([None, None]) };
 }
 
-/// The input says which commits there are, what the remote has of them, and what is pushed; once with SHA-1, and once with
+/// The input determines the commits, which of them the remote has, and which are pushed. It is checked with SHA-1 and with
 /// SHA-256.
 ///
 /// # Panics
 ///
-/// When a property does not hold.
+/// If the property does not hold.
 pub fn check(input: &[u8]) {
     PLACES.with_borrow_mut(|places| {
         for (place, format) in places.iter_mut().zip([ObjectFormat::Sha1, ObjectFormat::Sha256]) {
@@ -92,7 +92,7 @@ fn check_in(place: &Place, input: &mut Unstructured<'_>) {
     }
 }
 
-/// What a remote may advertise: most often a commit that we have, else one that we lack, a tag, a tree.
+/// An id that a remote may advertise: most often a local commit, else a missing commit, a tag or a tree.
 fn something(history: &History<'_>, store: &Store, input: &mut Unstructured<'_>) -> git2::Oid {
     let (commit, files) = &history.commits[up_to(input, history.commits.len() - 1)];
     match up_to(input, 7) {
@@ -107,7 +107,7 @@ fn something(history: &History<'_>, store: &Store, input: &mut Unstructured<'_>)
     }
 }
 
-/// Whether no merge and no root is between a tip and something that the remote has.
+/// Whether neither a merge nor a root lies between a tip and an advertised commit.
 fn is_chain(store: &Store, tip: git2::Oid, advertised: &[git2::Oid]) -> bool {
     let mut oid = tip;
     while !advertised.contains(&oid) {
@@ -119,8 +119,8 @@ fn is_chain(store: &Store, tip: git2::Oid, advertised: &[git2::Oid]) -> bool {
     true
 }
 
-/// Makes the pack as a push does, and checks it against what the remote has. A `lost` commit is one that the local
-/// repository lacks: then there is a pack that is whole without it, or an error, and nothing in between.
+/// Makes the pack as a push does, and checks it against the objects of the remote. The local repository lacks the commit
+/// `lost`: the pack must then be complete without it, or fail.
 fn push(place: &Place, tip: git2::Oid, advertised: &[git2::Oid], lost: Option<git2::Oid>) {
     let store = &place.store;
     let mut on_remote = HashSet::new();
@@ -128,8 +128,8 @@ fn push(place: &Place, tip: git2::Oid, advertised: &[git2::Oid], lost: Option<gi
         reach(store, oid, &mut on_remote);
     }
     let request = PackRequest {
-        tip: ours(tip),
-        remote_has: advertised.iter().map(|&oid| ours(oid)).collect(),
+        tip: wire_oid(tip),
+        remote_has: advertised.iter().map(|&oid| wire_oid(oid)).collect(),
         leave_out_missing: false,
     };
     let mut pack = Vec::new();
@@ -137,7 +137,7 @@ fn push(place: &Place, tip: git2::Oid, advertised: &[git2::Oid], lost: Option<gi
         None => write_pack(&place.repository, &request, &mut pack),
         Some(lost) => {
             store.lose(lost);
-            // One that has not read the commit before.
+            // A new handle, because the old one may have cached the commit.
             let repository = Repository::open(place.repository.path()).expect("a repository");
             let made = write_pack(&repository, &request, &mut pack);
             store.restore(lost);
@@ -154,7 +154,7 @@ fn push(place: &Place, tip: git2::Oid, advertised: &[git2::Oid], lost: Option<gi
 
     let on_remote_before = |oid| store.get(oid).filter(|_| on_remote.contains(&oid));
     let received = receive(&pack, store.format, on_remote_before).objects;
-    // A chain down to a tip of the remote is sent without a look at the remote's other tips.
+    // A chain down to a tip of the remote is sent without reading the remote's other tips.
     let is_chain = is_chain(store, tip, advertised);
     let mut commits = 0;
     for (oid, object) in &received {
@@ -190,6 +190,6 @@ fn push(place: &Place, tip: git2::Oid, advertised: &[git2::Oid], lost: Option<gi
     );
 }
 
-fn ours(oid: git2::Oid) -> Oid {
+fn wire_oid(oid: git2::Oid) -> Oid {
     Oid::from_bytes(oid.as_bytes()).expect("an id")
 }

@@ -1,4 +1,4 @@
-//! What belongs to a commit, by the bytes of its objects alone.
+//! The objects that a commit needs, found from the bytes of objects alone.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use git2::{ObjectFormat, ObjectType, Oid};
 use super::store::id_length;
 use super::{Store, Stored};
 
-/// Adds all that can be reached from an object, itself included. What was reached before is not looked into again.
+/// Adds an object and all objects that it reaches. Objects that were added before are not read again.
 pub(super) fn reach(store: &Store, from: Oid, reached: &mut HashSet<Oid>) {
     let mut pending = vec![from];
     while let Some(oid) = pending.pop() {
@@ -19,7 +19,7 @@ pub(super) fn reach(store: &Store, from: Oid, reached: &mut HashSet<Oid>) {
     }
 }
 
-/// What an object refers to, submodules excepted.
+/// The objects that an object refers to, except commits of submodules.
 fn references(format: ObjectFormat, stored: &Stored) -> Vec<Oid> {
     match stored.kind {
         ObjectType::Tree => {
@@ -46,7 +46,7 @@ pub(super) fn parents(format: ObjectFormat, commit: &Stored) -> Vec<Oid> {
     named(format, commit, "parent ")
 }
 
-/// What the first lines of a commit or tag, which come before anything else, name by this word.
+/// The ids behind this word in the first lines of a commit or tag.
 fn named(format: ObjectFormat, stored: &Stored, word: &str) -> Vec<Oid> {
     stored
         .content

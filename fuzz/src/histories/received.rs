@@ -1,4 +1,4 @@
-//! What a server makes of a pack: read strictly by `gitformat-pack`, with nothing of the code that wrote it.
+//! A strict reader of packs by `gitformat-pack`, which shares no code with their writer.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -21,8 +21,8 @@ pub(super) struct Received {
 ///
 /// # Panics
 ///
-/// When a server would refuse it: bytes that are missing or too many, a wrong sum, a delta whose base is neither on the
-/// remote nor further up in the pack, a chain that is too long, an object that comes twice.
+/// If a server would refuse the pack: missing or additional bytes, a wrong checksum, a delta whose base is neither on the
+/// remote nor earlier in the pack, a chain that is too long, or a duplicate object.
 pub(super) fn receive(
     pack: &[u8],
     format: ObjectFormat,
@@ -100,7 +100,7 @@ fn byte(rest: &mut &[u8]) -> u8 {
 
 fn inflate(rest: &mut &[u8], size: usize) -> Vec<u8> {
     let mut inflate = Decompress::new(true);
-    // One more than there may be, so that too much is seen.
+    // One byte more than allowed, to notice too much data.
     let mut content = Vec::with_capacity(size + 1);
     let status = inflate
         .decompress_vec(rest, &mut content, FlushDecompress::Finish)

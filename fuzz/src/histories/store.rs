@@ -1,4 +1,4 @@
-//! Writes loose objects, any that git could have, also those that libgit2 would not write.
+//! Writes loose objects, including those that libgit2 would refuse to write.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -89,7 +89,7 @@ impl Store {
     ///
     /// # Panics
     ///
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn write(&self, kind: ObjectType, content: &[u8]) -> Oid {
         let stored = Stored {
             kind,
@@ -120,12 +120,12 @@ impl Store {
         self.objects.join(directory).join(file)
     }
 
-    /// Takes an object away from the repository.
+    /// Removes an object from the repository.
     pub(super) fn lose(&self, oid: Oid) {
         fs::remove_file(self.path(oid)).expect("it was written");
     }
 
-    /// Gives it back.
+    /// Restores a removed object.
     pub(super) fn restore(&self, oid: Oid) {
         let stored = self.get(oid).expect("it was written");
         self.put(oid, &stored);

@@ -1,4 +1,4 @@
-//! Writes tables, as the format's description says.
+//! Writes tables by the description of the format.
 
 use std::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ pub(super) struct Layout {
     pub(super) root_blocks: usize,
 }
 
-/// What is written of a ref.
+/// The value of a ref that is written.
 #[derive(Debug)]
 pub(super) enum Written {
     Deletion,
@@ -60,7 +60,7 @@ pub(super) enum Written {
 }
 
 impl Written {
-    /// What is read of it.
+    /// The value that is read.
     pub(super) fn record(&self) -> Record {
         match self {
             Self::Deletion => Record::Deletion,
@@ -125,8 +125,8 @@ pub(super) fn encode(refs: &BTreeMap<Vec<u8>, Written>, layout: &Layout, log: &[
     seal(&table).expect("it has a header and a footer")
 }
 
-/// Puts the header and the footer right: the magic, the version, the object format, the checksum. `None` if there is no
-/// room for both.
+/// Makes the header and the footer valid: the magic, the version, the object format, the checksum. `None` if the table is
+/// too short for both.
 pub(super) fn seal(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut table = bytes.to_vec();
     table.get_mut(..4)?.copy_from_slice(b"REFT");
@@ -179,7 +179,7 @@ fn write_block(
 ) -> usize {
     let start = table.len();
     table.extend([block_type, 0, 0, 0]);
-    // With only one entry in each of its blocks, there would be no end of levels of an index.
+    // With one entry in each block, an index would have levels without end.
     let minimum = if block_type == b'i' { 2 } else { 1 };
     let mut restarts = Vec::new();
     let mut count = 0;

@@ -1,4 +1,4 @@
-//! Any bytes are a table or an error; and a lookup in a table gives what was written into it.
+//! Any bytes are a table or an error, and a lookup in a table returns the value that was written.
 
 mod encode;
 
@@ -10,11 +10,12 @@ use git_local::reftable::{Record, Table, Value};
 
 use encode::{Layout, Version, Written, encode, seal};
 
-/// The input is a table, a table whose header and footer are put right, and what says which table to write.
+/// The input is read three times: as a table, as a table whose header and footer are made valid, and as instructions for
+/// writing a table.
 ///
 /// # Panics
 ///
-/// When a property does not hold.
+/// If the property does not hold.
 pub fn check(input: &[u8]) {
     let names = [
         &b""[..],
@@ -24,17 +25,17 @@ pub fn check(input: &[u8]) {
         &input[..input.len().min(9)],
     ];
     if let Ok(mut table) = Table::open(Cursor::new(input)) {
-        are_sound(&mut table, &names);
+        assert_lookups_end(&mut table, &names);
     }
     if let Some(sealed) = seal(input) {
         let mut table = Table::open(Cursor::new(sealed)).expect("header and footer are right");
-        are_sound(&mut table, &names);
+        assert_lookups_end(&mut table, &names);
     }
-    // What is missing of an input is zeros.
-    let _ = reads_what_was_written(&mut Unstructured::new(input));
+    // An input that is used up yields zeros.
+    let _ = assert_written_values_are_read(&mut Unstructured::new(input));
 }
 
-fn are_sound(table: &mut Table<impl Read + Seek>, names: &[&[u8]]) {
+fn assert_lookups_end(table: &mut Table<impl Read + Seek>, names: &[&[u8]]) {
     for name in names {
         match table.find(name) {
             Ok(Some(Record::Value(Value::Id(id)))) => assert!([20, 32].contains(&id.len())),
@@ -44,7 +45,7 @@ fn are_sound(table: &mut Table<impl Read + Seek>, names: &[&[u8]]) {
     }
 }
 
-fn reads_what_was_written(input: &mut Unstructured<'_>) -> Result<()> {
+fn assert_written_values_are_read(input: &mut Unstructured<'_>) -> Result<()> {
     let layout = layout(input)?;
     let mut records = BTreeMap::new();
     let mut name = Vec::new();

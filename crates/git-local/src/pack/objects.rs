@@ -72,6 +72,17 @@ impl Objects {
         missing_commits(Commits::new(self.database()?, &common_dir)?, tip, remote_has)
     }
 
+    /// Keeps the ids of objects that this repository has.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be opened.
+    pub(super) fn existing(&mut self, oids: &[Oid]) -> Result<Vec<Oid>, LocalError> {
+        let common_dir = self.store.common_dir().to_owned();
+        let commits = Commits::new(self.database()?, &common_dir)?;
+        Ok(commits.existing(oids).collect())
+    }
+
     /// Whether the repository has an object.
     ///
     /// # Errors

@@ -108,7 +108,7 @@ impl<'db> Commits<'db> {
     }
 
     /// Keeps the ids of objects that exist. libgit2 would look for new packs at each miss; once is enough.
-    pub(super) fn existing<'a>(&self, oids: &'a [Oid]) -> impl Iterator<Item = Oid> + use<'_, 'a> {
+    pub(crate) fn existing<'a>(&self, oids: &'a [Oid]) -> impl Iterator<Item = Oid> + use<'_, 'a> {
         let exists = |oid: Oid| self.odb.exists_ext(to_git2(oid), OdbLookupFlags::NO_REFRESH);
         if !oids.iter().all(|&oid| exists(oid)) {
             // If this fails, libgit2 still has the packs that it knew before.

@@ -86,6 +86,16 @@ impl ObjectStore {
         &self.common_dir
     }
 
+    /// Estimates the number of objects that are not in packs, from a sixteenth of their directories. `git gc --auto` does the
+    /// same from one of them.
+    #[must_use]
+    pub fn loose_objects(&self) -> usize {
+        let fan_out = (0..16).map(|digit| format!("{digit:x}{digit:x}"));
+        let sample = fan_out.flat_map(|name| self.directories.iter().map(move |own| own.join(&name)));
+        let counted = sample.filter_map(|directory| Some(fs::read_dir(directory).ok()?.count()));
+        counted.sum::<usize>() * 16
+    }
+
     /// Each directory, and when a pack last came or went in it; `None` if that is unknown.
     pub(super) fn state(&self) -> Vec<(PathBuf, Option<SystemTime>)> {
         let changed = |directory: &PathBuf| {

@@ -197,7 +197,8 @@ impl Repository {
                 error,
             )
         })?;
-        if self.has_refs() && !is_being_converted(&self.git_dir) {
+        // In this order: if the conversion has just ended, the refs are no longer where they were.
+        if !is_being_converted(&self.git_dir) && self.has_refs() {
             return Ok(());
         }
         let place = self.common_dir.display();

@@ -26,13 +26,24 @@ pub(super) enum Comparison<'a> {
     Diverged(Divergence),
 }
 
-/// The local tip, how it stands to the remote's, and the boundary of a shallow clone.
-type Compared = Option<(Oid, Relation, Vec<Oid>)>;
+/// The local tip and how it stands to the remote's.
+struct Compared {
+    tip: Oid,
+    relation: Relation,
+    /// The commits between the two, if they were counted before.
+    counted: Option<u64>,
+    /// The boundary of a shallow clone.
+    shallow: Vec<Oid>,
+}
 
-fn compare_with(branch: &LocalBranch, remote: Option<Oid>) -> Result<Compared, LocalError> {
+fn compare_with(branch: &LocalBranch, remote: Option<Oid>) -> Result<Option<Compared>, LocalError> {
     let Some(tip) = branch.tip()? else { return Ok(None) };
-    let shallow = branch.repository().shallow_commits()?;
-    Ok(Some((tip, branch.relation(tip, remote)?, shallow)))
+    Ok(Some(Compared {
+        tip,
+        relation: branch.relation(tip, remote)?,
+        counted: branch.counted(tip, remote),
+        shallow: branch.repository().shallow_commits()?,
+    }))
 }
 
 impl RemotePusher {
@@ -62,8 +73,9 @@ impl RemotePusher {
                 let compared = compare_with(branch, remote)?;
                 let mut update = None;
                 // Kept for the next start, which may find a tip there that is not here.
-                if let (Some((_, Relation::Same | Relation::Ahead | Relation::Behind, _)), Some(remote)) =
-                    (&compared, remote)
+                let relation = compared.as_ref().map(|compared| compared.relation);
+                if let (Some(Relation::Same | Relation::Ahead | Relation::Behind), Some(remote)) =
+                    (relation, remote)
                 {
                     update = branch.remember_remote(remote, &route.config);
                 }
@@ -72,15 +84,16 @@ impl RemotePusher {
             .await??;
         self.tracking.write(update);
         progress.remote = remote.map_or(RemoteTip::Absent, RemoteTip::At);
-        let Some((tip, relation, shallow)) = compared else {
+        let Some(compared) = compared else {
             return Ok(Comparison::NoBranch);
         };
+        let (tip, relation) = (compared.tip, compared.relation);
         Ok(match (relation, remote) {
             (Relation::Same | Relation::Behind | Relation::BehindUnknown, _) => Comparison::UpToDate(tip),
             (Relation::Diverged | Relation::DivergedUnknown | Relation::Unknowable, Some(remote)) => {
                 Comparison::Diverged(self.divergence(tip, remote, relation))
             }
-            (_, previous) => Comparison::Ahead(self.push(tip, previous, shallow)),
+            (_, previous) => Comparison::Ahead(self.push(compared, previous)),
         })
     }
 
@@ -91,17 +104,20 @@ impl RemotePusher {
             .ask(move |branch| compare_with(branch, Some(confirmed)))
             .await;
         match compared {
-            Ok(Some((tip, Relation::Ahead, shallow))) => Some(self.push(tip, Some(confirmed), shallow)),
+            Ok(Some(compared)) if compared.relation == Relation::Ahead => {
+                Some(self.push(compared, Some(confirmed)))
+            }
             _ => None,
         }
     }
 
-    fn push(&self, tip: Oid, previous: Option<Oid>, shallow: Vec<Oid>) -> Push<'_> {
+    fn push(&self, compared: Compared, previous: Option<Oid>) -> Push<'_> {
         Push {
             refname: &self.branch.target().refname,
-            tip,
+            tip: compared.tip,
             previous,
-            shallow,
+            counted: compared.counted,
+            shallow: compared.shallow,
         }
     }
 

@@ -25,7 +25,7 @@ pub(super) enum Plan {
 
 /// Adds to a refusal what the server cannot know: that this clone left out the objects that it lacks.
 pub(super) fn explained(refusal: Failure, leaves_out: bool) -> Failure {
-    if leaves_out && refusal.message().contains("missing necessary objects") {
+    if leaves_out && refusal.is_about_missing_objects() {
         refusal.and("this partial clone does not send objects that it lacks, because the remote has promised them; one of its own may be lost: run git fsck here")
     } else {
         refusal

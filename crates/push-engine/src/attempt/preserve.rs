@@ -71,6 +71,7 @@ impl RemotePusher {
             refname: &refname,
             tip,
             previous: None,
+            counted: None,
             shallow: self
                 .branch
                 .ask(|branch| branch.repository().shallow_commits())

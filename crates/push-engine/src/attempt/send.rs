@@ -1,31 +1,19 @@
 //! The sending of one push: its command, and its pack, which is made while it is sent.
 
+use std::sync::atomic::Ordering;
+
 use git_local::LocalError;
-use git_local::pack::{PackRequest, PackStats};
+use git_local::pack::PackRequest;
 use git_wire::oid::Oid;
 use git_wire::send_pack::{Command, Report};
-use tokio::spawn;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tracing::instrument::WithSubscriber;
 
 use super::RemotePusher;
+use super::packing::{Made, Packed};
 use super::progress::Progress;
 use super::route::Route;
 use crate::event::SentPush;
 use crate::failure::{Failure, Kind};
-use crate::transport::{PackReceiver, PushFailure, Session};
-use crate::turns;
-
-/// Pieces of the pack that are ready before the remote takes them: the back-pressure on its generation.
-const PACK_PIECES: usize = 8;
-
-/// The numbers of a pack that was not made, or whose commits could not be counted.
-const EMPTY: PackStats = PackStats {
-    commits: 0,
-    objects: 0,
-    bytes: 0,
-};
+use crate::transport::{PushFailure, Session};
 
 /// One push of a branch.
 #[derive(Debug)]
@@ -34,17 +22,19 @@ pub(super) struct Push<'a> {
     pub(super) tip: Oid,
     /// The remote's tip: the branch is moved from there and from nowhere else.
     pub(super) previous: Option<Oid>,
+    /// The commits between the two, if they were counted before.
+    pub(super) counted: Option<u64>,
     /// The boundary of the local repository, if it is a shallow clone.
     pub(super) shallow: Vec<Oid>,
 }
 
 impl Push<'_> {
-    const fn sent(&self, stats: PackStats) -> SentPush {
+    const fn sent(&self, packed: Packed) -> SentPush {
         SentPush {
             commit: self.tip,
             previous: self.previous,
-            commits: stats.commits as u64,
-            bytes: stats.bytes,
+            commits: packed.commits,
+            bytes: packed.bytes,
         }
     }
 }
@@ -52,6 +42,12 @@ impl Push<'_> {
 /// Whether a success needs no second advertisement.
 pub(super) fn is_certain(session: &dyn Session, report: &Report) -> bool {
     session.compares_old_values() && !report.is_doubtful
+}
+
+/// Whether the remote may not have been able to use the pack.
+fn may_blame_pack(report: &Report) -> bool {
+    let lacks_objects = |reason: &String| reason.contains("missing necessary objects");
+    report.unpack.is_err() || report.reference.as_ref().is_err_and(lacks_objects)
 }
 
 /// The failure behind a report that is no success.
@@ -75,8 +71,6 @@ pub(super) fn unmoved(refname: &str, at: Option<Oid>) -> Failure {
     Failure::new(Kind::RemoteError, message)
 }
 
-type Packing = (PackReceiver, JoinHandle<Result<PackStats, LocalError>>);
-
 impl RemotePusher {
     /// Sends the command and the pack of this request.
     pub(super) async fn send(
@@ -91,67 +85,49 @@ impl RemotePusher {
         let command = Command::new(push.refname, push.previous, push.tip)
             .map_err(|error| Failure::new(Kind::Local, error.to_string()))?;
         let (pack, packed) = if route.transport.takes_pack() {
-            self.pack(request, progress.steps.on_packed())
+            self.pack(session, route, push, request, progress.steps.on_packed())
         } else {
             self.count(request)
         };
-        progress.sending = Some(push.sent(EMPTY));
+        progress.sending = Some(push.sent(Packed::default()));
         let reported = session.push(&command, &push.shallow, pack).await;
         progress.steps.reported = Some(progress.steps.now());
         match reported {
             Ok(report) => {
                 progress.sending = None;
-                let stats = packed
+                let made = packed
                     .await
-                    .unwrap_or_else(|panic| Err(LocalError::new(format!("a bug: {panic}"))));
+                    .unwrap_or_else(|panic| Made::from(Err(LocalError::new(format!("a bug: {panic}")))));
+                if report.is_success() {
+                    self.packs_here.store(false, Ordering::Relaxed);
+                    return Ok((report, push.sent(made.result?)));
+                }
+                if let (true, Some(request)) = (may_blame_pack(&report), made.by_git)
+                    && let Some(fault) = self.fault_of_pack(request).await
+                {
+                    return Err(fault);
+                }
                 // A report that comes before the end of the pack refuses it, and cuts its generation short.
-                let stats = if report.is_success() {
-                    stats?
-                } else {
-                    stats.unwrap_or(EMPTY)
-                };
-                Ok((report, push.sent(stats)))
+                Ok((report, push.sent(made.result.unwrap_or_default())))
             }
-            Err(PushFailure { failure, sent }) => {
-                progress.sending = if sent {
-                    let stats = packed.await.ok().and_then(Result::ok).unwrap_or(EMPTY);
-                    Some(push.sent(stats))
-                } else {
-                    None
-                };
+            Err(PushFailure { failure, sent: true }) => {
+                let packed = packed.await.ok().and_then(|made| made.result.ok());
+                progress.sending = Some(push.sent(packed.unwrap_or_default()));
+                Err(failure)
+            }
+            Err(PushFailure { failure, .. }) => {
+                progress.sending = None;
+                if failure.kind() == Kind::Local
+                    && let Ok(Made {
+                        by_git: Some(request),
+                        ..
+                    }) = packed.await
+                    && let Some(fault) = self.fault_of_pack(request).await
+                {
+                    return Err(fault);
+                }
                 Err(failure)
             }
         }
-    }
-
-    /// Makes the pack on a blocking thread. `on_packed` is called when all of it is made.
-    fn pack(&self, request: PackRequest, on_packed: impl FnOnce() + Send + 'static) -> Packing {
-        let (sender, pack) = mpsc::channel(PACK_PIECES);
-        let branch = self.branch.clone();
-        let packing = turns::pack(move || {
-            let made = branch.stream_pack(&request, sender);
-            on_packed();
-            made
-        });
-        let packed = async {
-            let made = packing.await;
-            made.unwrap_or_else(|panic| Err(LocalError::new(format!("a bug: {panic}"))))
-        };
-        (pack, spawn(packed.with_current_subscriber()))
-    }
-
-    /// Counts the commits of a pack that the transport makes itself. Its size is not known.
-    fn count(&self, request: PackRequest) -> Packing {
-        let (_, pack) = mpsc::channel(PACK_PIECES);
-        let branch = self.branch.clone();
-        let counting = async move {
-            let counted = branch.ask(move |branch| {
-                let ahead = branch.repository().ahead(request.tip, &request.remote_has)?;
-                Ok(usize::try_from(ahead.commits).unwrap_or(usize::MAX))
-            });
-            let commits = counted.await.unwrap_or_default();
-            Ok(PackStats { commits, ..EMPTY })
-        };
-        (pack, spawn(counting.with_current_subscriber()))
     }
 }

@@ -38,7 +38,7 @@ impl Steps {
         self.start.elapsed()
     }
 
-    /// Notes, from the thread that makes the pack, that all of it was made.
+    /// Notes, from the task that makes the pack, that all of it was made.
     pub(super) fn on_packed(&self) -> impl FnOnce() + Send + use<> {
         let (start, packed) = (self.start, Arc::clone(&self.packed));
         move || {

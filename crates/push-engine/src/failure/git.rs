@@ -32,6 +32,37 @@ pub fn is_lost_race(reason: &str) -> bool {
     is_non_fast_forward(reason) || contains_any(reason, &LOST_RACES)
 }
 
+/// The reason for a ref that has moved since the advertisement, which [`is_lost_race`] recognizes. `reason` is git's.
+pub(crate) fn lost_race(reason: &str) -> String {
+    format!("failed to update ref: it has moved ({reason})")
+}
+
+/// The reasons of `git push` for not sending an update by which the remote would lose commits. The last two belong to
+/// options that are not used here, but mean the same.
+const LOSING_COMMITS: [&str; 4] = [
+    "non-fast-forward",
+    "fetch first",
+    "stale info",
+    "remote ref updated since checkout",
+];
+
+/// Whether `git push` did not send the update because the remote would lose commits.
+pub(crate) fn would_lose_commits(reason: &str) -> bool {
+    LOSING_COMMITS.contains(&reason)
+}
+
+/// Whether git reports on its standard error that it gave up.
+pub(crate) fn is_fatal(stderr: &str) -> bool {
+    stderr.lines().any(|line| line.starts_with("fatal: "))
+}
+
+/// Whether a `git push` with a pre-push hook failed because the hook declined. git then exits with 1 and adds no message.
+/// It also exits with 1 if there is nothing to push by the given name, and says so. `code` is `None` if the exit code is
+/// unknown.
+pub(crate) fn is_declined_by_pre_push(code: Option<i32>, stderr: &str) -> bool {
+    code.map_or_else(|| !is_fatal(stderr), |code| code == 1) && !contains_any(stderr, &[NOTHING_TO_PUSH])
+}
+
 /// Servers have several spellings: `non-fast-forward`, `non-fast forward`, `nonfastforward`.
 fn is_non_fast_forward(reason: &str) -> bool {
     let letters: String = reason.chars().filter(char::is_ascii_alphabetic).collect();
@@ -46,13 +77,22 @@ fn is_non_fast_forward(reason: &str) -> bool {
     )
 }
 
+/// git about credentials that it would have to ask for on the terminal.
+pub(super) const NO_PROMPT: &str = "terminal prompts disabled";
+
+/// git push about a local ref that does not exist.
+const NOTHING_TO_PUSH: &str = "src refspec";
+
+/// A server about objects that the pack lacks, and that it does not have either.
+const MISSING_OBJECTS: &str = "missing necessary objects";
+
 /// git push about a remote whose objects have ids of another format.
 pub(super) const OTHER_FORMAT: &str = "does not support this repository's hash algorithm";
 
 /// Reasons behind `ng` that are no decision about the push.
 const BROKEN: Table<Kind> = Table(&[
     ("unpacker error", RemoteError),
-    ("missing necessary objects", RemoteError),
+    (MISSING_OBJECTS, RemoteError),
     // JGit.
     ("missing object", RemoteError),
     ("object not found", RemoteError),
@@ -118,6 +158,11 @@ pub(super) fn kind_of_rejection(reason: &str, messages: &str) -> Kind {
         .unwrap_or(Rejected)
 }
 
+/// Whether the server refused a push because it lacks objects that were not sent.
+pub(super) fn is_about_missing_objects(message: &str) -> bool {
+    contains_any(message, &[MISSING_OBJECTS])
+}
+
 /// The kind of the reason behind `unpack`. git's own reason is among the other messages.
 pub(super) fn kind_of_unpack_error(reason: &str, messages: &str) -> Kind {
     let all = format!("{reason}\n{messages}");
@@ -138,14 +183,14 @@ const LOCAL: Table<Kind> = Table(&[
     ("bad config", Local),
     ("bad numeric config value", Local),
     ("bad boolean config value", Local),
-    ("src refspec", Local),
+    (NOTHING_TO_PUSH, Local),
     ("uses plaintext credentials", Local),
     ("' not allowed", Local),
     ("failed to sign the push certificate", Local),
     (OTHER_FORMAT, Rejected),
     ("does not support --signed push", Rejected),
     ("does not support push options", Rejected),
-    ("terminal prompts disabled", Auth),
+    (NO_PROMPT, Auth),
 ]);
 
 /// git about HTTP, and the errors of curl that it repeats.

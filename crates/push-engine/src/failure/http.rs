@@ -1,9 +1,31 @@
 //! The meaning of HTTP statuses, unless the server explains itself better.
 
-use super::{Kind, servers};
+use super::table::Table;
+use super::{Failure, Kind, servers};
 
 /// The texts before the status in git's messages, in lower case.
 const BEFORE_STATUS: [&str; 3] = ["returned error: ", "http code = ", "rpc failed; http "];
+
+/// The errors of hyper-util about the answer of a proxy to CONNECT, for which it has no type: the kind, and advice.
+const TUNNEL: Table<(Kind, &str)> = Table(&[
+    ("proxy authorization required", (Kind::Auth, "")),
+    (
+        "tunnel error: unsuccessful",
+        (
+            Kind::Network,
+            " (the proxy refused: check its rules, and the user and password in its URL)",
+        ),
+    ),
+]);
+
+impl Failure {
+    /// A request got no answer; `cause` is the client's error with its causes.
+    pub(crate) fn from_unanswered_request(context: &str, cause: &str, is_timeout: bool) -> Self {
+        let otherwise = if is_timeout { Kind::Timeout } else { Kind::Network };
+        let (kind, advice) = TUNNEL.find(cause).unwrap_or((otherwise, ""));
+        Self::new(kind, format!("{context}: {cause}{advice}"))
+    }
+}
 
 /// The kind of an unsuccessful status, and its meaning as part of a sentence. `page` is the answer's plain text.
 pub(crate) fn meaning_of_status(status: u16, page: &str) -> (Kind, &'static str) {

@@ -3,7 +3,8 @@
 //! ssh programs set no locale for messages, so these and the C library's are English. A shell on this machine is started
 //! with English messages by the transport.
 
-use super::Kind::{self, Auth, HostKey, Local, Network, RemoteError, Timeout};
+use super::Failure;
+use super::Kind::{self, Auth, HostKey, Local, Network, RemoteError, Timeout, Unknown};
 use super::table::{Table, contains_any};
 
 /// Ssh ended before it connected to anything, because of the machine, the program or its settings. Samples are in the
@@ -141,10 +142,10 @@ const SSH: Table<Kind> = Table(&[
 ]);
 
 /// What to do if ssh failed on this machine.
-pub(crate) const LOCAL_HINT: &str = "ssh failed on this machine, before it reached the server: read its message, then check the ssh program, its configuration and options (ssh_config, GIT_SSH_COMMAND, core.sshCommand), and the user that the service runs as.";
+const LOCAL_HINT: &str = "ssh failed on this machine, before it reached the server: read its message, then check the ssh program, its configuration and options (ssh_config, GIT_SSH_COMMAND, core.sshCommand), and the user that the service runs as.";
 
 /// What to do if neither ssh nor the server sent a known message.
-pub(crate) const UNKNOWN_HINT: &str = "Neither ssh nor the server gave a reason that the daemon knows: read the message, and run the same ssh command by hand, as the service's user and with its environment.";
+pub(super) const UNKNOWN_HINT: &str = "Neither ssh nor the server gave a reason that the daemon knows: read the message, and run the same ssh command by hand, as the service's user and with its environment.";
 
 /// A hint for failures of certain kinds.
 #[derive(Clone, Copy)]
@@ -191,6 +192,30 @@ const HINTS: Table<Hint> = Table(&[
 pub(super) fn hint_of(text: &str, kind: Kind) -> Option<&'static str> {
     let mut hints = HINTS.matches(text).filter(|hint| hint.kinds.contains(&kind));
     hints.next().map(|hint| hint.text)
+}
+
+impl Failure {
+    /// The ssh program could not be started, for this reason.
+    pub(crate) fn from_unstarted_ssh(program: &str, error: &str, complaint: ShellComplaint) -> Self {
+        let advice = match complaint {
+            ShellComplaint::MissingProgram => {
+                "; pushing over ssh needs an ssh program: install OpenSSH's client (the package openssh-client of Debian and Alpine), or check PATH, GIT_SSH_COMMAND, core.sshCommand and GIT_SSH"
+            }
+            ShellComplaint::Other => "",
+        };
+        let message = format!("{program} could not be started: {error}{advice}");
+        Self::new(Local, message).with_hint(LOCAL_HINT)
+    }
+
+    /// Sets the hint for a failure over ssh, unless its message has one.
+    #[must_use]
+    pub(crate) fn or_hint_of_ssh(self) -> Self {
+        match self.kind() {
+            Local => self.or_hint(LOCAL_HINT),
+            Unknown => self.or_hint(UNKNOWN_HINT),
+            _ => self,
+        }
+    }
 }
 
 /// The names with which shells begin their complaints, unless they were given another.

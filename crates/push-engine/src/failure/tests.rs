@@ -559,7 +559,7 @@ fn an_end_without_a_message_is_the_networks_and_one_with_an_unknown_message_is_n
         let through_git = format!("{said}\nfatal: Could not read from remote repository.");
         let failure = Failure::from_git_cli("git push", &through_git);
         assert_eq!(failure.kind(), kind, "{failure}");
-        let is_hinted = failure.hint() == SSH_UNKNOWN_HINT;
+        let is_hinted = failure.hint() == ssh::UNKNOWN_HINT;
         assert_eq!(is_hinted, kind == Unknown, "{failure}");
     }
 }
@@ -698,7 +698,62 @@ local: command-line line 0: unsupported option "maybe".\nfatal: Could not read f
 }
 
 #[test]
-fn a_failure_loses_the_secrets_of_what_was_said() {
+fn no_secret_of_another_programs_message_is_in_a_failure() {
     let failure = Failure::new(Auth, "https://u:hunter2@h/");
     assert!(!failure.message().contains("hunter2"), "{failure}");
+}
+
+#[test]
+fn a_pre_push_hook_declined_if_git_exits_with_1_and_gives_no_reason() {
+    let no_branch = "error: src refspec main does not match any\nerror: failed to push some refs";
+    for (code, stderr, expected) in [
+        (Some(1), "", true),
+        (Some(1), "the hook's own message", true),
+        (Some(1), no_branch, false),
+        (Some(128), "fatal: unable to access 'https://h/r/'", false),
+        (None, "the hook's own message", true),
+        (None, "fatal: the remote end hung up unexpectedly", false),
+        (None, no_branch, false),
+    ] {
+        assert_eq!(
+            is_declined_by_pre_push(code, stderr),
+            expected,
+            "{code:?} {stderr}"
+        );
+    }
+}
+
+#[test]
+fn a_ref_that_moved_under_git_push_is_a_lost_race() {
+    for reason in [
+        "non-fast-forward",
+        "fetch first",
+        "stale info",
+        "remote ref updated since checkout",
+    ] {
+        assert!(would_lose_commits(reason), "{reason}");
+        assert!(is_lost_race(&lost_race(reason)), "{reason}");
+    }
+    for reason in ["needs force", "already exists", "[no match]"] {
+        assert!(!would_lose_commits(reason), "{reason}");
+    }
+}
+
+#[test]
+fn a_request_without_an_answer_is_a_network_failure_unless_the_error_says_more() {
+    const TUNNEL: &str = "client error (Connect): tunnel error: ";
+    for (kind, cause, is_timeout) in [
+        (Auth, format!("{TUNNEL}proxy authorization required"), false),
+        (Network, format!("{TUNNEL}unsuccessful"), false),
+        (Timeout, "operation timed out".to_owned(), true),
+        (Network, "connection refused".to_owned(), false),
+    ] {
+        let failure = Failure::from_unanswered_request("https://h/r", &cause, is_timeout);
+        assert_eq!(failure.kind(), kind, "{failure}");
+        assert_eq!(
+            failure.message().contains("the proxy refused"),
+            cause.ends_with("unsuccessful"),
+            "{failure}"
+        );
+    }
 }

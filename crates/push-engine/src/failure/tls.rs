@@ -167,6 +167,16 @@ impl TlsFault {
         format!("{}{}", problem[..1].to_ascii_lowercase(), &problem[1..])
     }
 
+    /// What to do, as part of the message behind [`problem`](Self::problem); empty if only the hint tells it.
+    pub(crate) const fn advice(self) -> &'static str {
+        match self {
+            Self::UnknownAuthority => {
+                ": set http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE to the certificate of the authority that signed it"
+            }
+            _ => "",
+        }
+    }
+
     /// One line that tells the operator what is wrong, and what to do.
     #[must_use]
     pub const fn hint(self) -> &'static str {

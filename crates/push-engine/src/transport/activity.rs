@@ -2,6 +2,9 @@
 //!
 //! After a push was sent, the remote has work to do. If its keep-alives arrive directly, silence still means a hang. A proxy
 //! that buffers answers holds the keep-alives back, so there only the report counts, which has a limit of its own.
+//!
+//! The last bytes of a push are written long before they arrive: megabytes fit into the buffers of sockets and of ssh, and
+//! drain unseen. The remote is silent meanwhile, so the limit of silence is extended by the time that a slow link may need.
 
 use std::future::Future;
 use std::io;
@@ -27,11 +30,34 @@ pub(super) const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
 pub(super) const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
 pub(super) const KEEPALIVE_TRIES: u32 = 4;
 
+/// How many bytes may be in buffers on the way: Linux lets a socket's buffer for sending grow to 4 MiB, and the window of
+/// OpenSSH has 2 MiB.
+const MOST_BUFFERED: u64 = 4 * 1024 * 1024;
+
+/// The slowest link that is expected to move, in bytes per second.
+const SLOWEST_LINK: u64 = 8 * 1024;
+
 /// When a connection last moved a byte, and when its request was sent completely.
 #[derive(Debug, Clone)]
 pub(super) struct Activity {
-    last: Arc<Mutex<Instant>>,
+    moved: Arc<Mutex<Moved>>,
     sent: watch::Sender<Option<Instant>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Moved {
+    /// When the last byte was written or received.
+    last: Instant,
+    /// The bytes of the request that may not have arrived yet.
+    on_the_way: u64,
+}
+
+impl Moved {
+    /// How long the bytes on the way may take to arrive.
+    fn draining(self) -> Duration {
+        let milliseconds = self.on_the_way.min(MOST_BUFFERED) * 1000 / SLOWEST_LINK;
+        Duration::from_millis(milliseconds)
+    }
 }
 
 /// How long an exchange may take while nothing is received; `None` is no limit.
@@ -56,12 +82,13 @@ impl Limits {
     }
 
     /// When the next limit is reached unless something moves, and the failure that it means.
-    fn next(&self, last: Instant, sent: Option<Instant>, awaited: &str) -> Option<(Instant, Failure)> {
+    fn next(&self, moved: Moved, sent: Option<Instant>, awaited: &str) -> Option<(Instant, Failure)> {
+        let draining = sent.map_or(Duration::ZERO, |_| moved.draining());
         let idle = self.idle.filter(|_| sent.is_none() || self.hears_keepalives);
         let silent = idle.map(|limit| {
             let seconds = limit.as_secs_f64();
             (
-                last + limit,
+                moved.last + limit + draining,
                 format!("the connection was idle for {seconds} s {awaited}"),
             )
         });
@@ -82,18 +109,44 @@ impl Limits {
 impl Activity {
     pub(super) fn new() -> Self {
         Self {
-            last: Arc::new(Mutex::new(Instant::now())),
+            moved: Arc::new(Mutex::new(Moved {
+                last: Instant::now(),
+                on_the_way: 0,
+            })),
             sent: watch::Sender::new(None),
         }
     }
 
     /// Records a sign of life.
     pub(super) fn touch(&self) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.update(|_| ());
     }
 
-    fn last(&self) -> Instant {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    fn wrote(&self, bytes: usize) {
+        self.update(|moved| moved.on_the_way += bytes as u64);
+    }
+
+    /// The remote answers a request only once it has read it.
+    fn received(&self) {
+        let is_sent = self.is_sent();
+        let mut has_arrived = false;
+        self.update(|moved| {
+            has_arrived = is_sent && std::mem::take(&mut moved.on_the_way) > 0;
+        });
+        if has_arrived {
+            // The limit is reached earlier now.
+            self.sent.send_modify(|_| ());
+        }
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Moved)) {
+        let mut moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+        moved.last = Instant::now();
+        change(&mut moved);
+    }
+
+    fn moved(&self) -> Moved {
+        *self.moved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records that the whole request was sent.
@@ -123,7 +176,7 @@ impl Activity {
         let mut sent = self.sent.subscribe();
         let mut future = pin!(future);
         loop {
-            let next = limits.next(self.last(), *sent.borrow_and_update(), awaited);
+            let next = limits.next(self.moved(), *sent.borrow_and_update(), awaited);
             let deadline = next.as_ref().map(|&(deadline, _)| deadline);
             if let Some((deadline, failure)) = next
                 && deadline <= Instant::now()
@@ -170,7 +223,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     ) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.inner).poll_read(context, buffer);
         if polled.is_ready() {
-            self.activity.touch();
+            self.activity.received();
         }
         polled
     }
@@ -183,8 +236,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write(context, bytes);
-        if polled.is_ready() {
-            self.activity.touch();
+        if let Poll::Ready(written) = &polled {
+            self.activity.wrote(*written.as_ref().unwrap_or(&0));
         }
         polled
     }
@@ -277,6 +330,45 @@ mod tests {
             let (elapsed, message) = end_of(limits).await;
             assert_eq!(elapsed, seconds, "{message}");
             assert!(message.contains(text), "{message}");
+        }
+    }
+
+    /// When a push of this size ends whose remote sends `answer` after five seconds, and nothing more.
+    async fn end_of_push(size: usize, answer: &'static [u8]) -> u64 {
+        let (mut peer, end) = tokio::io::duplex(8 * 1024 * 1024);
+        let activity = Activity::new();
+        let mut end = Watched::new(end, &activity);
+        let limits = Limits {
+            report: Some(Duration::from_secs(900)),
+            ..LIMITS
+        };
+        let before = Instant::now();
+        let pushing = async {
+            end.write_all(&vec![0; size]).await.expect("open");
+            end.flush().await.expect("open");
+            sleep(Duration::from_secs(5)).await;
+            peer.write_all(answer).await.expect("open");
+            end.read_to_end(&mut Vec::new()).await
+        };
+        let ended = activity.guard(limits, PUSHING, pushing).await;
+        let failure = ended.expect_err("silence");
+        assert!(failure.message().contains("was idle for 10 s"), "{failure}");
+        before.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn buffers_have_time_to_drain_until_the_remote_answers() {
+        let mebibyte = 1024 * 1024;
+        for (size, answer, seconds) in [
+            (100, &b""[..], 10),
+            (mebibyte, b"", 10 + 128),
+            (4 * mebibyte, b"", 10 + 512),
+            // More than fits into the buffers.
+            (6 * mebibyte, b"", 10 + 512),
+            // The remote has read the request.
+            (mebibyte, b"0", 5 + 10),
+        ] {
+            assert_eq!(end_of_push(size, answer).await, seconds, "{size} {answer:?}");
         }
     }
 

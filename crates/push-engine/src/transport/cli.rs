@@ -8,6 +8,7 @@
 //! At any other time (in a hook of either side, while a remote unpacks) git may be silent for as long as the report may take.
 
 mod command;
+mod pack_objects;
 mod porcelain;
 
 use std::path::PathBuf;
@@ -20,12 +21,12 @@ use git_wire::send_pack::{Advertisement, Command, Report};
 use tokio::time::Instant;
 
 use self::command::{Destination, GitCli};
-use self::porcelain::is_non_fast_forward;
+pub(crate) use self::pack_objects::{Encoding, PackObjects};
 pub use self::porcelain::{Porcelain, RefList, Verdict};
 use super::activity::{ADVERTISING, Activity, Limits, PUSHING};
 use super::child::Child;
 use super::{LocalFuture, LocalRepository, PackReceiver, PushFailure, Session, Settings, Transport};
-use crate::failure::{Failure, Kind};
+use crate::failure::{self, Failure, Kind};
 
 /// Pushes by the git CLI.
 pub struct GitCliTransport {
@@ -57,7 +58,7 @@ impl GitCliTransport {
         reason: String,
         settings: Settings,
     ) -> Result<Self, Failure> {
-        let Some(git) = GitCli::find(repository, &settings.environment) else {
+        let Some(git) = GitCli::find(repository.root, repository.git_dir, &settings.environment) else {
             return Err(Failure::new(
                 Kind::Local,
                 format!("git is required ({reason}), but it is not in PATH: install git or fix PATH"),
@@ -114,11 +115,7 @@ impl Ended {
     /// Without a status, the standard error tells: git does not fail without a message.
     fn is_success(&self) -> bool {
         self.status
-            .map_or_else(|| !self.is_fatal(), |status| status.success())
-    }
-
-    fn is_fatal(&self) -> bool {
-        self.stderr.lines().any(|line| line.starts_with("fatal: "))
+            .map_or_else(|| !failure::is_fatal(&self.stderr), |status| status.success())
     }
 }
 
@@ -208,7 +205,7 @@ impl Pushes {
             let status = child.read_to_exit(stdout, take).await;
             let stderr = match status {
                 Some(status) if status.success() => String::new(),
-                _ => essence(&child.last_stderr().await),
+                _ => failure::essence(&child.last_stderr().await),
             };
             Ended { status, stderr }
         };
@@ -228,38 +225,6 @@ fn is_sending(stderr: &[u8]) -> bool {
     lines
         .find(|line| !line.trim_ascii().is_empty())
         .is_some_and(|line| line.starts_with(b"Writing objects: ") && !line.ends_with(b"done."))
-}
-
-/// git's message without its progress, and without the lines that end every failure: hints, and advice for people at a
-/// terminal.
-fn essence(stderr: &str) -> String {
-    const REPEATED: [&str; 4] = [
-        "hint: ",
-        "error: failed to push some refs to ",
-        "Please make sure you have the correct access rights",
-        "and the repository exists.",
-    ];
-    let lines: Vec<&str> = stderr
-        .lines()
-        .filter(|line| !is_progress(line) && !REPEATED.iter().any(|start| line.starts_with(start)))
-        .collect();
-    lines.join("\n")
-}
-
-/// Whether a line is progress of git on this machine, of git on the server, or of git-lfs.
-fn is_progress(line: &str) -> bool {
-    const STEPS: [&str; 9] = [
-        "Enumerating objects: ",
-        "Counting objects: ",
-        "Delta compression using ",
-        "Compressing objects: ",
-        "Writing objects: ",
-        "Unpacking objects: ",
-        "Resolving deltas: ",
-        "Checking connectivity: ",
-        "Uploading LFS objects: ",
-    ];
-    STEPS.iter().any(|step| line.starts_with(step)) || line.starts_with("Total ") && line.contains(" (delta ")
 }
 
 struct GitCliSession {
@@ -320,7 +285,7 @@ impl GitCliSession {
             // git can still fail after the remote accepted the push, and after the remote refused it at another URL.
             None if !verdicts.is_empty() && verdicts.len() >= pushes.to_read.len() => Ok(report(Ok(()))),
             None => Err(self.unreported(&ended, &hook_output)),
-            Some(Verdict::Rejected(reason)) if is_non_fast_forward(reason) => {
+            Some(Verdict::Rejected(reason)) if failure::would_lose_commits(reason) => {
                 Ok(report(Err(self.decided_on(reason, refname).await)))
             }
             Some(Verdict::Rejected(reason) | Verdict::RemoteRejected(reason)) => {
@@ -343,7 +308,7 @@ impl GitCliSession {
         let has_moved = now
             .is_ok_and(|refs| Advertisement::from_refs(refs).tip(refname) != self.advertisement.tip(refname));
         if has_moved {
-            format!("failed to update ref: it has moved ({reason})")
+            failure::lost_race(reason)
         } else {
             reason.to_owned()
         }
@@ -359,11 +324,8 @@ impl GitCliSession {
                 sent: true,
             };
         }
-        // When the hook declines, git exits with 1 and adds no message. It also exits with 1 if there is nothing to push
-        // by the given name.
         if let Some(hook) = &self.pushes.pre_push_hook
-            && (code == Some(Some(1)) || code.is_none() && !ended.is_fatal())
-            && !stderr.contains("src refspec")
+            && failure::is_declined_by_pre_push(code.flatten(), stderr)
         {
             let declined = format!("the pre-push hook {} declined the push", hook.display());
             return PushFailure {
@@ -399,26 +361,6 @@ mod tests {
             ),
         ] {
             assert_eq!(is_sending(stderr.as_bytes()), expected, "{stderr}");
-        }
-    }
-
-    #[test]
-    fn progress_and_the_lines_that_end_every_failure_are_removed() {
-        for (stderr, expected) in [
-            (
-                "Enumerating objects: 5, done.\nWriting objects:  33% (1/3)\nWriting objects: 100% (3/3), 250 bytes | 250.00 KiB/s, done.\nTotal 3 (delta 0), reused 0 (delta 0)\nUnpacking objects: 100% (3/3), done.\nTotal is right",
-                "Total is right",
-            ),
-            (
-                "declined because\nerror: failed to push some refs to '../r.git'\nhint: Updates were rejected",
-                "declined because",
-            ),
-            (
-                "ssh: connect to host h port 1: Connection refused\nfatal: Could not read from remote repository.\nPlease make sure you have the correct access rights\nand the repository exists.",
-                "ssh: connect to host h port 1: Connection refused\nfatal: Could not read from remote repository.",
-            ),
-        ] {
-            assert_eq!(essence(stderr), expected);
         }
     }
 }

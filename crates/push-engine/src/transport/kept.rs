@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_session_that_nobody_needs_ends_when_its_advertisement_is_too_old() {
+    async fn an_unused_session_ends_when_its_advertisement_is_too_old() {
         let kept = kept(KEEP_FOR);
         let (mut server, connecting) = server();
         advertise(&mut server).await;

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_somebody_else_has_reaped_has_ended_without_a_status() {
+    async fn a_child_that_was_reaped_elsewhere_has_ended_without_a_status() {
         let child = start("exit 7");
         let id = i32::try_from(child.id()).ok();
         let mut process = Process::new(child);

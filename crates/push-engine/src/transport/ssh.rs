@@ -22,7 +22,7 @@ use self::variant::{Program, Variant};
 use super::child::Child;
 use super::session::StreamSession;
 use super::{Session, Settings, Transport, program};
-use crate::failure::{self, Failure, Kind, SSH_LOCAL_HINT, SSH_UNKNOWN_HINT, ShellComplaint};
+use crate::failure::{self, Failure, Kind, ShellComplaint};
 
 /// An address, and the program to run there.
 #[derive(Debug, Clone, Copy)]
@@ -157,19 +157,12 @@ impl SshTransport {
             }
         };
         start().map_err(|error| {
-            let is_missing = error.kind() == io::ErrorKind::NotFound;
-            self.could_not_start(&error.to_string(), is_missing)
+            let complaint = match error.kind() {
+                io::ErrorKind::NotFound => ShellComplaint::MissingProgram,
+                _ => ShellComplaint::Other,
+            };
+            Failure::from_unstarted_ssh(&self.program.to_string(), &error.to_string(), complaint)
         })
-    }
-
-    fn could_not_start(&self, error: &str, is_missing: bool) -> Failure {
-        let advice = if is_missing {
-            "; pushing over ssh needs an ssh program: install OpenSSH's client (the package openssh-client of Debian and Alpine), or check PATH, GIT_SSH_COMMAND, core.sshCommand and GIT_SSH"
-        } else {
-            ""
-        };
-        let message = format!("{} could not be started: {error}{advice}", self.program);
-        Failure::new(Kind::Local, message).with_hint(SSH_LOCAL_HINT)
     }
 
     /// Removes the secrets that the user's command may contain, and recognises the complaints of this machine's shell.
@@ -180,17 +173,13 @@ impl SshTransport {
         }
         if let Some(command) = self.program.shell_command().map(OsStr::to_string_lossy) {
             let complaint = failure::complaint_of_shell(&message, &command);
-            message = message.replace(&*command, &self.program.to_string());
+            let program = self.program.to_string();
+            message = message.replace(&*command, &program);
             if let Some(complaint) = complaint {
-                return self.could_not_start(&message, complaint == ShellComplaint::MissingProgram);
+                return Failure::from_unstarted_ssh(&program, &message, complaint);
             }
         }
-        let explained = failure.clone().reworded(&message);
-        match explained.kind() {
-            Kind::Local => explained.or_hint(SSH_LOCAL_HINT),
-            Kind::Unknown => explained.or_hint(SSH_UNKNOWN_HINT),
-            _ => explained,
-        }
+        failure.clone().reworded(&message).or_hint_of_ssh()
     }
 }
 

@@ -3,11 +3,7 @@
  * nothing of remotes: what gets a commit there follows the branch.
  */
 
-import fs from 'node:fs';
-
-import * as git from 'isomorphic-git';
-
-import { writeChangedTree } from './tree.js';
+import { runGit } from './git.js';
 
 export interface StoreOptions {
   /** The bare repository. */
@@ -43,18 +39,25 @@ export interface Store {
   transact<T>(message: string, work: (tx: Transaction) => Promise<T>): Promise<Transacted<T>>;
 }
 
-export function openStore({ repoPath: gitdir, branch, author }: StoreOptions): Store {
+export function openStore({ repoPath, branch, author }: StoreOptions): Store {
   const ref = `refs/heads/${branch}`;
   let lastWrite: Promise<unknown> = Promise.resolve();
 
   async function tip(): Promise<string | null> {
-    return orNull(git.resolveRef({ fs, gitdir, ref }));
+    const args = ['rev-parse', '--verify', '--quiet', ref];
+    const { code, stdout } = await runGit(repoPath, args, { accepts: [0, 1] });
+    return code === 0 ? stdout.toString().trim() : null;
   }
 
-  async function readAt(commit: string | null, filepath: string): Promise<string | null> {
+  async function readAt(commit: string | null, path: string): Promise<string | null> {
     if (commit === null) return null;
-    const found = await orNull(git.readBlob({ fs, gitdir, oid: commit, filepath }));
-    return found && Buffer.from(found.blob).toString('utf8');
+    // Prints a line with the object's id, type and size, and the content; or a line that ends with "missing".
+    const { stdout } = await runGit(repoPath, ['cat-file', '--batch'], {
+      input: `${commit}:${path}\n`,
+    });
+    const start = stdout.indexOf('\n') + 1;
+    const [, type] = stdout.toString('utf8', 0, start).split(' ');
+    return type === 'blob' ? stdout.toString('utf8', start, stdout.length - 1) : null;
   }
 
   async function commitChanges<T>(
@@ -68,25 +71,39 @@ export function openStore({ repoPath: gitdir, branch, author }: StoreOptions): S
       write: (path, content) => void changes.set(path, content),
       remove: (path) => void changes.set(path, null),
     });
+    for (const [path, content] of changes) {
+      if ((await readAt(parent, path)) === content) changes.delete(path);
+    }
+    if (parent !== null && changes.size === 0) return { commit: parent, value };
 
-    const parentTree = parent && (await git.readCommit({ fs, gitdir, oid: parent })).commit.tree;
-    const tree = await writeChangedTree(gitdir, parentTree, changes);
-    if (parent !== null && tree === parentTree) return { commit: parent, value };
-
-    const signature = { ...author, ...now() };
-    const commit = await git.writeCommit({
-      fs,
-      gitdir,
-      commit: {
-        message: `${message}\n`,
-        tree,
-        parent: parent === null ? [] : [parent],
-        author: signature,
-        committer: signature,
-      },
+    // git refuses if another process has moved the branch since.
+    const { stdout } = await runGit(repoPath, ['fast-import', '--quiet', '--done'], {
+      input: commitStream(parent, `${message}\n`, changes),
     });
-    await git.writeRef({ fs, gitdir, ref, value: commit, force: true });
-    return { commit, value };
+    return { commit: stdout.toString().trim(), value };
+  }
+
+  /** A commit as `git fast-import` reads it. */
+  function commitStream(
+    parent: string | null,
+    message: string,
+    changes: ReadonlyMap<string, string | null>,
+  ): string {
+    const who = `${author.name} <${author.email}> ${Math.floor(Date.now() / 1000)} +0000`;
+    const lines = [
+      `commit ${ref}`,
+      'mark :1',
+      `author ${who}`,
+      `committer ${who}`,
+      data(message),
+      ...(parent === null ? [] : [`from ${parent}`]),
+      ...[...changes].map(([path, content]) =>
+        content === null ? `D ${path}` : `M 100644 inline ${path}\n${data(content)}`,
+      ),
+      'get-mark :1',
+      'done',
+    ];
+    return `${lines.join('\n')}\n`;
   }
 
   return {
@@ -95,8 +112,13 @@ export function openStore({ repoPath: gitdir, branch, author }: StoreOptions): S
     async list(folder) {
       const commit = await tip();
       if (commit === null) return [];
-      const found = await orNull(git.readTree({ fs, gitdir, oid: commit, filepath: folder }));
-      return found?.tree.filter(({ type }) => type === 'blob').map(({ path }) => path) ?? [];
+      const { stdout } = await runGit(repoPath, ['ls-tree', '-z', commit, `${folder}/`]);
+      // Each entry is `<mode> <type> <id>`, a tab and the path.
+      const entries = stdout.toString().split('\0').filter(Boolean);
+      return entries
+        .map((entry) => entry.split('\t') as [string, string])
+        .filter(([what]) => what.split(' ')[1] === 'blob')
+        .map(([, path]) => path.slice(folder.length + 1));
     },
 
     transact(message, work) {
@@ -107,16 +129,7 @@ export function openStore({ repoPath: gitdir, branch, author }: StoreOptions): S
   };
 }
 
-/** What git does not find is no failure here. */
-async function orNull<T>(found: Promise<T>): Promise<T | null> {
-  try {
-    return await found;
-  } catch (error) {
-    if (error instanceof git.Errors.NotFoundError) return null;
-    throw error;
-  }
-}
-
-function now(): { timestamp: number; timezoneOffset: number } {
-  return { timestamp: Math.floor(Date.now() / 1000), timezoneOffset: 0 };
+/** Content as `git fast-import` reads it: its length in bytes, then itself. */
+function data(content: string): string {
+  return `data ${Buffer.byteLength(content)}\n${content}`;
 }

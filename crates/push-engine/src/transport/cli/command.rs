@@ -6,14 +6,14 @@
 //! longest prefix that `insteadOf` can match, the URL is also not rewritten a second time.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use git_local::config::{Config, Environment};
 use git_local::url::Remote;
 use git_wire::oid::Oid;
 
-use crate::transport::{LocalRepository, program};
+use crate::transport::program;
 
 /// Stands for a URL; not a likely name of a remote.
 const PLACEHOLDER: &str = "git-push-daemon/destination";
@@ -121,15 +121,15 @@ pub(super) struct GitCli {
 
 impl GitCli {
     /// Finds git in the environment's `PATH`; `None` if it is not there.
-    pub(super) fn find(repository: &LocalRepository<'_>, environment: &Environment) -> Option<Self> {
-        let program = program::find(OsStr::new("git"), repository.root, environment).ok()?;
+    pub(super) fn find(root: &Path, git_dir: &Path, environment: &Environment) -> Option<Self> {
+        let program = program::find(OsStr::new("git"), root, environment).ok()?;
         let mut environment = REPOSITORY_VARIABLES
             .iter()
             .fold(
                 program::with_english_messages(environment.clone()),
                 Environment::without,
             )
-            .with("GIT_DIR", repository.git_dir)
+            .with("GIT_DIR", git_dir)
             // What is a fast-forward, and what the remote lacks, follow from the true history: it knows no other.
             .with("GIT_NO_REPLACE_OBJECTS", "1")
             .with("GIT_GRAFT_FILE", NO_FILE)
@@ -143,7 +143,7 @@ impl GitCli {
         }
         Some(Self {
             program,
-            root: repository.root.to_owned(),
+            root: root.to_owned(),
             environment,
         })
     }
@@ -178,6 +178,18 @@ impl GitCli {
     pub(super) fn rev_parse(&self, refname: &str) -> Command {
         let mut command = self.command(&[]);
         command.args(["rev-parse", "--verify", "--quiet", refname]);
+        command
+    }
+
+    /// Makes a pack of what it is told on its standard input, as `git push` does. It fetches nothing that is missing, and the
+    /// boundary of a shallow clone is that of the repository.
+    pub(super) fn pack_objects(&self, options: &[&str]) -> Command {
+        let mut command = self.command(&[]);
+        command
+            .env("GIT_NO_LAZY_FETCH", "1")
+            .env_remove("GIT_SHALLOW_FILE")
+            .args(["pack-objects", "--revs", "--stdout", "--quiet"])
+            .args(options);
         command
     }
 

@@ -27,15 +27,6 @@ pub enum Verdict {
     Unreported(String),
 }
 
-/// Whether git rejected an update because the remote has commits that would be lost.
-pub(super) fn is_non_fast_forward(reason: &str) -> bool {
-    // The last two belong to options that are not used here, but mean the same.
-    matches!(
-        reason,
-        "non-fast-forward" | "fetch first" | "stale info" | "remote ref updated since checkout"
-    )
-}
-
 /// Reads the output of `git push --porcelain` for one ref.
 #[derive(Debug)]
 pub struct Porcelain<'a> {

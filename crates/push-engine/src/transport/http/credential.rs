@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use git_local::config::{Config, Environment};
-use git_local::redact;
 
+use crate::failure;
 use crate::transport::{
     Background, LocalRepository, Output, Settings, command, communicate, with_english_messages,
 };
@@ -237,30 +237,13 @@ impl Helpers {
     /// Asks the helpers, then the askpass program; the error continues a sentence. Dropping the future ends the child.
     /// `step` is the previous answer where the server asks for several.
     pub(super) async fn fill(&self, query: &Query, step: Option<&Credential>) -> Result<Credential, String> {
-        const NOTHING: &str = "no credential helper or askpass program provides credentials: put a token into the URL, or set credential.helper, http.extraHeader or GIT_ASKPASS";
         let _asking = Asking::start(&self.is_asking);
         let is_configured = self.has_helper || self.has_askpass;
         // git may read a configuration that is not seen here, as Apple's does, so it is asked in any case.
-        let said = match self.run_git("fill", query.question(step)).await {
-            Ok(said) => said,
-            Err(_) if !is_configured => return Err(NOTHING.to_owned()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err("credential helpers need git, which is not in PATH: install git, or put a token into the URL or http.extraHeader".to_owned());
-            }
-            Err(error) => return Err(format!("git credential could not be started: {error}")),
-        };
-        Credential::from_output(&said.stdout).ok_or_else(|| match &*redact(&said.stderr) {
-            words if !is_configured && (words.is_empty() || words.contains("terminal prompts disabled")) => {
-                NOTHING.to_owned()
-            }
-            "" => {
-                "the credential helpers and the askpass program returned no credentials and no error message"
-                    .to_owned()
-            }
-            words => {
-                format!("the credential helpers and the askpass program returned no credentials ({words})")
-            }
-        })
+        let output = self.run_git("fill", query.question(step)).await;
+        let output = output.map_err(|error| failure::without_git_credential(&error, is_configured))?;
+        Credential::from_output(&output.stdout)
+            .ok_or_else(|| failure::without_credential(&output.stderr, is_configured))
     }
 
     /// Tells the helpers in the background that a credential was accepted, so that they may keep it.

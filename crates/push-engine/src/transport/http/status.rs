@@ -9,7 +9,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
 use super::tls_fault::fault_behind;
-use crate::failure::{self, Failure, Kind, TlsFault};
+use crate::failure::{self, Failure, Kind};
 
 /// How much of an error page is read for its message.
 const PAGE_LIMIT: usize = 2 * 1024;
@@ -82,13 +82,7 @@ pub(super) fn of_error(context: &str, error: reqwest::Error, proxy: Option<&str>
         .map(|proxy| format!(" through the proxy {proxy}"))
         .unwrap_or_default();
     if let Some(fault) = fault_behind(&error, &cause) {
-        let advice = match fault {
-            TlsFault::UnknownAuthority => {
-                ": set http.sslCAInfo, GIT_SSL_CAINFO or SSL_CERT_FILE to the certificate of the authority that signed it"
-            }
-            _ => "",
-        };
-        let problem = fault.problem();
+        let (problem, advice) = (fault.problem(), fault.advice());
         // rustls appends a list of everything that it knows.
         let cause = cause.split(" { ").next().unwrap_or_default();
         return Failure::from_tls(fault, format!("{context}{through}: {problem}{advice} ({cause})"));
@@ -97,20 +91,9 @@ pub(super) fn of_error(context: &str, error: reqwest::Error, proxy: Option<&str>
         let error = error.downcast_ref::<io::Error>();
         error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
     };
-    // hyper-util has no type for the proxy's answers to CONNECT.
-    let kind = if cause.contains("proxy authorization required") {
-        Kind::Auth
-    } else if error.is_timeout() || successors(error.source(), |&error| error.source()).any(is_timeout) {
-        Kind::Timeout
-    } else {
-        Kind::Network
-    };
-    let advice = if cause.contains("tunnel error: unsuccessful") {
-        " (the proxy refused: check its rules, and the user and password in its URL)"
-    } else {
-        ""
-    };
-    Failure::new(kind, format!("{context}{through}: {cause}{advice}"))
+    let is_timeout =
+        error.is_timeout() || successors(error.source(), |&error| error.source()).any(is_timeout);
+    Failure::from_unanswered_request(&format!("{context}{through}"), &cause, is_timeout)
 }
 
 /// An error with its causes, each once: the last ones tell what really happened.
