@@ -1,12 +1,11 @@
 //! The edge to JavaScript: the only caller of N-API.
 //!
-//! A thin adapter: it checks the options against the repository while it can still throw, starts the daemon on the
-//! driver, and turns events, replies and the status into plain objects, of which `index.js` makes an `EventEmitter`. Only
+//! A thin adapter: it checks the options against the repository while it can still throw, starts the daemon's thread,
+//! and turns events, replies and the status into plain objects, of which `index.js` makes an `EventEmitter`. Only
 //! opening the repository at the start and the bounded wait at the end block the JavaScript thread.
 
 #![expect(clippy::needless_pass_by_value, reason = "napi hands values over")]
 
-mod driver;
 mod exit;
 mod host;
 mod misuse;
@@ -14,7 +13,8 @@ mod raw;
 mod shapes;
 
 use std::collections::HashMap;
-use std::sync::{Arc, mpsc as std_mpsc};
+use std::sync::mpsc as std_mpsc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use napi::bindgen_prelude::{Function, Unknown};
@@ -22,7 +22,6 @@ use napi::{CleanupEnvHook, Env};
 use napi_derive::napi;
 use tokio::sync::mpsc::UnboundedSender;
 
-use driver::Driver;
 use exit::Exit;
 use git_local::config::Environment;
 use git_wire::oid::Oid;
@@ -38,7 +37,7 @@ pub struct NativeDaemon {
     requests: UnboundedSender<Request>,
     status: SharedStatus,
     facts: Facts,
-    driver: Arc<Driver>,
+    thread: Option<JoinHandle<()>>,
     exit: Exit,
     cleanup: Option<CleanupEnvHook<Exit>>,
 }
@@ -67,7 +66,7 @@ impl NativeDaemon {
         let (status, facts, drain) = (host.status.clone(), host.facts.clone(), host.options.exit_drain);
         let (requests, receiver) = tokio::sync::mpsc::unbounded_channel();
         let (end, ended) = std_mpsc::channel();
-        let driver = host.spawn(receiver, end)?;
+        let thread = host.spawn(receiver, end)?;
         let exit = Exit::new(requests.clone(), ended, drain, status.clone(), &facts);
         // Runs where `index.js` no longer can: at `worker.terminate()`, and at the natural end of the main thread.
         let cleanup = env
@@ -80,7 +79,7 @@ impl NativeDaemon {
             requests,
             status,
             facts,
-            driver,
+            thread: Some(thread),
             exit,
             cleanup: Some(cleanup),
         })
@@ -154,14 +153,16 @@ impl NativeDaemon {
         self.exit.finish();
     }
 
-    /// Joins the thread of the daemons, if the last of them has reported its end.
+    /// Joins the thread of a daemon that has reported its end.
     ///
     /// # Errors
     ///
     /// When Node-API fails to remove the clean-up hook.
     #[napi]
     pub fn join(&mut self, env: Env) -> napi::Result<()> {
-        self.driver.join();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
         self.exit.forget();
         match self.cleanup.take() {
             Some(cleanup) => env.remove_env_cleanup_hook(cleanup),

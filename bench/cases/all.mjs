@@ -2,17 +2,8 @@
 
 import { backlog } from './backlog.mjs';
 import { burst } from './burst.mjs';
-import { many } from './many.mjs';
 import { clientWork, pushes } from './pushes.mjs';
 import { resources } from './resources.mjs';
 import { start } from './start.mjs';
 
-export const allCases = [
-  ...pushes,
-  ...clientWork,
-  ...backlog,
-  ...start,
-  ...burst,
-  ...resources,
-  ...many,
-];
+export const allCases = [...pushes, ...clientWork, ...backlog, ...start, ...burst, ...resources];

@@ -4,24 +4,16 @@
 use std::cell::RefCell;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use git_local::LocalError;
 use git_local::config::Environment;
 use git_local::repository::{Formats, LocalBranch, ObjectStore, Repository, Survey, Target};
 use git_wire::oid::Oid;
-use tokio::time::timeout;
+use tokio::task::spawn_blocking;
 
 use crate::daemon::Branch;
 use crate::failure::Failure;
-use crate::turns::Lane;
-use crate::watch::{RefWatcher, Watches};
-
-/// How long closing waits for a read that is under way. One that hangs ends by itself, when the disk answers.
-const CLOSE_LIMIT: Duration = Duration::from_millis(100);
-
-/// How long the daemon waits to learn whether it can answer a request. It does nothing else meanwhile.
-const CONTAINS_LIMIT: Duration = Duration::from_secs(30);
+use crate::watch::RefWatcher;
 
 /// The formats that the repository was last found to have, for the status.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +45,6 @@ pub struct SharedBranch {
     environment: Environment,
     branch: Arc<Mutex<Option<LocalBranch>>>,
     formats: FormatsNote,
-    lane: Lane,
 }
 
 impl SharedBranch {
@@ -65,7 +56,6 @@ impl SharedBranch {
             environment,
             branch: Arc::default(),
             formats,
-            lane: Lane::default(),
         }
     }
 
@@ -87,30 +77,26 @@ impl SharedBranch {
         let branch = Arc::clone(&self.branch);
         let (target, environment) = (self.target.clone(), self.environment.clone());
         let formats = self.formats.clone();
-        let asked = self.read(move || {
-            let mut branch = branch.lock().unwrap_or_else(PoisonError::into_inner);
-            let open = match &mut *branch {
-                Some(open) => open,
-                closed => closed.insert(LocalBranch::open(target, environment)?),
-            };
-            let answer = open.refresh().and_then(|()| question(open));
-            formats.set(open.repository().formats());
-            if answer.is_err() {
-                *branch = None;
-            }
-            answer.map_err(Failure::from)
+        let dispatch = tracing::dispatcher::get_default(Clone::clone);
+        let asked = spawn_blocking(move || {
+            tracing::dispatcher::with_default(&dispatch, || {
+                let mut branch = branch.lock().unwrap_or_else(PoisonError::into_inner);
+                let open = match &mut *branch {
+                    Some(open) => open,
+                    closed => closed.insert(LocalBranch::open(target, environment)?),
+                };
+                let answer = open.refresh().and_then(|()| question(open));
+                formats.set(open.repository().formats());
+                if answer.is_err() {
+                    *branch = None;
+                }
+                answer
+            })
         });
-        asked.await
-    }
-
-    /// Reads files on a blocking thread, after this daemon's earlier reads.
-    pub(crate) async fn read<T: Send + 'static, E: Into<Failure> + Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, E> + Send + 'static,
-    ) -> Result<T, Failure> {
-        let read = self.lane.read(move || work().map_err(E::into));
-        read.await
-            .unwrap_or_else(|panic| Err(LocalError::new(format!("a bug: {panic}")).into()))
+        asked
+            .await
+            .unwrap_or_else(|panic| Err(LocalError::new(format!("a bug: {panic}"))))
+            .map_err(Failure::from)
     }
 
     /// The object directories, found anew: surveys of the branch need not wait for one who reads them. Call it on a thread that
@@ -123,6 +109,10 @@ impl SharedBranch {
         let repository = Repository::open(Some(&self.target.git_dir), &self.environment)?;
         Ok(repository.objects().clone())
     }
+
+    fn close(&self) {
+        *self.branch.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 /// The branch with its watcher.
@@ -133,52 +123,41 @@ pub struct WatchedBranch {
 }
 
 impl WatchedBranch {
-    /// Starts to follow the branch, within a tokio runtime. It is watched from the first read on, unless `shared` is `None`.
+    /// Starts to follow the branch.
     #[must_use]
-    pub fn start(branch: SharedBranch, common_dir: &Path, shared: Option<&Watches>) -> Self {
-        let watcher = shared.map(|shared| {
+    pub fn start(branch: SharedBranch, common_dir: &Path, watch: bool) -> Self {
+        let watcher = watch.then(|| {
             let Target { git_dir, refname, .. } = branch.target();
-            Arc::new(RefWatcher::start(shared, common_dir, git_dir, refname))
+            Arc::new(RefWatcher::start(common_dir, git_dir, refname))
         });
         Self {
             branch,
             watcher: RefCell::new(watcher),
         }
     }
-
-    /// Asks a question whose answer is the tip, or comes of it.
-    async fn ask_armed<T: Send + 'static>(
-        &self,
-        question: impl FnOnce(&mut LocalBranch) -> Result<T, LocalError> + Send + 'static,
-    ) -> Result<T, Failure> {
-        let watcher = self.watcher.borrow().clone();
-        let asked = self.branch.ask(move |branch| {
-            // Armed before the ref is read: a later change wakes the daemon.
-            if let Some(watcher) = watcher {
-                watcher.rearm();
-            }
-            question(branch)
-        });
-        asked.await
-    }
 }
 
 impl Branch for WatchedBranch {
     async fn survey(&self, remote: Option<Oid>) -> Result<Survey, Failure> {
-        self.ask_armed(move |branch| branch.survey(remote)).await
+        let watcher = self.watcher.borrow().clone();
+        let survey = self.branch.ask(move |branch| {
+            // Armed before the ref is read: a later change wakes the daemon.
+            if let Some(watcher) = watcher {
+                watcher.rearm();
+            }
+            branch.survey(remote)
+        });
+        survey.await
     }
 
     async fn tip(&self) -> Result<Option<Oid>, Failure> {
-        self.ask_armed(|branch| branch.tip()).await
+        self.branch.ask(|branch| branch.tip()).await
     }
 
     async fn contains(&self, ancestor: Oid, descendant: Oid) -> bool {
-        let asked = self
-            .branch
-            .ask(move |branch| branch.repository().is_ancestor_or_same(ancestor, descendant));
-        let answer = timeout(CONTAINS_LIMIT, asked).await;
-        answer
-            .unwrap_or_else(|_| Err(Failure::timed_out("the disk did not answer", CONTAINS_LIMIT)))
+        self.branch
+            .ask(move |branch| branch.repository().is_ancestor_or_same(ancestor, descendant))
+            .await
             .unwrap_or_else(|failure| {
                 tracing::debug!(%failure, "the history could not be read");
                 false
@@ -201,15 +180,12 @@ impl Branch for WatchedBranch {
     }
 
     async fn close(&self) {
-        let watcher = self.watcher.take();
-        let branch = Arc::clone(&self.branch.branch);
-        let closed = self.branch.read(move || {
-            drop(watcher);
-            *branch.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            Ok::<_, LocalError>(())
-        });
-        // Otherwise both end with the read that hangs.
-        let _ = timeout(CLOSE_LIMIT, closed).await;
+        // This waits for a survey in progress, which holds the watcher.
+        self.branch.close();
+        if let Some(watcher) = self.watcher.take() {
+            // Closing may take the kernel a while.
+            let _ = spawn_blocking(move || drop(watcher)).await;
+        }
     }
 }
 

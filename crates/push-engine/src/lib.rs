@@ -16,6 +16,5 @@ pub mod options;
 pub mod state;
 pub mod telemetry;
 pub mod transport;
-mod turns;
 pub mod user_agent;
 pub mod watch;

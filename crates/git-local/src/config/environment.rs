@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::value::parse_bool;
 use crate::LocalError;
@@ -15,15 +14,14 @@ use crate::LocalError;
 /// values may be secrets.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment {
-    /// Shared by all clones.
-    variables: Arc<BTreeMap<OsString, OsString>>,
+    variables: BTreeMap<OsString, OsString>,
 }
 
 impl Environment {
     /// Sets one variable.
     #[must_use]
     pub fn with(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
-        Arc::make_mut(&mut self.variables).insert(name.into(), value.into());
+        self.variables.insert(name.into(), value.into());
         self
     }
 
@@ -42,7 +40,7 @@ impl Environment {
     /// Removes one variable.
     #[must_use]
     pub fn without(mut self, name: impl AsRef<OsStr>) -> Self {
-        Arc::make_mut(&mut self.variables).remove(name.as_ref());
+        self.variables.remove(name.as_ref());
         self
     }
 
@@ -87,9 +85,10 @@ impl Environment {
 impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
         let variables = variables.into_iter();
-        let variables = variables.map(|(name, value)| (name.into(), value.into()));
         Self {
-            variables: Arc::new(variables.collect()),
+            variables: variables
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
         }
     }
 }

@@ -14,8 +14,7 @@ use git_local::url::Promisors;
 use git_wire::oid::Oid;
 use tokio::spawn;
 use tokio::sync::mpsc::{self, Sender};
-use tokio::task::JoinHandle;
-use tracing::instrument::WithSubscriber;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::RemotePusher;
 use super::route::Route;
@@ -23,7 +22,6 @@ use super::send::Push;
 use crate::branch::SharedBranch;
 use crate::failure::Failure;
 use crate::transport::{Encoding, PackObjects, PackReceiver, Session, Settings};
-use crate::turns;
 
 /// Pieces of the pack that are ready before the remote takes them: the back-pressure on its generation.
 const PACK_PIECES: usize = 8;
@@ -92,27 +90,27 @@ impl RemotePusher {
                 LARGE
             },
         };
-        let making = async move {
+        let making = spawn(async move {
             let made = packer.pack(request, sender).await;
             on_packed();
             made
-        };
-        (pack, spawn(making.with_current_subscriber()))
+        });
+        (pack, making)
     }
 
     /// Counts the commits of a pack that the transport makes itself. Its size is not known.
     pub(super) fn count(&self, request: PackRequest) -> Packing {
         let (_, pack) = mpsc::channel(PACK_PIECES);
         let branch = self.branch.clone();
-        let counting = async move {
+        let counted = spawn(async move {
             let counted = branch.ask(move |branch| {
                 let ahead = branch.repository().ahead(request.tip, &request.remote_has)?;
                 Ok(ahead.commits)
             });
             let commits = counted.await.unwrap_or_default();
             Ok(Packed { commits, bytes: 0 }).into()
-        };
-        (pack, spawn(counting.with_current_subscriber()))
+        });
+        (pack, counted)
     }
 
     /// Finds the damaged or missing object for which git could not make a pack, or the remote could not use git's: git copies
@@ -120,11 +118,10 @@ impl RemotePusher {
     pub(super) async fn fault_of_pack(&self, request: PackRequest) -> Option<Failure> {
         let (sender, mut pack) = mpsc::channel(PACK_PIECES);
         let branch = self.branch.clone();
-        let looking = turns::pack(move || match branch.objects() {
+        spawn_blocking(move || match branch.objects() {
             Ok(store) => drop(pack::stream_pack(&store, &request, sender)),
             Err(failure) => ChannelWriter::new(sender).fail(failure),
         });
-        spawn(looking.with_current_subscriber());
         while let Some(piece) = pack.recv().await {
             if let Err(failure) = piece {
                 return Some(failure.into());
@@ -254,7 +251,7 @@ fn is_packed(store: &ObjectStore, commits: u64) -> bool {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LocalError> + Send + 'static,
 ) -> Result<T, LocalError> {
-    turns::pack(work)
+    spawn_blocking(work)
         .await
         .unwrap_or_else(|panic| Err(LocalError::new(format!("a bug: {panic}"))))
 }

@@ -4,15 +4,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy};
+use tokio::task::spawn_blocking;
 
 use super::settings::ClientSettings;
 use super::status::chain;
 use crate::failure::{Failure, Kind};
 use crate::transport::activity::{KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_TRIES};
-use crate::turns::{self, Lane};
 
 /// The client that all attempts of a daemon share, so that connections and TLS sessions are used again.
 #[derive(Clone, Default)]
@@ -20,7 +19,6 @@ pub struct SharedClient {
     keep_for: Duration,
     idle_timeout: Option<Duration>,
     client: Arc<Mutex<Option<(ClientSettings, Client)>>>,
-    lane: Lane,
 }
 
 impl SharedClient {
@@ -32,7 +30,6 @@ impl SharedClient {
             keep_for,
             idle_timeout,
             client: Arc::default(),
-            lane: Lane::default(),
         }
     }
 
@@ -44,7 +41,7 @@ impl SharedClient {
             return Ok(client.clone());
         }
         let shared = self.clone();
-        let built = self.lane.read(move || {
+        let built = spawn_blocking(move || {
             let client = shared.build(&settings)?;
             if !shared.keep_for.is_zero() {
                 *shared.lock() = Some((settings, client.clone()));
@@ -76,7 +73,6 @@ impl SharedClient {
         let proxy = settings.proxy.clone();
         builder
             .tls_backend_preconfigured(tls)
-            .dns_resolver(Resolver)
             .proxy(Proxy::custom(move |url| proxy.proxy_for(url)))
             .redirect(Policy::none())
             .referer(false)
@@ -100,19 +96,6 @@ impl SharedClient {
 
     fn lock(&self) -> MutexGuard<'_, Option<(ClientSettings, Client)>> {
         self.client.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The system's resolver, in turns with the other daemons.
-struct Resolver;
-
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            // The port is that of the URL.
-            let addresses = turns::look_up(name.as_str(), 0).await?;
-            Ok(Box::new(addresses.into_iter()) as Addrs)
-        })
     }
 }
 
