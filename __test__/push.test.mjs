@@ -296,6 +296,16 @@ describe('writers', () => {
   });
 });
 
+/** Packs the refs, unless another git has locked them: that of the daemon writes the remote-tracking ref after a push. */
+function packsRefs(repo) {
+  try {
+    repo.git('pack-refs', '--all', '--prune');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Makes a commit on a side branch for a merge. */
 function commitOnSideBranch(repo) {
   repo.git('branch', '--force', 'side', 'main~1');
@@ -310,7 +320,7 @@ describe('repositories', () => {
     const tip = repo.commit({ branch });
     await pushOf(daemon, remote, tip, branch);
     // git removes the empty directories too, and makes them again.
-    repo.git('pack-refs', '--all', '--prune');
+    await until('the refs are packed', () => packsRefs(repo));
     await pushOf(daemon, remote, repo.commit({ branch }), branch);
     assert.equal(daemon.status().branch, branch);
   });
