@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 
 import { atEnd } from './support/cleanup.mjs';
 import { until, within } from './support/daemon.mjs';
@@ -157,6 +158,49 @@ test('onceServerSent: the count begins after so many bytes of the server', async
   client.socket.write('efgh');
   await client.hasEnded();
   assert.equal(proxy.bytes.client, 6);
+});
+
+/** More bytes than the system's buffers for a connection hold. */
+const FLOOD = 40_000_000;
+
+/** Floods a reader that waits with a fault after so many bytes, ends the fault, and lets the reader read. */
+async function floodAndHeal(t, after) {
+  let reader;
+  let got = 0;
+  const server = net.createServer((socket) => {
+    reader = socket;
+    socket.on('error', () => {});
+    socket.on('data', (chunk) => {
+      got += chunk.length;
+    });
+    socket.pause();
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  atEnd(t, () => {
+    reader?.destroy();
+    server.close();
+  });
+  const proxy = await startFaultProxy(t, server.address().port);
+  await proxy.set({ is: 'reset', from: 'client', after });
+  const client = connect(t, proxy);
+  client.socket.write(Buffer.alloc(FLOOD));
+  let passed;
+  while (passed === undefined || passed !== proxy.bytes.client) {
+    passed = proxy.bytes.client;
+    await setTimeout(100);
+  }
+  await proxy.heal();
+  reader.resume();
+  await until(
+    'all bytes, or the end of the connection',
+    () => got === FLOOD || client.socket.destroyed,
+  );
+  return passed;
+}
+
+test('the end of a fault while a reader waits loses nothing', async (t) => {
+  const passed = await floodAndHeal(t, FLOOD);
+  for (const before of [1, 100, 1_000, 10_000]) await floodAndHeal(t, passed - before);
 });
 
 test('drop ends open connections and serves new ones', async (t) => {

@@ -74,7 +74,9 @@ class Direction {
         await pause(fault.everyMs);
       } else {
         const allowed = this.link.allowance(this.from);
+        if (chunk.length > allowed) this.#waiting.unshift(chunk.subarray(allowed));
         await this.#write(chunk.length > allowed ? chunk.subarray(0, allowed) : chunk);
+        // The write may have waited for its reader, and the fault may have ended or changed meanwhile.
         const isStillSo = this.link.proxy.fault === fault;
         if (isStillSo && chunk.length >= allowed) this.link.break(this);
       }

@@ -4,7 +4,7 @@
 /// terminal.
 pub(crate) fn essence(stderr: &str) -> String {
     const REPEATED: [&str; 4] = [
-        "hint: ",
+        "hint:",
         "error: failed to push some refs to ",
         "Please make sure you have the correct access rights",
         "and the repository exists.",
@@ -44,7 +44,7 @@ mod tests {
                 "Total is right",
             ),
             (
-                "declined because\nerror: failed to push some refs to '../r.git'\nhint: Updates were rejected",
+                "declined because\nerror: failed to push some refs to '../r.git'\nhint: Updates were rejected\nhint:\nhint: Fetch first",
                 "declined because",
             ),
             (
