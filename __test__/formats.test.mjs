@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
+import { FORMATS } from '../scripts/formats.mjs';
 import {
   collect,
   ENDLESS_BACKOFF,
@@ -12,13 +13,9 @@ import {
   startInSync,
   until,
 } from './support/daemon.mjs';
-import { git, makeDirectory, makeRemote, makeRepo, Repository } from './support/git.mjs';
+import { git, makeDirectory, makePair, makeRemote, Repository } from './support/git.mjs';
 import { assertArrived } from './support/remote.mjs';
 import { startGitDaemon } from './support/servers.mjs';
-
-const FORMATS = ['sha1', 'sha256'].flatMap((objects) =>
-  ['files', 'reftable'].map((refs) => ({ objects, refs })),
-);
 
 const OTHER = { sha1: 'sha256', sha256: 'sha1', files: 'reftable', reftable: 'files' };
 
@@ -26,12 +23,11 @@ const initArguments = ({ objects, refs }) => [`--object-format=${objects}`, `--r
 
 /** A repository of these formats with one commit, and its remote, which has it. */
 function makePairOf(t, format, { bare = true, remoteRefs = format.refs } = {}) {
-  const remote = makeRemote(t, { arguments: initArguments({ ...format, refs: remoteRefs }) });
-  const repo = makeRepo(t, { bare, arguments: initArguments(format) });
-  repo.git('remote', 'add', 'origin', remote.path);
-  repo.commit();
-  repo.git('push', '--quiet', 'origin', 'main');
-  return { repo, remote, options: { remote: 'origin', branch: 'main', repoPath: repo.path } };
+  return makePair(t, {
+    bare,
+    arguments: initArguments(format),
+    remoteArguments: initArguments({ ...format, refs: remoteRefs }),
+  });
 }
 
 /** A worktree of a repository on a branch of its own. */

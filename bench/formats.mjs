@@ -18,9 +18,10 @@ import { makeScope } from '../__test__/support/cleanup.mjs';
 import { startPushDaemon, untilState } from '../__test__/support/daemon.mjs';
 import { git, gitWith, makeDirectory } from '../__test__/support/git.mjs';
 import { startSshd } from '../__test__/support/servers.mjs';
+import { FORMATS } from '../scripts/formats.mjs';
 import { table } from '../scripts/markdown.mjs';
 import { main } from '../scripts/process.mjs';
-import { fileName } from './repositories.mjs';
+import { data, fileName, WHO } from './repositories.mjs';
 import { median, shuffled } from './statistics.mjs';
 
 const { values } = parseArgs({ options: { rounds: { type: 'string', default: '25' } } });
@@ -30,15 +31,10 @@ const FILES = 10_000;
 /** The next connection over ssh is ready by then. */
 const SETTLE_MS = 400;
 const REF = 'refs/heads/main';
-const FORMATS = ['sha1', 'sha256'].flatMap((objects) =>
-  ['files', 'reftable'].map((refs) => ({ objects, refs })),
-);
-
-const data = (text) => `data ${Buffer.byteLength(text)}\n${text}\n`;
 
 /** What `git fast-import` makes: a commit with all files, and one for each push of `count`. */
 function stream(count) {
-  const who = 'committer Bench <bench@example.invalid> 1790000000 +0000';
+  const who = `committer ${WHO}`;
   const file = (index, revision) =>
     `M 100644 inline ${fileName('sharded', index)}\n${data(`id = ${index}\nrevision = ${revision}\n`)}`;
   const base = Array.from({ length: FILES }, (_, index) => file(index, 0));

@@ -22,7 +22,7 @@ import { git, makeDirectory } from '../__test__/support/git.mjs';
 
 export const BRANCH = 'main';
 const REF = `refs/heads/${BRANCH}`;
-const WHO = 'Bench <bench@example.invalid> 1790000000 +0000';
+export const WHO = 'Bench <bench@example.invalid> 1790000000 +0000';
 /** Below this many objects git would store an import as a pack of few; a service writes loose objects. */
 const ALWAYS_LOOSE = 'fastimport.unpackLimit=1000000';
 const ALWAYS_PACKED = 'fastimport.unpackLimit=1';
@@ -42,7 +42,8 @@ export function fileName(layout, index) {
 const content = (index, revision) =>
   `id = "record-${index}"\nrevision = ${revision}\ntitle = "The title of record ${index}"\nspeaker = "Somebody ${index % 977}"\n`;
 
-const data = (text) => `data ${Buffer.byteLength(text)}\n${text}\n`;
+/** Content as `git fast-import` reads it. */
+export const data = (text) => `data ${Buffer.byteLength(text)}\n${text}\n`;
 
 /** Runs fast-import on what the generator yields, by way of a file: a million files are no argument for a pipe. */
 function fastImport(repository, config, lines) {

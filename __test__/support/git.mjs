@@ -205,14 +205,18 @@ export function makeRemote(t, options = {}) {
 }
 
 /**
- * A repository with commits on `main` and a remote `origin`, which has them too unless `inSync` is false.
+ * A repository with commits on `main` and a remote `origin`, which has them too unless `inSync` is false. `arguments` are
+ * for `git init` of both, unless the remote has others.
  *
  * @returns {{repo: Repository, remote: Repository, options: object}} `options` are what
  * `startPushDaemon` needs for them
  */
-export function makePair(t, { bare = true, commits = 1, inSync = true } = {}) {
-  const remote = makeRemote(t);
-  const repo = makeRepo(t, { bare });
+export function makePair(
+  t,
+  { bare = true, commits = 1, inSync = true, arguments: args, remoteArguments = args } = {},
+) {
+  const remote = makeRemote(t, { arguments: remoteArguments });
+  const repo = makeRepo(t, { bare, arguments: args });
   repo.git('remote', 'add', 'origin', remote.path);
   for (let made = 0; made < commits; made += 1) repo.commit();
   if (inSync && commits > 0) repo.git('push', '--quiet', 'origin', 'main');

@@ -11,7 +11,7 @@ pub enum Misuse {
     InvalidOption,
     /// There is no repository.
     RepositoryNotFound,
-    /// A version or an extension that git refuses too; SHA-256, reftable.
+    /// git does not know its format version, or an extension of it.
     UnsupportedRepository,
     /// git's `safe.directory` does not list it.
     RepositoryNotOwned,

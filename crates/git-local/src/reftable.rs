@@ -26,6 +26,9 @@ pub use self::table::Table;
 const ATTEMPTS: u32 = 1000;
 const WAIT: Duration = Duration::from_millis(1);
 
+/// The list of the tables of a stack.
+pub(crate) const LIST: &str = "tables.list";
+
 const MAX_LIST_LENGTH: u64 = 1 << 24;
 
 /// The value of a ref, not followed.
@@ -70,7 +73,7 @@ fn once_whole<T>(mut read: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 }
 
 fn read_once(directory: &Path, refname: &str) -> io::Result<Option<Value>> {
-    let list = directory.join("tables.list");
+    let list = directory.join(LIST);
     let names = match read_list(&list) {
         // git, too, takes a stack without a list for empty.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

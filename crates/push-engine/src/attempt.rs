@@ -155,16 +155,16 @@ impl RemotePusher {
                 session.finish();
                 return Err(unmoved(push.refname, push.previous));
             }
-            let request = match self.plan(&*session, &route, push.tip).await? {
-                Plan::Send(request) => request,
+            let planned = match self.plan(&*session, &route, push.tip).await? {
+                Plan::Send(planned) => planned,
                 Plan::ByGit(reason) => {
                     session.finish();
                     next = Some(self.by_git(&route, reason)?);
                     continue;
                 }
             };
-            let leaves_out = request.leave_out_missing;
-            let sending = self.send(&mut *session, &route, &push, request, progress);
+            let leaves_out = planned.request.leave_out_missing;
+            let sending = self.send(&mut *session, &route, &push, planned, progress);
             let (report, sent) = sending.await?;
             if report.is_success() {
                 if is_certain(&*session, &report) {
@@ -218,14 +218,14 @@ impl RemotePusher {
             session.finish();
             return Err(None);
         };
-        let Ok(Plan::Send(request)) = self.plan(&*session, route, push.tip).await else {
+        let Ok(Plan::Send(planned)) = self.plan(&*session, route, push.tip).await else {
             session.finish();
             return Err(None);
         };
         tracing::debug!("using the kept connection");
         progress.phase = Phase::Pushing(push.tip);
         progress.remote = RemoteTip::At(confirmed);
-        let sending = self.send(&mut *session, route, &push, request, progress);
+        let sending = self.send(&mut *session, route, &push, planned, progress);
         let (report, sent) = match sending.await {
             Ok(sent) => sent,
             Err(failure) => {

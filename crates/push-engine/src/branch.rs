@@ -9,7 +9,7 @@ use git_local::LocalError;
 use git_local::config::Environment;
 use git_local::repository::{Formats, LocalBranch, ObjectStore, Repository, Survey, Target};
 use git_wire::oid::Oid;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 
 use crate::daemon::Branch;
 use crate::failure::Failure;
@@ -77,26 +77,20 @@ impl SharedBranch {
         let branch = Arc::clone(&self.branch);
         let (target, environment) = (self.target.clone(), self.environment.clone());
         let formats = self.formats.clone();
-        let dispatch = tracing::dispatcher::get_default(Clone::clone);
-        let asked = spawn_blocking(move || {
-            tracing::dispatcher::with_default(&dispatch, || {
-                let mut branch = branch.lock().unwrap_or_else(PoisonError::into_inner);
-                let open = match &mut *branch {
-                    Some(open) => open,
-                    closed => closed.insert(LocalBranch::open(target, environment)?),
-                };
-                let answer = open.refresh().and_then(|()| question(open));
-                formats.set(open.repository().formats());
-                if answer.is_err() {
-                    *branch = None;
-                }
-                answer
-            })
+        let asked = blocking(move || {
+            let mut branch = branch.lock().unwrap_or_else(PoisonError::into_inner);
+            let open = match &mut *branch {
+                Some(open) => open,
+                closed => closed.insert(LocalBranch::open(target, environment)?),
+            };
+            let answer = open.refresh().and_then(|()| question(open));
+            formats.set(open.repository().formats());
+            if answer.is_err() {
+                *branch = None;
+            }
+            answer
         });
-        asked
-            .await
-            .unwrap_or_else(|panic| Err(LocalError::new(format!("a bug: {panic}"))))
-            .map_err(Failure::from)
+        asked.await.map_err(Failure::from)
     }
 
     /// The object directories, found anew: surveys of the branch need not wait for one who reads them. Call it on a thread that
@@ -113,6 +107,20 @@ impl SharedBranch {
     fn close(&self) {
         *self.branch.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
+}
+
+/// Runs a closure that may block on a thread for that. It logs as the caller does.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LocalError> + Send + 'static,
+) -> Result<T, LocalError> {
+    let dispatch = tracing::dispatcher::get_default(Clone::clone);
+    let working = spawn_blocking(move || tracing::dispatcher::with_default(&dispatch, work));
+    working.await.unwrap_or_else(|panic| Err(panicked(&panic)))
+}
+
+/// The error in place of the result of a task that panicked.
+pub(crate) fn panicked(panic: &JoinError) -> LocalError {
+    LocalError::new(format!("a bug: {panic}"))
 }
 
 /// The branch with its watcher.

@@ -28,14 +28,15 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use git_local::repository::OpenError;
 use git_local::{LocalError, redact};
 use git_wire::oid::{ObjectFormat, Oid};
 use git_wire::send_pack::WireError;
 
 pub(crate) use credential::{without_credential, without_git_credential};
 pub(crate) use essence::essence;
-pub(crate) use git::{is_declined_by_pre_push, is_fatal, lost_race, would_lose_commits};
+pub(crate) use git::{
+    is_about_missing_objects, is_declined_by_pre_push, is_fatal, lost_race, would_lose_commits,
+};
 pub use git::{is_lost_race, is_silent};
 pub(crate) use http::meaning_of_status;
 pub use kind::Kind;
@@ -267,11 +268,6 @@ impl Failure {
         self.kind
     }
 
-    /// Whether the server refused the push because it lacks objects that were not sent.
-    pub(crate) fn is_about_missing_objects(&self) -> bool {
-        git::is_about_missing_objects(&self.message)
-    }
-
     /// The fault of TLS, if that is the cause.
     #[must_use]
     pub const fn tls_fault(&self) -> Option<TlsFault> {
@@ -308,12 +304,6 @@ impl std::error::Error for Failure {}
 impl From<LocalError> for Failure {
     fn from(error: LocalError) -> Self {
         Self::new(Kind::Local, error.message())
-    }
-}
-
-impl From<OpenError> for Failure {
-    fn from(error: OpenError) -> Self {
-        Self::new(Kind::Local, error.to_string())
     }
 }
 

@@ -150,7 +150,8 @@ impl LocalBranch {
         tracking_ref(config, remote, &self.target.refname)
     }
 
-    /// Keeps the remote's tip for the next start. A push succeeds even if this fails. What it returns is left to the caller.
+    /// Keeps the remote's tip for the next start. A push succeeds even if this fails. Returns the update of a ref that git
+    /// itself has to make.
     pub fn remember_remote(&mut self, tip: Oid, config: &Config) -> Option<RefUpdate> {
         self.confirmed = Some(tip);
         let refname = self.tracking_ref(config)?;
@@ -164,8 +165,12 @@ impl LocalBranch {
     /// The commits that the last survey counted from the remote's tip to this local one; `None` if it was about others.
     #[must_use]
     pub fn counted(&self, local: Oid, remote: Option<Oid>) -> Option<u64> {
-        let of_these = |counted: &Counted| (counted.tip, counted.basis) == (local, remote);
-        Some(self.counted.filter(of_these)?.ahead.commits)
+        Some(self.count_of(local, remote)?.ahead.commits)
+    }
+
+    fn count_of(&self, local: Oid, remote: Option<Oid>) -> Option<Counted> {
+        self.counted
+            .filter(|counted| (counted.tip, counted.basis) == (local, remote))
     }
 
     /// Compares a local tip with the remote's.
@@ -175,10 +180,9 @@ impl LocalBranch {
     /// Fails if the repository cannot be read.
     pub fn relation(&self, local: Oid, remote: Option<Oid>) -> Result<Relation, LocalError> {
         // A survey that counted a long backlog has found this out already.
-        let is_descendant = self.counted.is_some_and(|counted| counted.is_descendant);
-        if is_descendant
+        let counted = self.count_of(local, remote);
+        if counted.is_some_and(|counted| counted.is_descendant)
             && remote.is_some_and(|remote| remote != local)
-            && self.counted(local, remote).is_some()
         {
             return Ok(Relation::Ahead);
         }

@@ -105,10 +105,7 @@ impl Format {
             (None, Some(configured)) => Some(place.git_dir.join(configured)),
             (None, None) => place.top().or(above).map(ToOwned::to_owned),
         };
-        let extension = |name: &str| {
-            let value = config.get(&format!("extensions.{name}"));
-            value.filter(|_| version.is_some())
-        };
+        let extension = |name: &str| extension(&config, name).filter(|_| version.is_some());
         Ok(Self {
             is_bare: bare != Some(false) && work_tree.is_none() && !is_linked,
             // A push needs no working tree, so a missing one is no error.
@@ -125,6 +122,10 @@ impl Format {
             },
         })
     }
+}
+
+fn extension<'c>(config: &'c Config, name: &str) -> Option<&'c str> {
+    config.get(&format!("extensions.{name}"))
 }
 
 /// Refuses what git refuses, and what this crate cannot read.
@@ -160,7 +161,6 @@ fn check(config: &Config, version: i64, place: &Place) -> Result<(), OpenError> 
             }
         }
     }
-    let value = |extension: &str| config.get(&format!("extensions.{extension}"));
     let is_set = |extension: &str| config.entry(&format!("extensions.{extension}")).is_some();
     if version > 1 {
         return unsupported(format!("the format version {version}"), "git accepts 0 and 1");
@@ -175,7 +175,7 @@ fn check(config: &Config, version: i64, place: &Place) -> Result<(), OpenError> 
         );
     }
     if config.entries_of("extensions.compatobjectformat").count() > 1
-        || value("compatobjectformat") == Some("sha1")
+        || extension(config, "compatobjectformat") == Some("sha1")
     {
         return unsupported(
             "an invalid extensions.compatObjectFormat".to_owned(),

@@ -15,7 +15,7 @@ use crate::config::Environment;
 pub enum OpenError {
     /// There is no repository.
     NotFound(String),
-    /// git does not support its format either: an unknown version or extension.
+    /// git does not know its format version, or an extension of it.
     Unsupported(String),
     /// It belongs to another user, and git's `safe.directory` does not list it.
     NotOwned(String),
@@ -133,18 +133,7 @@ mod tests {
             &work,
             &["clone", "--bare", "-q", ".", bare.to_str().expect("UTF-8")],
         );
-        let linked = sandbox.path("linked");
-        sandbox.git(
-            &work,
-            &[
-                "worktree",
-                "add",
-                "-q",
-                "-b",
-                "side",
-                linked.to_str().expect("UTF-8"),
-            ],
-        );
+        let linked = sandbox.link(&work, "linked");
 
         for (given, git_dir, common_dir, root) in [
             (&bare, bare.clone(), bare.clone(), bare.clone()),
@@ -218,8 +207,7 @@ mod tests {
             let unborn = open(&work).expect("opens").head_branch().expect("readable");
             assert_eq!(unborn, Head::Unborn("main".to_owned()));
             let tip = sandbox.commit(&work, "one");
-            let linked = work.join("linked");
-            sandbox.git(&work, &["worktree", "add", "-q", "-b", "side", "linked"]);
+            let linked = sandbox.link(&work, &format!("{objects}-{}-linked", refs.name()));
             for (given, head) in [(&work, "main"), (&linked, "side")] {
                 let repository = open(given).expect("opens");
                 assert_eq!(repository.formats(), Formats { objects, refs });

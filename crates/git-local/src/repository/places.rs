@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::loose_ref::{self, REFTABLE};
+use crate::reftable;
 
 /// The places that can change the value of a ref, each a name in a directory, parents first. Symbolic refs bring the
 /// places of their target.
@@ -13,7 +14,7 @@ pub fn places_of_ref(common_dir: &Path, git_dir: &Path, refname: &str) -> Vec<(P
     let mut places: Vec<(PathBuf, OsString)> = ["packed-refs", "config", REFTABLE]
         .map(|name| (common_dir.to_owned(), name.into()))
         .into();
-    places.push((common_dir.join(REFTABLE), "tables.list".into()));
+    places.push((common_dir.join(REFTABLE), reftable::LIST.into()));
     for name in loose_ref::chain(common_dir, git_dir, refname) {
         let mut path = loose_ref::base(common_dir, git_dir, &name).to_owned();
         for component in name.split('/') {
@@ -23,7 +24,7 @@ pub fn places_of_ref(common_dir: &Path, git_dir: &Path, refname: &str) -> Vec<(P
     }
     if git_dir != common_dir {
         places.push((git_dir.to_owned(), REFTABLE.into()));
-        places.push((git_dir.join(REFTABLE), "tables.list".into()));
+        places.push((git_dir.join(REFTABLE), reftable::LIST.into()));
     }
     places
 }

@@ -215,7 +215,7 @@ impl Repository {
                 loose_ref::read(&self.git_dir.join("HEAD")),
                 Ok(Some(LooseRef::Symbolic(target))) if target == STUB
             ),
-            RefFormat::Reftable => self.common_dir.join(REFTABLE).join("tables.list").exists(),
+            RefFormat::Reftable => self.common_dir.join(REFTABLE).join(reftable::LIST).exists(),
         }
     }
 }
@@ -311,18 +311,7 @@ mod tests {
         let sandbox = Sandbox::new();
         let work = sandbox.init("work");
         sandbox.commit(&work, "one");
-        let linked = sandbox.path("linked");
-        sandbox.git(
-            &work,
-            &[
-                "worktree",
-                "add",
-                "-q",
-                "-b",
-                "side",
-                linked.to_str().expect("UTF-8"),
-            ],
-        );
+        let linked = sandbox.link(&work, "linked");
         let repository = sandbox.open(&linked);
         assert_eq!(
             repository.head_branch().expect("readable"),

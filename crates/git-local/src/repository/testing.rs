@@ -46,6 +46,14 @@ impl Sandbox {
         path
     }
 
+    /// Adds a linked worktree of this name to a repository, on the new branch `side`.
+    pub fn link(&self, work: &Path, name: &str) -> PathBuf {
+        let path = self.path(name);
+        let place = path.to_str().expect("UTF-8");
+        self.git(work, &["worktree", "add", "-q", "-b", "side", place]);
+        path
+    }
+
     /// Opens a repository, in no particular environment.
     pub fn open(&self, path: &Path) -> Repository {
         assert!(path.starts_with(&self.root));

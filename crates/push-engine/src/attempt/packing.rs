@@ -10,16 +10,15 @@ use bytes::Bytes;
 use git_local::LocalError;
 use git_local::pack::{self, Backlog, ChannelWriter, PackRequest, PackStats};
 use git_local::repository::ObjectStore;
-use git_local::url::Promisors;
 use git_wire::oid::Oid;
 use tokio::spawn;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::RemotePusher;
-use super::route::Route;
+use super::plan::Planned;
 use super::send::Push;
-use crate::branch::SharedBranch;
+use crate::branch::{SharedBranch, blocking};
 use crate::failure::Failure;
 use crate::transport::{Encoding, PackObjects, PackReceiver, Session, Settings};
 
@@ -69,25 +68,21 @@ impl RemotePusher {
     pub(super) fn pack(
         &self,
         session: &dyn Session,
-        route: &Route,
         push: &Push<'_>,
-        request: PackRequest,
+        Planned { request, suits_git }: Planned,
         on_packed: impl FnOnce() + Send + 'static,
     ) -> Packing {
         let (sender, pack) = mpsc::channel(PACK_PIECES);
-        // In a partial clone git may fetch what it lacks; versions before 2.45 ignore the variable that forbids it.
-        let is_partial = Promisors::read(&route.config, &self.destination.root)
-            .map_or(true, |promisors| !promisors.are_none());
         let packer = Packer {
             branch: self.branch.clone(),
             root: self.destination.root.clone(),
             settings: self.settings(),
             encoding: Encoding::new(session.advertisement(), !push.shallow.is_empty()),
             counted: push.counted,
-            least: if is_partial || self.packs_here.load(Ordering::Relaxed) {
-                u64::MAX
-            } else {
+            least: if suits_git && !self.packs_here.load(Ordering::Relaxed) {
                 LARGE
+            } else {
+                u64::MAX
             },
         };
         let making = spawn(async move {
@@ -246,12 +241,4 @@ impl Packer {
 /// Whether most of so many commits must lie in packs: each would be one loose object or more.
 fn is_packed(store: &ObjectStore, commits: u64) -> bool {
     (store.loose_objects() as u64) < commits
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, LocalError> + Send + 'static,
-) -> Result<T, LocalError> {
-    spawn_blocking(work)
-        .await
-        .unwrap_or_else(|panic| Err(LocalError::new(format!("a bug: {panic}"))))
 }

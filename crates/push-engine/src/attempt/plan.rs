@@ -1,4 +1,4 @@
-//! Who makes the pack of a push, and what goes into it.
+//! What goes into the pack of a push, and whether only git can push it.
 //!
 //! A partial clone lacks objects that its promisor remote has. Most pushes need none of them: what the remote's tips reach is
 //! never read. If one is needed, either the remote has it, since it is the promisor, and checks that it does; or only git can
@@ -12,20 +12,27 @@ use git_wire::oid::Oid;
 
 use super::RemotePusher;
 use super::route::Route;
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::transport::{Session, permitted};
 
 /// How a push is made.
 pub(super) enum Plan {
     /// Over the session, with this pack.
-    Send(PackRequest),
+    Send(Planned),
     /// By the git CLI, for this reason.
     ByGit(String),
 }
 
+/// The pack of a push over a session.
+pub(super) struct Planned {
+    pub(super) request: PackRequest,
+    /// Whether git may make it: in a partial clone, versions before 2.45 may fetch what it lacks.
+    pub(super) suits_git: bool,
+}
+
 /// Adds to a refusal what the server cannot know: that this clone left out the objects that it lacks.
 pub(super) fn explained(refusal: Failure, leaves_out: bool) -> Failure {
-    if leaves_out && refusal.is_about_missing_objects() {
+    if leaves_out && failure::is_about_missing_objects(refusal.message()) {
         refusal.and("this partial clone does not send objects that it lacks, because the remote has promised them; one of its own may be lost: run git fsck here")
     } else {
         refusal
@@ -36,29 +43,33 @@ impl RemotePusher {
     /// Plans the push of a tip over a session.
     pub(super) async fn plan(&self, session: &dyn Session, route: &Route, tip: Oid) -> Result<Plan, Failure> {
         let advertisement = session.advertisement();
-        let mut request = PackRequest {
-            tip,
-            remote_has: advertisement.tips().collect(),
-            leave_out_missing: false,
+        let mut planned = Planned {
+            request: PackRequest {
+                tip,
+                remote_has: advertisement.tips().collect(),
+                leave_out_missing: false,
+            },
+            suits_git: true,
         };
         if !route.transport.takes_pack() {
-            return Ok(Plan::Send(request));
+            return Ok(Plan::Send(planned));
         }
         let promisors = Promisors::read(&route.config, &self.destination.root)?;
         if promisors.are_none() {
-            return Ok(Plan::Send(request));
+            return Ok(Plan::Send(planned));
         }
+        planned.suits_git = false;
         if promisors.are_only(&route.remote) && advertisement.checks_connectivity() {
-            request.leave_out_missing = true;
-            return Ok(Plan::Send(request));
+            planned.request.leave_out_missing = true;
+            return Ok(Plan::Send(planned));
         }
-        let asked = request.clone();
+        let asked = planned.request.clone();
         let missing = self
             .branch
             .ask(move |branch| pack::first_missing(branch.repository().objects(), &asked))
             .await?;
         Ok(match missing {
-            None => Plan::Send(request),
+            None => Plan::Send(planned),
             Some(oid) => Plan::ByGit(permitted(
                 self.destination.transport,
                 format!(

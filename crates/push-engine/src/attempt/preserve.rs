@@ -77,8 +77,8 @@ impl RemotePusher {
                 .ask(|branch| branch.repository().shallow_commits())
                 .await?,
         };
-        let request = match self.plan(session, route, tip).await? {
-            Plan::Send(request) => request,
+        let planned = match self.plan(session, route, tip).await? {
+            Plan::Send(planned) => planned,
             Plan::ByGit(reason) => {
                 let by_git = self.by_git(route, reason)?;
                 let mut session = self.connect(&by_git).await?;
@@ -86,7 +86,7 @@ impl RemotePusher {
             }
         };
         let progress = &mut Progress::default();
-        let (report, _) = self.send(session, route, &push, request, progress).await?;
+        let (report, _) = self.send(session, route, &push, planned, progress).await?;
         if !report.is_success() {
             return Err(refusal(&refname, &report));
         }

@@ -2,17 +2,17 @@
 
 use std::sync::atomic::Ordering;
 
-use git_local::LocalError;
-use git_local::pack::PackRequest;
 use git_wire::oid::Oid;
 use git_wire::send_pack::{Command, Report};
 
 use super::RemotePusher;
 use super::packing::{Made, Packed};
+use super::plan::Planned;
 use super::progress::Progress;
 use super::route::Route;
+use crate::branch::panicked;
 use crate::event::SentPush;
-use crate::failure::{Failure, Kind};
+use crate::failure::{self, Failure, Kind};
 use crate::transport::{PushFailure, Session};
 
 /// One push of a branch.
@@ -46,7 +46,7 @@ pub(super) fn is_certain(session: &dyn Session, report: &Report) -> bool {
 
 /// Whether the remote may not have been able to use the pack.
 fn may_blame_pack(report: &Report) -> bool {
-    let lacks_objects = |reason: &String| reason.contains("missing necessary objects");
+    let lacks_objects = |reason: &String| failure::is_about_missing_objects(reason);
     report.unpack.is_err() || report.reference.as_ref().is_err_and(lacks_objects)
 }
 
@@ -72,22 +72,22 @@ pub(super) fn unmoved(refname: &str, at: Option<Oid>) -> Failure {
 }
 
 impl RemotePusher {
-    /// Sends the command and the pack of this request.
+    /// Sends the command and the pack.
     pub(super) async fn send(
         &self,
         session: &mut dyn Session,
         route: &Route,
         push: &Push<'_>,
-        request: PackRequest,
+        planned: Planned,
         progress: &mut Progress,
     ) -> Result<(Report, SentPush), Failure> {
         progress.steps.looked = Some(progress.steps.now());
         let command = Command::new(push.refname, push.previous, push.tip)
             .map_err(|error| Failure::new(Kind::Local, error.to_string()))?;
         let (pack, packed) = if route.transport.takes_pack() {
-            self.pack(session, route, push, request, progress.steps.on_packed())
+            self.pack(session, push, planned, progress.steps.on_packed())
         } else {
-            self.count(request)
+            self.count(planned.request)
         };
         progress.sending = Some(push.sent(Packed::default()));
         let reported = session.push(&command, &push.shallow, pack).await;
@@ -97,7 +97,7 @@ impl RemotePusher {
                 progress.sending = None;
                 let made = packed
                     .await
-                    .unwrap_or_else(|panic| Made::from(Err(LocalError::new(format!("a bug: {panic}")))));
+                    .unwrap_or_else(|panic| Made::from(Err(panicked(&panic))));
                 if report.is_success() {
                     self.packs_here.store(false, Ordering::Relaxed);
                     return Ok((report, push.sent(made.result?)));

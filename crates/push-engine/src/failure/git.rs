@@ -159,7 +159,7 @@ pub(super) fn kind_of_rejection(reason: &str, messages: &str) -> Kind {
 }
 
 /// Whether the server refused a push because it lacks objects that were not sent.
-pub(super) fn is_about_missing_objects(message: &str) -> bool {
+pub(crate) fn is_about_missing_objects(message: &str) -> bool {
     contains_any(message, &[MISSING_OBJECTS])
 }
 

@@ -112,6 +112,14 @@ struct Ended {
 }
 
 impl Ended {
+    async fn of(child: &mut Child, status: Option<ExitStatus>) -> Self {
+        let stderr = match status {
+            Some(status) if status.success() => String::new(),
+            _ => failure::essence(&child.last_stderr().await),
+        };
+        Self { status, stderr }
+    }
+
     /// Without a status, the standard error tells: git does not fail without a message.
     fn is_success(&self) -> bool {
         self.status
@@ -203,11 +211,7 @@ impl Pushes {
         };
         let ending = async {
             let status = child.read_to_exit(stdout, take).await;
-            let stderr = match status {
-                Some(status) if status.success() => String::new(),
-                _ => failure::essence(&child.last_stderr().await),
-            };
-            Ended { status, stderr }
+            Ended::of(&mut child, status).await
         };
         let running = async {
             tokio::select! {

@@ -1,7 +1,6 @@
 //! `git pack-objects` as a child that makes the pack of a native push. It copies what lies in packs as it is stored.
 
 use std::path::Path;
-use std::process::ExitStatus;
 
 use bytes::{Bytes, BytesMut};
 use git_local::LocalError;
@@ -13,7 +12,6 @@ use tokio::sync::mpsc::Sender;
 
 use super::Ended;
 use super::command::GitCli;
-use crate::failure::essence;
 use crate::transport::child::Child;
 use crate::transport::{Background, Settings};
 
@@ -80,8 +78,9 @@ impl PackObjects {
         })
     }
 
-    /// Makes the pack of what is reachable from the tip and not from what the remote has, about so many commits, and passes it
-    /// on; returns its size. All of `on_remote` must exist here. The pack is whole only if this succeeds: the caller must not end the channel before.
+    /// Makes the pack of what is reachable from the tip and not from what the remote has, passes it on, and returns its size.
+    /// `commits` is about their number. All of `on_remote` must exist here. The pack is whole only if this succeeds, so the
+    /// caller must not end the channel before.
     ///
     /// # Errors
     ///
@@ -114,7 +113,7 @@ impl PackObjects {
                 });
             }
         };
-        let ended = end(&mut child, status).await;
+        let ended = Ended::of(&mut child, status).await;
         if ended.is_success() {
             return Ok(bytes);
         }
@@ -145,12 +144,4 @@ async fn pass_on(mut stdout: ChildStdout, sender: &Sender<Result<Bytes, LocalErr
             return;
         }
     }
-}
-
-async fn end(child: &mut Child, status: Option<ExitStatus>) -> Ended {
-    let stderr = match status {
-        Some(status) if status.success() => String::new(),
-        _ => essence(&child.last_stderr().await),
-    };
-    Ended { status, stderr }
 }
