@@ -3,6 +3,7 @@
  * (`npm run build -- --target aarch64-unknown-linux-gnu --use-napi-cross`).
  */
 
+import { homedir } from 'node:os';
 import path from 'node:path';
 
 import { Failed, main, ROOT, run } from './process.mjs';
@@ -13,9 +14,25 @@ const OPTIONS = ['--platform', '--profile', 'dist', '--js', 'native.js', '--dts'
 /** C code throws nothing, and the tables of how to unwind it are a sixtieth of the addon. */
 const C_FLAGS = '-fno-asynchronous-unwind-tables';
 
+/**
+ * Leaves the folder of the crates' sources out of their paths. Panics name these files, and the folder is half of all these
+ * names. For crates.io, cargo calls it the same everywhere since version 1.85.
+ */
+function rustFlags() {
+  const home = process.env.CARGO_HOME || path.join(homedir(), '.cargo');
+  const crates = path.join(home, 'registry', 'src');
+  // Spaces separate the flags.
+  if (/\s/.test(crates)) return [];
+  const folders = [crates, path.join(crates, 'index.crates.io-1949cf8c6b5b557f')];
+  return folders.map((folder) => `--remap-path-prefix=${folder}/=`);
+}
+
+const joined = (...flags) => flags.filter(Boolean).join(' ');
+
 const SMALL = {
   CARGO: path.join(ROOT, 'scripts', 'cargo-addon.sh'),
-  CFLAGS: [process.env.CFLAGS, C_FLAGS].filter(Boolean).join(' '),
+  CFLAGS: joined(process.env.CFLAGS, C_FLAGS),
+  RUSTFLAGS: joined(process.env.RUSTFLAGS ?? process.env.CARGO_BUILD_RUSTFLAGS, ...rustFlags()),
 };
 
 await main(async () => {
