@@ -1,11 +1,12 @@
 //! The edge to JavaScript: the only caller of N-API.
 //!
-//! A thin adapter: it checks the options against the repository while it can still throw, starts the daemon's thread,
-//! and turns events, replies and the status into plain objects, of which `index.js` makes an `EventEmitter`. Only
+//! A thin adapter: it checks the options against the repository while it can still throw, starts the daemon on the
+//! driver, and turns events, replies and the status into plain objects, of which `index.js` makes an `EventEmitter`. Only
 //! opening the repository at the start and the bounded wait at the end block the JavaScript thread.
 
 #![expect(clippy::needless_pass_by_value, reason = "napi hands values over")]
 
+mod driver;
 mod exit;
 mod host;
 mod misuse;
@@ -13,8 +14,7 @@ mod raw;
 mod shapes;
 
 use std::collections::HashMap;
-use std::sync::mpsc as std_mpsc;
-use std::thread::JoinHandle;
+use std::sync::{Arc, mpsc as std_mpsc};
 use std::time::Duration;
 
 use napi::bindgen_prelude::{Function, Unknown};
@@ -22,6 +22,7 @@ use napi::{CleanupEnvHook, Env};
 use napi_derive::napi;
 use tokio::sync::mpsc::UnboundedSender;
 
+use driver::Driver;
 use exit::Exit;
 use git_local::config::Environment;
 use git_wire::oid::Oid;
@@ -37,7 +38,7 @@ pub struct NativeDaemon {
     requests: UnboundedSender<Request>,
     status: SharedStatus,
     facts: Facts,
-    thread: Option<JoinHandle<()>>,
+    driver: Arc<Driver>,
     exit: Exit,
     cleanup: Option<CleanupEnvHook<Exit>>,
 }
@@ -66,7 +67,7 @@ impl NativeDaemon {
         let (status, facts, drain) = (host.status.clone(), host.facts.clone(), host.options.exit_drain);
         let (requests, receiver) = tokio::sync::mpsc::unbounded_channel();
         let (end, ended) = std_mpsc::channel();
-        let thread = host.spawn(receiver, end)?;
+        let driver = host.spawn(receiver, end)?;
         let exit = Exit::new(requests.clone(), ended, drain, status.clone(), &facts);
         // Runs where `index.js` no longer can: at `worker.terminate()`, and at the natural end of the main thread.
         let cleanup = env
@@ -79,7 +80,7 @@ impl NativeDaemon {
             requests,
             status,
             facts,
-            thread: Some(thread),
+            driver,
             exit,
             cleanup: Some(cleanup),
         })
@@ -153,16 +154,14 @@ impl NativeDaemon {
         self.exit.finish();
     }
 
-    /// Joins the thread of a daemon that has reported its end.
+    /// Joins the thread of the daemons, if the last of them has reported its end.
     ///
     /// # Errors
     ///
     /// When Node-API fails to remove the clean-up hook.
     #[napi]
     pub fn join(&mut self, env: Env) -> napi::Result<()> {
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.driver.join();
         self.exit.forget();
         match self.cleanup.take() {
             Some(cleanup) => env.remove_env_cleanup_hook(cleanup),

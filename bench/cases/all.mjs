@@ -2,8 +2,17 @@
 
 import { backlog } from './backlog.mjs';
 import { burst } from './burst.mjs';
+import { many } from './many.mjs';
 import { clientWork, pushes } from './pushes.mjs';
 import { resources } from './resources.mjs';
 import { start } from './start.mjs';
 
-export const allCases = [...pushes, ...clientWork, ...backlog, ...start, ...burst, ...resources];
+export const allCases = [
+  ...pushes,
+  ...clientWork,
+  ...backlog,
+  ...start,
+  ...burst,
+  ...resources,
+  ...many,
+];

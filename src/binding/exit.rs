@@ -6,7 +6,8 @@
 //! after all JavaScript listeners. Events can no longer be emitted, so what was not pushed is written to standard error.
 
 use std::io::Write;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
@@ -18,11 +19,14 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::shapes::Facts;
 
-/// How much longer than the drain the exit waits for children to be ended and the daemon's thread to go.
+/// How much longer than the drain the exit waits for children to be ended and the daemon to go.
 const EXIT_GRACE: Duration = Duration::from_millis(500);
 
 /// How long to wait for a standard error that accepts nothing.
 const TELL_LIMIT: Duration = Duration::from_millis(200);
+
+/// Whether standard error has stopped accepting lines. A thousand daemons do not wait for it one by one.
+static IS_MUTE: AtomicBool = AtomicBool::new(false);
 
 /// The daemons of this process. Daemons that end together begin together, so that they drain at the same time.
 static DAEMONS: Mutex<Vec<Exit>> = Mutex::new(Vec::new());
@@ -34,7 +38,7 @@ pub(super) struct Exit(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     requests: UnboundedSender<Request>,
-    /// Receives the daemon's end, when its thread has nothing left to do.
+    /// Receives the daemon's end, when nothing of it is left.
     ended: Mutex<Receiver<Ended>>,
     /// How long pushing what is pending may take; zero is not at all.
     drain: Duration,
@@ -109,6 +113,9 @@ impl Exit {
     }
 
     fn report(&self) {
+        if IS_MUTE.load(Ordering::Relaxed) {
+            return;
+        }
         let line = left_behind(&self.0.remote, &self.0.branch, &self.0.status.get());
         // Standard error may be a full pipe without a reader; the process must end even so.
         let (told, done) = mpsc::channel();
@@ -116,8 +123,8 @@ impl Exit {
             let _ = std::io::stderr().write_all(line.as_bytes());
             let _ = told.send(());
         });
-        if telling.is_ok() {
-            let _ = done.recv_timeout(TELL_LIMIT);
+        if telling.is_ok() && done.recv_timeout(TELL_LIMIT) == Err(RecvTimeoutError::Timeout) {
+            IS_MUTE.store(true, Ordering::Relaxed);
         }
     }
 }

@@ -1,14 +1,13 @@
-//! The thread of a daemon, and the checks before it starts.
+//! A daemon on the driver, and the checks before it starts.
 
+use std::any::Any;
 use std::collections::HashSet;
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use git_local::config::{Config, Environment};
 use git_local::repository::{Head, OpenError, Repository, Target, is_valid_branch_refname};
 use git_local::url::Remote;
@@ -24,20 +23,17 @@ use push_engine::failure::{Failure, Kind};
 use push_engine::options::{OnDivergence, Options, Raw, short_branch_name};
 use push_engine::state::{Policy, State};
 use push_engine::telemetry::{self, LOG_VARIABLE};
+use push_engine::watch::Watches;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tracing::instrument::WithSubscriber;
 
+use super::driver::Driver;
 use super::misuse::{Misuse, from_napi};
 use super::shapes::{Facts, NativeMessage};
 
-/// How long blocking work (a name look-up that cannot be cancelled, say) may hold up the end of the thread.
-const RUNTIME_GRACE: Duration = Duration::from_millis(100);
-
-/// As it shows in `/proc` and in debuggers.
-const THREAD_NAME: &str = "git-push-daemon";
-
 type Callback = ThreadsafeFunction<NativeMessage, (), NativeMessage, napi::Status, false, true>;
 
-/// Calls JavaScript from the daemon's threads. It is weak: it does not keep the process alive. `index.js` does
+/// Calls JavaScript from other threads. It is weak: it does not keep the process alive. `index.js` does
 /// that when needed.
 #[derive(Clone)]
 pub(super) struct Deliver(Arc<Callback>);
@@ -172,25 +168,30 @@ impl Host {
         })
     }
 
-    /// Starts the thread. It sends to `end` when nothing of the daemon is left but its last instructions.
+    /// Starts the daemon. It sends to `end` when nothing of it is left but the driver's last instructions.
     pub(super) fn spawn(
         self,
         requests: UnboundedReceiver<Request>,
         end: std_mpsc::Sender<Ended>,
-    ) -> Result<JoinHandle<()>, Error<Misuse>> {
-        thread::Builder::new()
-            .name(THREAD_NAME.to_owned())
-            .spawn(move || {
-                let ended = self.run(requests);
+    ) -> Result<Arc<Driver>, Error<Misuse>> {
+        let deliver = self.deliver.clone();
+        let run = |watches| async move {
+            let ended = self.run(requests, watches).await;
+            move || {
+                if !ended.aborted {
+                    deliver.send(ended);
+                }
                 // There is a receiver only while the process or the worker is ending.
                 let _ = end.send(ended);
-            })
-            .map_err(|error| {
-                Misuse::System.error(format!("the daemon's thread could not be started: {error}"))
-            })
+            }
+        };
+        Driver::start(run).map_err(|error| {
+            Misuse::System.error(format!("the daemons' thread could not be started: {error}"))
+        })
     }
 
-    fn run(self, requests: UnboundedReceiver<Request>) -> Ended {
+    /// Runs the daemon. A panic ends this daemon and no other.
+    async fn run(self, requests: UnboundedReceiver<Request>, watches: Watches) -> Ended {
         let Self {
             options,
             status,
@@ -206,43 +207,30 @@ impl Host {
             Box::new(move |record: telemetry::Record| deliver.send(record)) as telemetry::Sink
         });
         let dispatch = telemetry::dispatch(sink, destination.environment.get(LOG_VARIABLE));
-        let serve = || -> io::Result<Ended> {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .thread_name(THREAD_NAME)
-                .build()?;
-            let ended = runtime.block_on(async {
-                tracing::info!(remote = facts.remote, branch = target.refname, "started");
-                let shared = SharedBranch::new(target, destination.environment.clone(), facts.formats);
-                let branch = WatchedBranch::start(shared.clone(), &destination.common_dir, options.watch);
-                let pusher = RemotePusher::new(shared, destination, facts.transport);
-                let (policy, observer) = (policy(&options), deliver.clone());
-                Daemon::run(policy, pusher, branch, observer, requests, status.clone()).await
-            });
-            runtime.shutdown_timeout(RUNTIME_GRACE);
-            Ok(ended)
+        let (observer, of_status) = (deliver.clone(), status.clone());
+        let serving = async move {
+            tracing::info!(remote = facts.remote, branch = target.refname, "started");
+            let shared = SharedBranch::new(target, destination.environment.clone(), facts.formats);
+            let watches = options.watch.then_some(&watches);
+            let branch = WatchedBranch::start(shared.clone(), &destination.common_dir, watches);
+            let pusher = RemotePusher::new(shared, destination, facts.transport);
+            Daemon::run(policy(&options), pusher, branch, observer, requests, of_status).await
         };
-        let served = catch_unwind(AssertUnwindSafe(|| {
-            tracing::dispatcher::with_default(&dispatch, serve)
-        }));
+        let served = AssertUnwindSafe(serving.with_subscriber(dispatch)).catch_unwind();
+        let served = served.await;
         drop(registration);
-        let broken = |message: String| broken(&deliver, &status, &message);
-        let ended = match served {
-            Ok(Ok(ended)) => ended,
-            Ok(Err(error)) => broken(format!("no runtime could be started: {error}")),
-            Err(panic) => {
-                let text = panic.downcast_ref::<String>().map(String::as_str);
-                let text = text
-                    .or_else(|| panic.downcast_ref::<&str>().copied())
-                    .unwrap_or("no message");
-                broken(format!("a bug in git-push-daemon, please report it: {text}"))
-            }
-        };
-        if !ended.aborted {
-            deliver.send(ended);
-        }
-        ended
+        served.unwrap_or_else(|panic| {
+            let text = text_of(&*panic);
+            let message = format!("a bug in git-push-daemon, please report it: {text}");
+            broken(&deliver, &status, &message)
+        })
     }
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message")
 }
 
 /// Reports an end that was not requested.

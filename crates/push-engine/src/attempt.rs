@@ -40,6 +40,7 @@ use crate::event::SentPush;
 use crate::failure::{self, Failure, Kind};
 use crate::state::{Attempted, Outcome, Probed, RemoteTip, Survey};
 use crate::transport::{Background, Kept, Session, Settings, SharedClient};
+use crate::turns::ATTEMPTS;
 
 pub use route::{ChosenTransport, Destination, TransportNote};
 
@@ -305,7 +306,13 @@ impl RemotePusher {
 
     /// The route to the remote by the configuration of this moment.
     async fn find_route(&self) -> Result<Arc<Route>, Failure> {
-        let route = match self.destination.route(self.branch.target(), self.settings()) {
+        let (destination, target, settings) = (
+            self.destination.clone(),
+            self.branch.target().clone(),
+            self.settings(),
+        );
+        let finding = self.branch.read(move || destination.route(&target, settings));
+        let route = match finding.await {
             Ok(route) => self.detour.instead_of(&route).unwrap_or(route),
             Err(failure) => {
                 // A repository that is gone has no remotes either, but that is not what is wrong with it.
@@ -388,9 +395,8 @@ impl Pusher for RemotePusher {
     async fn attempt(&self, preserve: bool) -> Attempted {
         tracing::debug!("an attempt starts");
         let mut progress = Progress::default();
-        let result = self
-            .within_limit(Box::pin(self.run(preserve, &mut progress)))
-            .await;
+        let run = self.within_limit(Box::pin(self.run(preserve, &mut progress)));
+        let result = ATTEMPTS.run(Box::pin(run)).await;
         let remote = progress.remote;
         let survey = self.survey_after(remote, progress.confirmed.take()).await;
         if let Some(next) = progress.next.take() {
@@ -423,7 +429,7 @@ impl Pusher for RemotePusher {
                 }
             }
         };
-        let (reconciled, preserved) = match self.within_limit(check).await {
+        let (reconciled, preserved) = match ATTEMPTS.run(Box::pin(self.within_limit(check))).await {
             Ok((reconciled, preserved)) => (Some(reconciled), preserved),
             Err(failure) => {
                 tracing::debug!(%failure, "the diverged remote could not be read");

@@ -4,16 +4,25 @@
 use std::cell::RefCell;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use git_local::LocalError;
 use git_local::config::Environment;
 use git_local::repository::{Formats, LocalBranch, ObjectStore, Repository, Survey, Target};
 use git_wire::oid::Oid;
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::JoinError;
+use tokio::time::timeout;
 
 use crate::daemon::Branch;
 use crate::failure::Failure;
-use crate::watch::RefWatcher;
+use crate::turns::Lane;
+use crate::watch::{RefWatcher, Watches};
+
+/// How long closing waits for a read that is under way. One that hangs ends by itself, when the disk answers.
+const CLOSE_LIMIT: Duration = Duration::from_millis(100);
+
+/// How long the daemon waits to learn whether it can answer a request. It does nothing else meanwhile.
+const CONTAINS_LIMIT: Duration = Duration::from_secs(30);
 
 /// The formats that the repository was last found to have, for the status.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +54,7 @@ pub struct SharedBranch {
     environment: Environment,
     branch: Arc<Mutex<Option<LocalBranch>>>,
     formats: FormatsNote,
+    lane: Lane,
 }
 
 impl SharedBranch {
@@ -56,6 +66,7 @@ impl SharedBranch {
             environment,
             branch: Arc::default(),
             formats,
+            lane: Lane::default(),
         }
     }
 
@@ -77,7 +88,7 @@ impl SharedBranch {
         let branch = Arc::clone(&self.branch);
         let (target, environment) = (self.target.clone(), self.environment.clone());
         let formats = self.formats.clone();
-        let asked = blocking(move || {
+        let asked = self.read(move || {
             let mut branch = branch.lock().unwrap_or_else(PoisonError::into_inner);
             let open = match &mut *branch {
                 Some(open) => open,
@@ -88,9 +99,17 @@ impl SharedBranch {
             if answer.is_err() {
                 *branch = None;
             }
-            answer
+            answer.map_err(Failure::from)
         });
-        asked.await.map_err(Failure::from)
+        asked.await
+    }
+
+    /// Reads files on a blocking thread, after this daemon's earlier reads.
+    pub(crate) async fn read<T: Send + 'static, E: Into<Failure> + Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.lane.read(move || work().map_err(E::into)).await
     }
 
     /// The object directories, found anew: surveys of the branch need not wait for one who reads them. Call it on a thread that
@@ -103,19 +122,6 @@ impl SharedBranch {
         let repository = Repository::open(Some(&self.target.git_dir), &self.environment)?;
         Ok(repository.objects().clone())
     }
-
-    fn close(&self) {
-        *self.branch.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-}
-
-/// Runs a closure that may block on a thread for that. It logs as the caller does.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, LocalError> + Send + 'static,
-) -> Result<T, LocalError> {
-    let dispatch = tracing::dispatcher::get_default(Clone::clone);
-    let working = spawn_blocking(move || tracing::dispatcher::with_default(&dispatch, work));
-    working.await.unwrap_or_else(|panic| Err(panicked(&panic)))
 }
 
 /// The error in place of the result of a task that panicked.
@@ -131,41 +137,52 @@ pub struct WatchedBranch {
 }
 
 impl WatchedBranch {
-    /// Starts to follow the branch.
+    /// Starts to follow the branch, within a tokio runtime. It is watched from the first read on, unless `shared` is `None`.
     #[must_use]
-    pub fn start(branch: SharedBranch, common_dir: &Path, watch: bool) -> Self {
-        let watcher = watch.then(|| {
+    pub fn start(branch: SharedBranch, common_dir: &Path, shared: Option<&Watches>) -> Self {
+        let watcher = shared.map(|shared| {
             let Target { git_dir, refname, .. } = branch.target();
-            Arc::new(RefWatcher::start(common_dir, git_dir, refname))
+            Arc::new(RefWatcher::start(shared, common_dir, git_dir, refname))
         });
         Self {
             branch,
             watcher: RefCell::new(watcher),
         }
     }
-}
 
-impl Branch for WatchedBranch {
-    async fn survey(&self, remote: Option<Oid>) -> Result<Survey, Failure> {
+    /// Asks a question whose answer is the tip, or comes of it.
+    async fn ask_armed<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut LocalBranch) -> Result<T, LocalError> + Send + 'static,
+    ) -> Result<T, Failure> {
         let watcher = self.watcher.borrow().clone();
-        let survey = self.branch.ask(move |branch| {
+        let asked = self.branch.ask(move |branch| {
             // Armed before the ref is read: a later change wakes the daemon.
             if let Some(watcher) = watcher {
                 watcher.rearm();
             }
-            branch.survey(remote)
+            question(branch)
         });
-        survey.await
+        asked.await
+    }
+}
+
+impl Branch for WatchedBranch {
+    async fn survey(&self, remote: Option<Oid>) -> Result<Survey, Failure> {
+        self.ask_armed(move |branch| branch.survey(remote)).await
     }
 
     async fn tip(&self) -> Result<Option<Oid>, Failure> {
-        self.branch.ask(|branch| branch.tip()).await
+        self.ask_armed(|branch| branch.tip()).await
     }
 
     async fn contains(&self, ancestor: Oid, descendant: Oid) -> bool {
-        self.branch
-            .ask(move |branch| branch.repository().is_ancestor_or_same(ancestor, descendant))
-            .await
+        let asked = self
+            .branch
+            .ask(move |branch| branch.repository().is_ancestor_or_same(ancestor, descendant));
+        let answer = timeout(CONTAINS_LIMIT, asked).await;
+        answer
+            .unwrap_or_else(|_| Err(Failure::timed_out("the disk did not answer", CONTAINS_LIMIT)))
             .unwrap_or_else(|failure| {
                 tracing::debug!(%failure, "the history could not be read");
                 false
@@ -188,12 +205,15 @@ impl Branch for WatchedBranch {
     }
 
     async fn close(&self) {
-        // This waits for a survey in progress, which holds the watcher.
-        self.branch.close();
-        if let Some(watcher) = self.watcher.take() {
-            // Closing may take the kernel a while.
-            let _ = spawn_blocking(move || drop(watcher)).await;
-        }
+        let watcher = self.watcher.take();
+        let branch = Arc::clone(&self.branch.branch);
+        let closed = self.branch.read(move || {
+            drop(watcher);
+            *branch.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            Ok::<_, LocalError>(())
+        });
+        // Otherwise both end with the read that hangs.
+        let _ = timeout(CLOSE_LIMIT, closed).await;
     }
 }
 

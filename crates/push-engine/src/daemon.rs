@@ -40,6 +40,7 @@ struct Waiter {
 }
 
 /// The actor.
+#[expect(clippy::struct_excessive_bools, reason = "each is independent of the others")]
 pub struct Daemon<P, B, O> {
     pusher: Rc<P>,
     branch: Rc<B>,
@@ -57,6 +58,8 @@ pub struct Daemon<P, B, O> {
     unsurveyed: Vec<Request>,
     waiters: Vec<Waiter>,
     is_busy: bool,
+    /// Whether a read of the branch has ended, well or not.
+    has_read: bool,
     stop_by: Option<Instant>,
     is_finished: bool,
     is_aborted: bool,
@@ -89,6 +92,45 @@ async fn sleep_until_some(deadline: Option<Instant>) {
     }
 }
 
+/// Reads the branch, and the tip that the remote is known to have.
+async fn first_read(branch: &impl Branch) -> (Option<Survey>, Option<Oid>) {
+    let remote = branch.last_known_remote().await;
+    let surveyed = match remote {
+        Some(_) => branch.survey(remote).await,
+        // Counting the whole history as pending would delay the first check, for nothing if the remote already has it.
+        None => branch.tip().await.map(|tip| Survey {
+            tip,
+            ..Survey::default()
+        }),
+    };
+    let survey = surveyed
+        .inspect_err(|failure| tracing::debug!(%failure, "the branch could not be read"))
+        .ok();
+    (survey, remote)
+}
+
+/// Keeps the requests that come while the branch is first read, with their times. Returns when the daemon must end without
+/// that read: the disk may hang.
+async fn end_requested(requests: &mut mpsc::UnboundedReceiver<Request>, early: &mut Vec<(Instant, Request)>) {
+    let mut stop_by: Option<Instant> = None;
+    loop {
+        let request = tokio::select! {
+            request = requests.recv() => request.unwrap_or(Request::Abort),
+            () = sleep_until_some(stop_by) => return,
+        };
+        let came = Instant::now();
+        if let Request::Stop { timeout } = request {
+            let by = came + timeout;
+            stop_by = Some(stop_by.map_or(by, |earlier| earlier.min(by)));
+        }
+        let is_abort = request == Request::Abort;
+        early.push((came, request));
+        if is_abort {
+            return;
+        }
+    }
+}
+
 impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
     /// Runs a daemon to its end, which a [`Request::Stop`] or [`Request::Abort`] brings about.
     pub async fn run(
@@ -96,21 +138,17 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
         pusher: P,
         branch: B,
         observer: O,
-        requests: mpsc::UnboundedReceiver<Request>,
+        mut requests: mpsc::UnboundedReceiver<Request>,
         status: SharedStatus,
     ) -> Ended {
-        let remote = branch.last_known_remote().await;
-        let surveyed = match remote {
-            Some(_) => branch.survey(remote).await,
-            // Counting the whole history as pending would delay the first check, for nothing if the remote already has it.
-            None => branch.tip().await.map(|tip| Survey {
-                tip,
-                ..Survey::default()
-            }),
+        let mut early = Vec::new();
+        let first = tokio::select! {
+            biased;
+            read = first_read(&branch) => Some(read),
+            () = end_requested(&mut requests, &mut early) => None,
         };
-        let survey = surveyed
-            .inspect_err(|failure| tracing::debug!(%failure, "the branch could not be read"))
-            .ok();
+        let has_read = first.is_some();
+        let (survey, remote) = first.unwrap_or_default();
         let (state, actions) = State::start(policy, survey, remote, now());
         let mut daemon = Self {
             pusher: Rc::new(pusher),
@@ -125,11 +163,20 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             unsurveyed: Vec::new(),
             waiters: Vec::new(),
             is_busy: true,
+            has_read,
             stop_by: None,
             is_finished: false,
             is_aborted: false,
         };
         daemon.carry_out(actions).await;
+        for (came, request) in early {
+            daemon.take_request(match request {
+                Request::Stop { timeout } => Request::Stop {
+                    timeout: timeout.saturating_sub(came.elapsed()),
+                },
+                other => other,
+            });
+        }
         while !daemon.is_finished {
             daemon.turn().await;
         }
@@ -164,10 +211,14 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             // The handle is gone: the environment went away.
             Wake::Request(None) => self.take_request(Request::Abort),
             Wake::InFlight(ended) => {
+                self.has_read = true;
                 self.forget_survey();
                 self.step(ended).await;
             }
-            Wake::Surveyed(surveyed) => self.end_survey(surveyed).await,
+            Wake::Surveyed(surveyed) => {
+                self.has_read = true;
+                self.end_survey(surveyed).await;
+            }
             Wake::Timer if self.stop_by.is_some_and(|stop_by| stop_by <= Instant::now()) => {
                 // Stop even if the read of the branch never finishes.
                 let timeout = Duration::ZERO;
@@ -376,7 +427,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             }
         }
         Ended {
-            drained: self.state.is_in_sync(),
+            drained: self.has_read && self.state.is_in_sync(),
             pending_commits,
             aborted: self.is_aborted,
         }

@@ -16,5 +16,6 @@ pub mod options;
 pub mod state;
 pub mod telemetry;
 pub mod transport;
+pub mod turns;
 pub mod user_agent;
 pub mod watch;

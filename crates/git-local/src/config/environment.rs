@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::value::parse_bool;
 use crate::LocalError;
@@ -14,14 +15,15 @@ use crate::LocalError;
 /// values may be secrets.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment {
-    variables: BTreeMap<OsString, OsString>,
+    /// Shared by all clones.
+    variables: Arc<BTreeMap<OsString, OsString>>,
 }
 
 impl Environment {
     /// Sets one variable.
     #[must_use]
     pub fn with(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
-        self.variables.insert(name.into(), value.into());
+        Arc::make_mut(&mut self.variables).insert(name.into(), value.into());
         self
     }
 
@@ -40,7 +42,7 @@ impl Environment {
     /// Removes one variable.
     #[must_use]
     pub fn without(mut self, name: impl AsRef<OsStr>) -> Self {
-        self.variables.remove(name.as_ref());
+        Arc::make_mut(&mut self.variables).remove(name.as_ref());
         self
     }
 
@@ -85,10 +87,9 @@ impl Environment {
 impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
         let variables = variables.into_iter();
+        let variables = variables.map(|(name, value)| (name.into(), value.into()));
         Self {
-            variables: variables
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
+            variables: Arc::new(variables.collect()),
         }
     }
 }

@@ -13,14 +13,16 @@ use git_local::repository::ObjectStore;
 use git_wire::oid::Oid;
 use tokio::spawn;
 use tokio::sync::mpsc::{self, Sender};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
+use tracing::instrument::WithSubscriber;
 
 use super::RemotePusher;
 use super::plan::Planned;
 use super::send::Push;
-use crate::branch::{SharedBranch, blocking};
+use crate::branch::SharedBranch;
 use crate::failure::Failure;
 use crate::transport::{Encoding, PackObjects, PackReceiver, Session, Settings};
+use crate::turns;
 
 /// Pieces of the pack that are ready before the remote takes them: the back-pressure on its generation.
 const PACK_PIECES: usize = 8;
@@ -85,27 +87,27 @@ impl RemotePusher {
                 u64::MAX
             },
         };
-        let making = spawn(async move {
+        let making = async move {
             let made = packer.pack(request, sender).await;
             on_packed();
             made
-        });
-        (pack, making)
+        };
+        (pack, spawn(making.with_current_subscriber()))
     }
 
     /// Counts the commits of a pack that the transport makes itself. Its size is not known.
     pub(super) fn count(&self, request: PackRequest) -> Packing {
         let (_, pack) = mpsc::channel(PACK_PIECES);
         let branch = self.branch.clone();
-        let counted = spawn(async move {
+        let counting = async move {
             let counted = branch.ask(move |branch| {
                 let ahead = branch.repository().ahead(request.tip, &request.remote_has)?;
                 Ok(ahead.commits)
             });
             let commits = counted.await.unwrap_or_default();
             Ok(Packed { commits, bytes: 0 }).into()
-        });
-        (pack, counted)
+        };
+        (pack, spawn(counting.with_current_subscriber()))
     }
 
     /// Finds the damaged or missing object for which git could not make a pack, or the remote could not use git's: git copies
@@ -113,10 +115,14 @@ impl RemotePusher {
     pub(super) async fn fault_of_pack(&self, request: PackRequest) -> Option<Failure> {
         let (sender, mut pack) = mpsc::channel(PACK_PIECES);
         let branch = self.branch.clone();
-        spawn_blocking(move || match branch.objects() {
-            Ok(store) => drop(pack::stream_pack(&store, &request, sender)),
-            Err(failure) => ChannelWriter::new(sender).fail(failure),
+        let looking = turns::pack(move || {
+            match branch.objects() {
+                Ok(store) => drop(pack::stream_pack(&store, &request, sender)),
+                Err(failure) => ChannelWriter::new(sender).fail(failure),
+            }
+            Ok(())
         });
+        spawn(looking.with_current_subscriber());
         while let Some(piece) = pack.recv().await {
             if let Err(failure) = piece {
                 return Some(failure.into());
@@ -200,7 +206,7 @@ impl Packer {
     async fn step(&self, request: &PackRequest, sender: PackSender, least: u64) -> Result<Step, LocalError> {
         let (branch, request) = (self.branch.clone(), request.clone());
         let counted = self.counted.filter(|&counted| counted >= least);
-        blocking(move || {
+        turns::pack(move || {
             let looked = branch.objects().and_then(|store| {
                 if counted.is_some_and(|counted| is_packed(&store, counted)) {
                     return Ok((None, Some(pack::on_remote(&store, &request)?)));
@@ -233,7 +239,7 @@ impl Packer {
             return commits;
         }
         let (branch, request) = (self.branch.clone(), request.clone());
-        let counting = blocking(move || Ok(Backlog::list(&branch.objects()?, &request)?.commits() as u64));
+        let counting = turns::pack(move || Ok(Backlog::list(&branch.objects()?, &request)?.commits() as u64));
         counting.await.ok().or(self.counted).unwrap_or_default()
     }
 }

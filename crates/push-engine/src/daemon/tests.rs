@@ -472,6 +472,46 @@ fn stop_ends_even_if_the_repository_hangs() {
 }
 
 #[test]
+fn stop_ends_even_if_the_first_read_of_the_repository_hangs() {
+    for (timeouts, expected) in [(vec![3000], 3000), (vec![9000, 2000, 5000], 2000), (vec![0], 0)] {
+        paused(async move {
+            let world = world(1, 1);
+            world.stuck_survey.set(true);
+            let rig = Rig::start(world);
+            rig.request(Request::Check(1));
+            let before = Instant::now();
+            for timeout in timeouts {
+                rig.request(Request::Stop { timeout: MS(timeout) });
+            }
+            let ended = rig.ended.await.expect("the daemon ends");
+            assert_eq!(Instant::now() - before, MS(expected));
+            assert!(!ended.aborted, "{ended:?}");
+        });
+    }
+}
+
+#[test]
+fn what_is_asked_while_the_repository_is_first_read_is_answered_after_it() {
+    paused(async {
+        let mut rig = Rig::start(world(1, 1));
+        rig.request(Request::Check(1));
+        assert_eq!(rig.reply().await.0, 1);
+        rig.stop(MS(1000)).await;
+    });
+}
+
+#[test]
+fn abort_ends_even_if_the_first_read_of_the_repository_hangs() {
+    paused(async {
+        let world = world(1, 1);
+        world.stuck_survey.set(true);
+        let rig = Rig::start(world);
+        rig.request(Request::Abort);
+        assert!(rig.ended.await.expect("ends").aborted);
+    });
+}
+
+#[test]
 fn a_second_stop_can_only_shorten_the_drain() {
     paused(async {
         let world = world(2, 1);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::instrument::WithSubscriber;
 
 use super::child::KILL_GRACE;
 
@@ -21,9 +22,9 @@ pub struct Background {
 }
 
 impl Background {
-    /// Starts a task that must end soon after [`Background::ended`] resolves.
+    /// Starts a task that must end soon after [`Background::ended`] resolves. It logs as the caller does.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(task);
+        self.tasks.spawn(task.with_current_subscriber());
     }
 
     /// Resolves when tasks should stop waiting for work that goes on without the daemon: a server that has confirmed a

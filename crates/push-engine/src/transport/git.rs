@@ -10,6 +10,7 @@ use super::activity::{KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_TRIES};
 use super::session::StreamSession;
 use super::{Session, Settings, Transport};
 use crate::failure::{Failure, Kind};
+use crate::turns;
 
 /// Pushes to a `git://` address.
 #[derive(Debug)]
@@ -66,11 +67,13 @@ impl Transport for GitTransport {
             // git:// has no users: a user and password are part of the host name, and must not be shown.
             let host = self.host.rsplit('@').next().unwrap_or_default();
             let address = format!("{host} port {}", self.port);
-            let stream = TcpStream::connect((self.host.as_str(), self.port))
-                .await
-                .map_err(|error| {
-                    Failure::from_remote_io(&format!("could not connect to {address}"), &error)
-                })?;
+            let connecting = async {
+                let addresses = turns::look_up(&self.host, self.port).await?;
+                TcpStream::connect(&*addresses).await
+            };
+            let stream = connecting.await.map_err(|error| {
+                Failure::from_remote_io(&format!("could not connect to {address}"), &error)
+            })?;
             // The packets are small, and each waits for an answer.
             let _ = stream.set_nodelay(true);
             self.find_dead_peer(&stream);

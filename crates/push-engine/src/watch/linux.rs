@@ -1,79 +1,55 @@
-//! File events from inotify, read on the daemon's own thread: a library's thread in between would cost each commit another
-//! wake-up.
+//! The file events of one ref.
 
-use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
-use std::future::pending;
-use std::io;
+mod hub;
+mod table;
+
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use futures_util::{FutureExt as _, StreamExt as _};
-use inotify::{EventMask, EventOwned, EventStream, Inotify, WatchDescriptor, WatchMask, Watches};
+use tokio::sync::Notify;
 
 use git_local::repository::places_of_ref;
 
-/// Room for some dozens of events, each with a name.
-const BUFFER: usize = 4096;
+use super::Watches;
+pub(super) use hub::Hub;
+use table::RefId;
 
-/// The events that can give a file another content, or its name another file.
-const CHANGES: WatchMask = WatchMask::CREATE
-    .union(WatchMask::MODIFY)
-    .union(WatchMask::CLOSE_WRITE)
-    .union(WatchMask::DELETE)
-    .union(WatchMask::MOVE)
-    .union(WatchMask::DELETE_SELF)
-    .union(WatchMask::MOVE_SELF)
-    .union(WatchMask::ONLYDIR);
-
-/// For each watched directory, the names in it that matter.
-type Armed = HashMap<WatchDescriptor, HashSet<OsString>>;
-
-/// The file events of one ref.
+/// The file events of one ref. Dropping it ends its watches.
 pub(super) struct FileEvents {
     common_dir: PathBuf,
     git_dir: PathBuf,
     refname: String,
     /// Set where changes from another machine cause no events.
-    unreliable: Option<String>,
-    watches: Watches,
-    /// Held only while the pending events are read, by the one task that waits for them.
-    stream: tokio::sync::Mutex<EventStream<Vec<u8>>>,
-    /// Held only for look-ups, so that a task that reads events never waits for a disk.
-    armed: Mutex<Armed>,
+    unreliable: OnceLock<Option<String>>,
+    hub: Arc<Hub>,
+    id: RefId,
+    changed: Arc<Notify>,
     /// Serializes `arm`.
     arming: Mutex<()>,
-    /// Why events have ended for good.
-    broken: OnceLock<String>,
 }
 
 impl FileEvents {
     /// # Errors
     ///
     /// Fails with a reason where the system refuses file events.
-    pub(super) fn start(common_dir: &Path, git_dir: &Path, refname: &str) -> Result<Self, String> {
-        let listen = || {
-            let inotify = Inotify::init()?;
-            let watches = inotify.watches();
-            io::Result::Ok((watches, inotify.into_event_stream(vec![0; BUFFER])?))
-        };
-        let (watches, stream) = listen().map_err(|error| {
-            format!("the system refuses file events: {error} (see fs.inotify.max_user_instances)")
-        })?;
-        let events = Self {
+    pub(super) fn start(
+        watches: &Watches,
+        common_dir: &Path,
+        git_dir: &Path,
+        refname: &str,
+    ) -> Result<Self, String> {
+        let hub = Hub::shared(&watches.0.hub)?;
+        let (id, changed) = hub.add();
+        Ok(Self {
             common_dir: common_dir.to_owned(),
             git_dir: git_dir.to_owned(),
             refname: refname.to_owned(),
-            unreliable: why_unreliable(common_dir),
-            watches,
-            stream: tokio::sync::Mutex::new(stream),
-            armed: Mutex::default(),
+            unreliable: OnceLock::new(),
+            hub,
+            id,
+            changed,
             arming: Mutex::default(),
-            broken: OnceLock::new(),
-        };
-        // A failure shows at the next call, which precedes the first read of the ref.
-        let _: Result<(), String> = events.arm();
-        Ok(events)
+        })
     }
 
     /// Watches the directories that exist now, and no others. It goes from the top down: each is looked up after the
@@ -84,80 +60,21 @@ impl FileEvents {
     /// Fails with a reason where the events cannot be relied on. Those that come are still reported.
     pub(super) fn arm(&self) -> Result<(), String> {
         let _serialized = self.arming.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut watches = self.watches.clone();
-        let mut armed = Armed::new();
-        let mut reason = self.unreliable.clone().or_else(|| self.broken.get().cloned());
-        for (directory, name) in places_of_ref(&self.common_dir, &self.git_dir, &self.refname) {
-            // A directory that is already watched keeps its descriptor.
-            match watches.add(&directory, CHANGES) {
-                Ok(descriptor) => {
-                    armed.entry(descriptor).or_default().insert(name);
-                }
-                // Its creation causes an event in its parent.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                    ) => {}
-                Err(error) => {
-                    reason.get_or_insert_with(|| match error.kind() {
-                        io::ErrorKind::StorageFull => {
-                            "the limit of file watches is reached (fs.inotify.max_user_watches)".to_owned()
-                        }
-                        _ => format!("{} cannot be watched: {error}", directory.display()),
-                    });
-                }
-            }
-        }
-        let mut ended = {
-            let mut current = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut previous = std::mem::replace(&mut *current, armed);
-            previous.retain(|descriptor, _| !current.contains_key(descriptor));
-            previous
-        };
-        for (descriptor, _) in ended.drain() {
-            // This fails where the directory was deleted, which ended the watch.
-            let _: io::Result<()> = watches.remove(descriptor);
-        }
-        reason.map_or(Ok(()), Err)
+        let places = places_of_ref(&self.common_dir, &self.git_dir, &self.refname);
+        let armed = self.hub.arm(self.id, places);
+        let unreliable = self.unreliable.get_or_init(|| why_unreliable(&self.common_dir));
+        unreliable.clone().map_or(armed, Err)
     }
 
     /// Resolves when a watched name or directory may have changed. Cancel-safe.
     pub(super) async fn changed(&self) {
-        let mut stream = self.stream.lock().await;
-        if self.broken.get().is_some() {
-            // The owner was woken once to learn that it has to poll.
-            return pending().await;
-        }
-        loop {
-            match stream.next().await {
-                Some(Ok(event)) if !self.concerns(&event) => {}
-                Some(Ok(_)) => break,
-                ended => {
-                    let error = ended.and_then(Result::err);
-                    let problem =
-                        error.map_or_else(|| "they have ended".to_owned(), |error| error.to_string());
-                    // Empty until here, so that this always sets it.
-                    let _ = self.broken.set(format!("file events cannot be read: {problem}"));
-                    return;
-                }
-            }
-        }
-        // One look at the ref covers all events so far.
-        while let Some(Some(Ok(_))) = stream.next().now_or_never() {}
+        self.changed.notified().await;
     }
+}
 
-    fn concerns(&self, event: &EventOwned) -> bool {
-        if event.mask.contains(EventMask::Q_OVERFLOW) {
-            return true;
-        }
-        let armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
-        match (armed.get(&event.wd), &event.name) {
-            (Some(names), Some(name)) => names.contains(name),
-            (Some(_), None) => true,
-            // The watch has ended, or is about to be armed.
-            (None, _) => !event.mask.contains(EventMask::IGNORED),
-        }
+impl Drop for FileEvents {
+    fn drop(&mut self) {
+        self.hub.remove(self.id);
     }
 }
 

@@ -60,8 +60,10 @@ impl Watched {
             .expect("a runtime");
         let events = {
             let _within = runtime.enter();
-            FileEvents::start(git_dir, git_dir, refname).expect("file events")
+            FileEvents::start(&Watches::default(), git_dir, git_dir, refname).expect("file events")
         };
+        // A failure shows at the next call.
+        let _: Result<(), String> = events.arm();
         Self { events, runtime }
     }
 
@@ -233,6 +235,39 @@ fn reading_does_not_wake() {
             .for_each(drop);
     });
     assert!(!wakes);
+}
+
+#[test]
+fn refs_share_one_descriptor_and_the_end_of_one_ends_no_watch_of_another() {
+    let (repo, elsewhere) = (Repo::new(), Repo::new());
+    let shared = Watches::default();
+    let mut watched = repo.watch("refs/heads/main");
+    let start = |repo: &Repo, refname| {
+        let _within = watched.runtime.enter();
+        let events =
+            FileEvents::start(&shared, &repo.git_dir(), &repo.git_dir(), refname).expect("file events");
+        events.arm().expect("all directories are watched");
+        events
+    };
+    let main = start(&repo, "refs/heads/main");
+    let other = start(&repo, "refs/heads/other");
+    let far = start(&elsewhere, "refs/heads/main");
+    let heads = [&repo, &elsewhere].map(|repo| repo.git_dir().join("refs/heads"));
+    // One is that of `watched`.
+    assert_eq!(heads.each_ref().map(|heads| descriptors_watching(heads)), [2, 1]);
+
+    watched.events = main;
+    drop(other);
+    repo.git(&["update-ref", "refs/heads/main", "refs/tags/two"]);
+    watched.wait();
+    watched.rearm();
+    repo.git(&["update-ref", "refs/heads/other", "refs/tags/two"]);
+    elsewhere.git(&["update-ref", "refs/heads/main", "refs/tags/two"]);
+    assert!(!watched.wakes_within(QUIET));
+
+    watched.events = far;
+    watched.wait();
+    assert_eq!(heads.each_ref().map(|heads| descriptors_watching(heads)), [0, 1]);
 }
 
 /// Counts the inotify descriptors of this process that watch a directory, by its inode: other tests have their own.

@@ -4,14 +4,15 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy};
-use tokio::task::spawn_blocking;
 
 use super::settings::ClientSettings;
 use super::status::chain;
 use crate::failure::{Failure, Kind};
 use crate::transport::activity::{KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_TRIES};
+use crate::turns::{self, Lane};
 
 /// The client that all attempts of a daemon share, so that connections and TLS sessions are used again.
 #[derive(Clone, Default)]
@@ -19,6 +20,7 @@ pub struct SharedClient {
     keep_for: Duration,
     idle_timeout: Option<Duration>,
     client: Arc<Mutex<Option<(ClientSettings, Client)>>>,
+    lane: Lane,
 }
 
 impl SharedClient {
@@ -30,6 +32,7 @@ impl SharedClient {
             keep_for,
             idle_timeout,
             client: Arc::default(),
+            lane: Lane::default(),
         }
     }
 
@@ -41,15 +44,14 @@ impl SharedClient {
             return Ok(client.clone());
         }
         let shared = self.clone();
-        let built = spawn_blocking(move || {
+        let built = self.lane.read(move || {
             let client = shared.build(&settings)?;
             if !shared.keep_for.is_zero() {
                 *shared.lock() = Some((settings, client.clone()));
             }
             Ok(client)
         });
-        let built = built.await;
-        built.unwrap_or_else(|panic| Err(Failure::new(Kind::Local, format!("a bug: {panic}"))))
+        built.await
     }
 
     fn build(&self, settings: &ClientSettings) -> Result<Client, Failure> {
@@ -73,6 +75,7 @@ impl SharedClient {
         let proxy = settings.proxy.clone();
         builder
             .tls_backend_preconfigured(tls)
+            .dns_resolver(Resolver)
             .proxy(Proxy::custom(move |url| proxy.proxy_for(url)))
             .redirect(Policy::none())
             .referer(false)
@@ -96,6 +99,19 @@ impl SharedClient {
 
     fn lock(&self) -> MutexGuard<'_, Option<(ClientSettings, Client)>> {
         self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The system's resolver, in turns with the other daemons.
+struct Resolver;
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            // The port is that of the URL.
+            let addresses = turns::look_up(name.as_str(), 0).await?;
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
     }
 }
 
