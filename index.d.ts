@@ -131,6 +131,19 @@ export interface PushDaemonOptions {
   readonly divergedProbeMs?: number | undefined;
 
   /**
+   * The most bytes that one pack should have. A larger backlog is pushed in several steps: fast-forwards along the
+   * first parents of the branch, each with a `push` event of its own. A single commit is never divided. The size is
+   * estimated from the objects before the pack is made, and a pack is hardly ever larger. `Infinity` sets no limit.
+   * The default is half of what GitHub accepts in one push.
+   *
+   * Whatever the value, steps become smaller after a connection has broken while a pack was sent, and after the
+   * server has refused a pack as too large.
+   *
+   * @default 1073741824
+   */
+  readonly maxPackBytes?: number | undefined;
+
+  /**
    * What to do when the branches have diverged. `'report'` emits an `error`. `'preserve'` also pushes the local
    * tip to a new branch `refs/heads/conflicts/<UTC timestamp>` on the remote, once for each local tip, so that a
    * second copy of the commits exists until a person resolves the divergence. If that push fails, the daemon emits
@@ -314,6 +327,8 @@ export interface PushDaemonEvents {
   recovered: [event: RecoveredEvent];
   /** With `onDivergence: 'preserve'`: the local tip was pushed to a new branch. */
   preserved: [event: PreservedEvent];
+  /** The progress of a push that takes longer than a second, once a second. The steps of a backlog count as one push. */
+  progress: [event: PushProgress];
   /**
    * Emitted before `error`, with the same argument. Listening here does not count as handling the error; it is meant
    * for monitoring. See `errorMonitor` in `node:events`.
@@ -395,6 +410,48 @@ export interface PreservedEvent {
   /** The full name of the branch on the remote. */
   readonly ref: string;
 }
+
+/** How far the push under way has come. */
+export interface PushProgress {
+  /** The commit to which this push moves the remote branch; with several steps, that of the present one. */
+  readonly commit: string;
+  /** What the push is doing. */
+  readonly phase: PushProgressPhase;
+  /** The number of objects that this phase is through with. */
+  readonly objects: number;
+  /** The number of objects of this phase; `null` if unknown. */
+  readonly totalObjects: number | null;
+  /**
+   * The bytes of the pack that were handed over to be sent. On the way, buffers may hold some megabytes of them. With
+   * the transport `git-cli`, as git tells it.
+   */
+  readonly bytes: number;
+  /** The size of the pack in bytes; `null` until all of it is made. */
+  readonly totalBytes: number | null;
+  /** The bytes handed over per second, since the last event; `null` unless the phase is `sending`. */
+  readonly bytesPerSecond: number | null;
+  /** Which step of the backlog this push is, from 1; see `maxPackBytes`. */
+  readonly step: number;
+  /** The number of steps, estimated; 1 if the backlog is not divided. */
+  readonly steps: number;
+  /** The last line that the server or its hooks have told, such as `Resolving deltas:  45% (123/271)`; or `null`. */
+  readonly serverMessage: string | null;
+  /** How long the push has been running, with all steps of its backlog, in milliseconds. */
+  readonly elapsedMs: number;
+  /** How much longer the phase will take, in milliseconds, estimated by its objects; `null` if unknown. */
+  readonly remainingMs: number | null;
+}
+
+/** What a push is doing. */
+export type PushProgressPhase =
+  /** Listing the objects to send. */
+  | 'counting'
+  /** git looks for deltas between the objects, as it does for large backlogs. */
+  | 'compressing'
+  /** The pack is being sent. */
+  | 'sending'
+  /** The pack is handed over; the server stores and checks it, and runs its hooks. */
+  | 'server';
 
 /** The daemon ended. */
 export interface StoppedEvent {
@@ -486,6 +543,8 @@ export interface PushDaemonStatus {
   readonly startedAt: string;
   /** Counts since the start. */
   readonly totals: PushDaemonTotals;
+  /** How far the push under way has come; `null` in the first second of a push, and while nothing is pushed. */
+  readonly progress: PushProgress | null;
 }
 
 /** The last failure, as the status shows it. */

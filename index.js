@@ -177,6 +177,26 @@ function startNative(options, hasLogger, deliver) {
   }
 }
 
+/** What a push under way has come to, or `null`. */
+function progressOf(progress) {
+  if (progress === undefined) return null;
+  const { totalObjects, totalBytes, bytesPerSecond, serverMessage, remainingMs } = progress;
+  return {
+    commit: progress.commit,
+    phase: progress.phase,
+    objects: progress.objects,
+    totalObjects: totalObjects ?? null,
+    bytes: progress.bytes,
+    totalBytes: totalBytes ?? null,
+    bytesPerSecond: bytesPerSecond ?? null,
+    step: progress.step,
+    steps: progress.steps,
+    serverMessage: serverMessage ?? null,
+    elapsedMs: progress.elapsedMs,
+    remainingMs: remainingMs ?? null,
+  };
+}
+
 /** Makes the public event of what the binding sends. */
 const EVENTS = {
   push: ({ commit, durationMs, previous = null, commits, attempt, bytes }) => ({
@@ -210,6 +230,7 @@ const EVENTS = {
   }),
   recovered: ({ commit, failedAttempts, downMs }) => ({ commit, failedAttempts, downMs }),
   preserved: ({ commit, reference }) => ({ commit, ref: reference }),
+  progress: ({ progress }) => progressOf(progress),
 };
 
 class PushDaemon extends EventEmitter {
@@ -297,6 +318,7 @@ class PushDaemon extends EventEmitter {
       nextAttemptAt: iso(now.nextAttemptAt),
       startedAt: iso(now.startedAt),
       totals: { pushes, commits, failures, bytes },
+      progress: progressOf(now.progress),
     };
   }
 

@@ -70,6 +70,10 @@ describe('a wrong option', () => {
     ...Object.fromEntries(
       TIMES.map((name) => [name, { expected: MILLISECONDS, values: WRONG_MILLISECONDS }]),
     ),
+    maxPackBytes: {
+      expected: /whole number of bytes, 1 or more, or Infinity/,
+      values: ['1', 0, -1, 1.5, 2 ** 53, Number.NaN, -Infinity, null, true, {}, [], 1n],
+    },
     onDivergence: {
       expected: /'report' or 'preserve'/,
       values: ['force', '', 0, null, true, {}, []],
@@ -160,6 +164,9 @@ describe('a wrong option', () => {
       { debounceMs: 0.5, connectTimeoutMs: 0, idleTimeoutMs: 0 },
       { reportTimeoutMs: 0, attemptTimeoutMs: 0 },
       { keepConnectionMs: 0, divergedProbeMs: 0 },
+      { maxPackBytes: 1 },
+      { maxPackBytes: Number.MAX_SAFE_INTEGER },
+      { maxPackBytes: Infinity },
       { backoff: { base: 0, multiplier: 1, cap: 0 } },
       { backoff: { base: 1, multiplier: 1.5, cap: 315_576_000_000, jitter: 1 } },
       { branch: 'refs/heads/main' },

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
-import { declares, EVENTS, KINDS, members, STATES } from './support/contract.mjs';
+import { declares, EVENTS, KINDS, members, STATES, union } from './support/contract.mjs';
 import { Document, documentNames } from './support/markdown.mjs';
 
 const PAGES = documentNames().filter((name) => /^(?:README\.md$|docs\/)/.test(name));
@@ -41,11 +41,14 @@ describe('the documents have a row for each', () => {
   }
 });
 
-test('the documents name each state, each key of the status and each field of an event', () => {
+test('the documents name each state, each phase, each key of the status and each field of an event', () => {
   const fields = ['Push', 'PushError', 'Retry', 'Recovered', 'Preserved', 'Stopped'].flatMap(
     (name) => members(`${name}Event`),
   );
-  const names = [...STATES, ...members('PushDaemonStatus'), ...fields];
+  const names = [
+    ...[...STATES, ...union('PushProgressPhase')],
+    ...[...members('PushDaemonStatus'), ...fields, ...members('PushProgress')],
+  ];
   assert.deepEqual(
     names.filter((name) => !new RegExp(`\`${name}\\??\``).test(text)),
     [],

@@ -161,6 +161,7 @@ impl Sandbox {
                 attempt: Some(PATIENCE),
             },
             keep_connection: PATIENCE,
+            max_pack_bytes: u64::MAX,
         };
         RemotePusher::new(side, route, TransportNote::default())
     }

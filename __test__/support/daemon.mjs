@@ -63,20 +63,25 @@ export function once(daemon, name, accepts = () => true) {
 }
 
 /**
- * Records every event from now on.
+ * Records every event from now on. Those named `progress` are kept apart from the others, because it depends on the
+ * machine's load whether a push takes so long that it has any.
  *
  * @returns {{events: {name: string, payload: object, status: object}[], names: () => string[],
- * of: (name: string) => object[]}} the events in order, each with the status inside its listener
+ * of: (name: string) => object[]}} the events but `progress` in order, each with the status inside its listener;
+ * `of` also takes `progress`
  */
 export function collect(daemon) {
   const events = [];
+  const progress = [];
   for (const name of EVENTS) {
-    daemon.on(name, (payload) => events.push({ name, payload, status: daemon.status() }));
+    const kept = name === 'progress' ? progress : events;
+    daemon.on(name, (payload) => kept.push({ name, payload, status: daemon.status() }));
   }
   return {
     events,
     names: () => events.map((event) => event.name),
-    of: (name) => events.filter((event) => event.name === name).map((event) => event.payload),
+    of: (name) =>
+      [...events, ...progress].filter((event) => event.name === name).map((event) => event.payload),
   };
 }
 

@@ -33,10 +33,10 @@ export function makeGate(t) {
   };
 }
 
-/** A gate in a hook of a repository. */
-export function gateHook(t, repository, hook = 'pre-receive') {
+/** A gate in a hook of a repository, after further lines of it. */
+export function gateHook(t, repository, hook = 'pre-receive', ...first) {
   const gate = makeGate(t);
-  repository.hook(hook, ...gate.lines);
+  repository.hook(hook, ...first, ...gate.lines);
   return gate;
 }
 

@@ -16,6 +16,8 @@ import {
   type PushEvent,
   type PushFailureKind,
   type PushFailureReason,
+  type PushProgress,
+  type PushProgressPhase,
   type PushReceipt,
   type StopResult,
   startPushDaemon,
@@ -41,6 +43,7 @@ const options: PushDaemonOptions = {
   attemptTimeoutMs: 1,
   keepConnectionMs: 0,
   divergedProbeMs: 0,
+  maxPackBytes: Infinity,
   onDivergence: 'preserve',
   watch: false,
   transport: 'native',
@@ -63,6 +66,7 @@ daemon
     downMs,
   ])
   .on('preserved', ({ commit, ref }) => `${commit} ${ref}`)
+  .on('progress', (event) => assertType<Equal<typeof event, PushProgress>>())
   .on('stopped', ({ drained, pendingCommits }) => [drained, pendingCommits]);
 daemon.on('error', ({ err, remoteCommit, reason, kind }) => {
   assertType<Equal<typeof err, PushError>>();
@@ -92,6 +96,8 @@ switch (status.state) {
 }
 assertType<Equal<typeof status.state, PushDaemonState>>();
 assertType<Equal<typeof status.behindCommits, number | null>>();
+assertType<Equal<typeof status.progress, PushProgress | null>>();
+assertType<Equal<PushProgressPhase, 'counting' | 'compressing' | 'sending' | 'server'>>();
 
 // The methods.
 const flushed: FlushResult = await daemon.flush({ timeoutMs: 1, signal: AbortSignal.timeout(3) });

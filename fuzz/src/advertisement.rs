@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use git_wire::oid::{ObjectFormat, Oid};
 use git_wire::pkt_line::{MAX_PAYLOAD, Packet, PacketReader, encode, encode_flush};
-use git_wire::send_pack::{Advertisement, Command, WireError, encode_request};
+use git_wire::send_pack::{Advertisement, Command, Request, WireError};
 use push_engine::failure::Failure;
 
 use super::report_status::assert_clean;
@@ -112,7 +112,13 @@ fn assert_request_is_valid(advertisement: &Advertisement) {
     let Ok(command) = Command::new(name, old, new) else {
         return;
     };
-    let request = encode_request(advertisement, &command, advertisement.shallow(), "git/1");
+    let request = Request {
+        advertisement,
+        command: &command,
+        shallow: advertisement.shallow(),
+        agent: "git/1",
+    };
+    let request = request.encode();
     let mut reader = PacketReader::new(&request[..]);
     for expected in advertisement.shallow() {
         let line = format!("shallow {expected}");

@@ -34,6 +34,7 @@ pub(super) fn read(arrival: Arrival, bytes: &[u8], sideband: bool) -> Result<Rep
         &mut PacketReader::new(arrival.of(bytes)),
         sideband,
         REFNAME,
+        &mut |_| (),
     ))
 }
 

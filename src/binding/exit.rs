@@ -1,7 +1,7 @@
 //! The end of a process or worker that did not call `stop()`: a bounded, blocking drain.
 //!
 //! `process.exit()`, an uncaught exception or `worker.terminate()` leaves JavaScript no time to wait, so the ending thread
-//! blocks here while the daemons' own threads push what is pending. Node runs an environment's clean-up hooks at the end
+//! blocks here while the thread of the daemons pushes what is pending. Node runs an environment's clean-up hooks at the end
 //! of a worker and at the natural end of the main thread, but not at `process.exit()`: there C's `exit` calls [`at_exit`],
 //! after all JavaScript listeners. Events can no longer be emitted, so what was not pushed is written to standard error.
 
@@ -234,6 +234,7 @@ mod tests {
             next_attempt_at: None,
             started_at: SystemTime::UNIX_EPOCH,
             totals: Totals::default(),
+            progress: None,
         }
     }
 

@@ -160,6 +160,7 @@ impl Host {
                 transport: options.transport,
                 timeouts: options.timeouts,
                 keep_connection: options.keep_connection,
+                max_pack_bytes: options.max_pack_bytes,
             },
             options,
             registration,

@@ -14,6 +14,7 @@ use push_engine::event::{Event, Status};
 use push_engine::failure::Failure;
 use push_engine::state::Now;
 use push_engine::telemetry::{Record, Value};
+use push_engine::transfer::{TransferPhase, TransferProgress};
 
 /// A message; exactly one field is set.
 #[napi(object, object_from_js = false)]
@@ -63,6 +64,47 @@ pub struct NativeEvent {
     pub reference: Option<String>,
     /// The failure of an attempt.
     pub failure: Option<NativeFailure>,
+    /// How far a push has come.
+    pub progress: Option<NativeProgress>,
+}
+
+/// How far the push under way has come.
+#[napi(object, object_from_js = false)]
+#[derive(Debug)]
+pub struct NativeProgress {
+    pub phase: &'static str,
+    pub commit: Option<String>,
+    pub objects: f64,
+    pub total_objects: Option<f64>,
+    pub bytes: f64,
+    pub total_bytes: Option<f64>,
+    pub bytes_per_second: Option<f64>,
+    pub step: u32,
+    pub steps: u32,
+    pub server_message: Option<String>,
+    pub elapsed_ms: f64,
+    pub remaining_ms: Option<f64>,
+}
+
+impl From<&TransferProgress> for NativeProgress {
+    fn from(progress: &TransferProgress) -> Self {
+        let state = &progress.state;
+        let is_whole = state.phase == TransferPhase::Server;
+        Self {
+            phase: state.phase.as_str(),
+            commit: hex(state.commit),
+            objects: number(state.objects),
+            total_objects: state.total_objects.map(number),
+            bytes: number(state.bytes),
+            total_bytes: is_whole.then(|| number(state.bytes)),
+            bytes_per_second: progress.bytes_per_second.map(number),
+            step: state.step,
+            steps: state.steps,
+            server_message: state.server.clone(),
+            elapsed_ms: whole_ms(progress.elapsed),
+            remaining_ms: progress.remaining.map(whole_ms),
+        }
+    }
 }
 
 /// A failure.
@@ -175,6 +217,7 @@ pub struct NativeStatus {
     pub commits: f64,
     pub failures: f64,
     pub bytes: f64,
+    pub progress: Option<NativeProgress>,
 }
 
 impl NativeStatus {
@@ -212,6 +255,7 @@ impl NativeStatus {
             commits: number(status.totals.commits),
             failures: number(status.totals.failures),
             bytes: number(status.totals.bytes),
+            progress: status.progress.as_ref().map(Into::into),
         }
     }
 }
@@ -233,6 +277,14 @@ impl From<Delivery> for NativeMessage {
         match delivery {
             Delivery::Event(event) => Self {
                 event: Some(event.into()),
+                ..Self::default()
+            },
+            Delivery::Progress(progress) => Self {
+                event: Some(NativeEvent {
+                    name: "progress".to_owned(),
+                    progress: Some((&progress).into()),
+                    ..NativeEvent::default()
+                }),
                 ..Self::default()
             },
             Delivery::Reply { id, result } => Self {

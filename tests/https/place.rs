@@ -203,6 +203,7 @@ impl Place {
                 attempt: LIMIT,
             },
             keep_connection: self.keep_connection,
+            max_pack_bytes: u64::MAX,
         };
         RemotePusher::new(side, route, self.note.clone())
     }

@@ -107,11 +107,14 @@ async fn the_failure_has_the_wait_that_a_busy_server_asks_for() {
 
 #[tokio::test]
 async fn a_push_above_the_limit_of_the_server_is_rejected() {
-    let Some(place) = Place::new() else { return };
     for size in [20_000, 3_000_000] {
+        let Some(place) = Place::new() else { return };
+        let url = place.apache.url("limited");
+        place.push_well(&url).await;
         place.commit_noise(size);
-        let failure = place.push_badly(&place.apache.url("limited")).await;
+        let failure = place.push_badly(&url).await;
         assert_eq!(failure.kind(), Kind::Rejected, "{size}: {failure}");
+        assert!(failure.message().contains("alone is too large"), "{failure}");
     }
 }
 

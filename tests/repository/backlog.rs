@@ -287,13 +287,14 @@ async fn git_ends_with_the_attempt() {
 
 #[tokio::test]
 async fn git_ends_when_the_server_refuses_early() {
-    let scene = Scene::new("echo $$ >@@/process; git \"$@\"; exec sleep 1000");
+    let scene =
+        Scene::new("[ -e @@/process ] && exec git \"$@\"; echo $$ >@@/process; git \"$@\"; exec sleep 1000");
     scene
         .sandbox
         .git(&scene.remote, &["config", "receive.maxInputSize", "20000"]);
     let pusher = scene.sandbox.pusher(scene.remote());
-    let failure = failure_of(attempt(&pusher).await);
-    assert!(failure.message().contains("exceeds maximum"), "{failure}");
+    // A smaller step arrives.
+    assert!(matches!(attempt(&pusher).await, Outcome::Pushed(_)));
     assert_ends(&scene.file("process").await).await;
     close(&pusher).await;
 }

@@ -22,6 +22,7 @@ mod replaced;
 mod shallow;
 
 mod side_by_side;
+mod steps;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "the parts for servers are not used here")]
 mod support;

@@ -162,6 +162,7 @@ pub(crate) fn pusher_of(
             attempt: None,
         },
         keep_connection: Duration::ZERO,
+        max_pack_bytes: u64::MAX,
     };
     let branch = SharedBranch::new(target, environment, FormatsNote::default());
     Ok(RemotePusher::new(branch, destination, note))

@@ -35,6 +35,7 @@ pub(crate) struct Sandbox {
     pub(crate) env: Environment,
     /// How long a pusher keeps its connection; not at all by default.
     pub(crate) keep_connection: Duration,
+    pub(crate) max_pack_bytes: u64,
     _root: TempDir,
 }
 
@@ -66,6 +67,7 @@ impl Sandbox {
             base,
             env,
             keep_connection: Duration::ZERO,
+            max_pack_bytes: u64::MAX,
             _root: root,
         };
         let base = &sandbox.base;
@@ -151,6 +153,7 @@ impl Sandbox {
                 attempt: None,
             },
             keep_connection: self.keep_connection,
+            max_pack_bytes: self.max_pack_bytes,
         };
         let branch = SharedBranch::new(target, Environment::default(), FormatsNote::default());
         RemotePusher::new(branch, route, TransportNote::default())

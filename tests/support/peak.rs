@@ -205,6 +205,7 @@ pub(crate) async fn push_if_child() -> bool {
             attempt: PATIENCE,
         },
         keep_connection: Duration::ZERO,
+        max_pack_bytes: u64::MAX,
     };
     let pusher = RemotePusher::new(side, route, TransportNote::default());
     // If the reset is not possible, the peak is that of the whole life of the process, which is at least as high.

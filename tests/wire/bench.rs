@@ -8,7 +8,7 @@ use std::process::{Command as Process, Stdio};
 use git_local::pack::{PackRequest, PackStats, stream_pack};
 use git_wire::oid::Oid;
 use git_wire::pkt_line::PacketReader;
-use git_wire::send_pack::{Advertisement, Command, Report, SendError, send};
+use git_wire::send_pack::{Advertisement, Command, Report, Request, SendError, send};
 use git2::{FileMode, ObjectFormat, Repository, RepositoryInitOptions};
 use tempfile::TempDir;
 use tokio::process::{Child, ChildStdin, ChildStdout};
@@ -291,16 +291,15 @@ impl Connection {
                 let repository = Repository::open(local).expect("a repository");
                 stream_pack(&repository, &request, sender)
             });
-            let report = send(
-                &mut self.reader,
-                &mut self.writer,
-                &self.advertisement,
-                &command,
+            let request = Request {
+                advertisement: &self.advertisement,
+                command: &command,
                 shallow,
-                "git/1",
-                receiver,
-            )
-            .await;
+                agent: "git/1",
+            };
+            let mut quiet = |_: &[u8]| ();
+            let sending = send(&mut self.reader, &mut self.writer, &request, receiver, &mut quiet);
+            let report = sending.await;
             let stats = making.await.expect("no panic").ok();
             (report, stats)
         })

@@ -180,7 +180,8 @@ fn nonsense_from_a_server_is_an_error_and_never_a_success_or_a_panic() {
         runtime.block_on(async {
             let _: Result<_, _> = Advertisement::read(&mut PacketReader::new(&bytes[..])).await;
             for sideband in [false, true] {
-                if let Ok(report) = read_report(&mut PacketReader::new(&bytes[..]), sideband, MAIN).await {
+                let mut reader = PacketReader::new(&bytes[..]);
+                if let Ok(report) = read_report(&mut reader, sideband, MAIN, &mut |_| ()).await {
                     assert!(!report.is_success(), "{}", bytes.escape_ascii());
                 }
             }

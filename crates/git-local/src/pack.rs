@@ -18,6 +18,7 @@ mod digest;
 mod encode;
 mod enumerate;
 mod objects;
+mod step;
 mod stream;
 mod tree;
 
@@ -33,6 +34,7 @@ pub use backlog::Backlog;
 pub use channel::ChannelWriter;
 use enumerate::Enumeration;
 use objects::Objects;
+pub use step::{Described, Step};
 
 /// What to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +94,7 @@ pub fn first_missing(
     request: &PackRequest,
 ) -> Result<Option<Oid>, LocalError> {
     let mut objects = Objects::new(store.into());
-    let mut enumeration = Enumeration::leaving_out();
+    let mut enumeration = Enumeration::new(true);
     let mut listed = Vec::new();
     for commit in &objects.missing_commits(request.tip, &request.remote_has)? {
         enumeration.list_commit(&mut objects, commit, &mut listed)?;
@@ -114,13 +116,14 @@ pub fn stream_pack(
     sender: Sender<Result<Bytes, LocalError>>,
 ) -> Result<PackStats, LocalError> {
     let writer = ChannelWriter::new(sender);
-    match Backlog::list(store, request) {
-        Ok(backlog) => backlog.stream(writer),
+    let made = match Backlog::list(store, request) {
+        Ok(backlog) => backlog.stream(writer, u64::MAX, |_| (), |_| ()),
         Err(failure) => {
             writer.fail(failure.clone());
             Err(failure)
         }
-    }
+    };
+    made?.ok_or_else(|| LocalError::new("a bug: no pack is as large"))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! threads. It never writes a local branch, an object or the configuration, but only a remote-tracking ref with its reflog.
 
 mod branch;
+mod chain;
 mod commit;
 mod format;
 mod history;
@@ -27,6 +28,7 @@ use std::time::SystemTime;
 use git_wire::oid::Oid;
 
 pub use self::branch::{LocalBranch, Survey, Target};
+pub use self::chain::Chain;
 pub(crate) use self::commit::{Commit, Commits};
 pub use self::format::{Formats, RefFormat};
 pub(crate) use self::history::missing_commits;

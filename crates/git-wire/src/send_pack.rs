@@ -17,4 +17,4 @@ pub use error::{SendError, WireError};
 pub use exchange::send;
 pub use pieces::PackPieces;
 pub use report::{Report, read_report};
-pub use request::{Command, encode_request};
+pub use request::{Command, Request};

@@ -12,23 +12,27 @@
 
 mod compare;
 mod detour;
+mod divide;
+mod limit;
 mod packing;
 mod plan;
 mod preserve;
 mod progress;
 mod route;
 mod send;
-mod steps;
+mod times;
 mod tracking;
 
 use std::future::{Future, ready};
-use std::sync::{Arc, Mutex, atomic::AtomicBool};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use git_wire::oid::Oid;
 use tokio::time::{Instant, timeout};
 
 use self::compare::Comparison;
 use self::detour::Detour;
+use self::divide::Division;
 use self::plan::{Plan, explained};
 use self::progress::{Next, Phase, Progress};
 use self::route::Route;
@@ -39,6 +43,7 @@ use crate::daemon::Pusher;
 use crate::event::SentPush;
 use crate::failure::{self, Failure, Kind};
 use crate::state::{Attempted, Outcome, Probed, RemoteTip, Survey};
+use crate::transfer::{Transfer, TransferState};
 use crate::transport::{Background, Kept, Session, Settings, SharedClient};
 use crate::turns::ATTEMPTS;
 
@@ -63,6 +68,8 @@ pub struct RemotePusher {
     conflict: Mutex<Option<(Oid, String)>>,
     /// Whether git makes no packs, because its last one came to nothing.
     packs_here: AtomicBool,
+    division: Mutex<Division>,
+    transfer: Transfer,
 }
 
 /// A push over a kept connection that a hook declined.
@@ -91,9 +98,11 @@ impl RemotePusher {
                 background.clone(),
             ),
             background,
-            destination,
             conflict: Mutex::default(),
             packs_here: AtomicBool::default(),
+            division: Mutex::new(Division::new(destination.max_pack_bytes)),
+            transfer: Transfer::default(),
+            destination,
         }
     }
 
@@ -124,7 +133,7 @@ impl RemotePusher {
                 self.keep_ready(&route, session);
                 return Ok(Outcome::Pushed(push));
             }
-            let push = match comparison {
+            let mut push = match comparison {
                 Comparison::NoBranch => {
                     session.finish();
                     return Ok(Outcome::UpToDate(None));
@@ -156,7 +165,7 @@ impl RemotePusher {
                 session.finish();
                 return Err(unmoved(push.refname, push.previous));
             }
-            let planned = match self.plan(&*session, &route, push.tip).await? {
+            let mut planned = match self.plan(&*session, &route, push.tip).await? {
                 Plan::Send(planned) => planned,
                 Plan::ByGit(reason) => {
                     session.finish();
@@ -165,8 +174,14 @@ impl RemotePusher {
                 }
             };
             let leaves_out = planned.request.leave_out_missing;
-            let sending = self.send(&mut *session, &route, &push, planned, progress);
-            let (report, sent) = sending.await?;
+            let sending = self.send(&mut *session, &route, &mut push, &mut planned, progress);
+            let (report, sent) = match sending.await {
+                Err(refusal) if failure::is_about_size(refusal.message()) => {
+                    self.lower_limit(&push, &planned.request, refusal).await?;
+                    continue;
+                }
+                sent => sent?,
+            };
             if report.is_success() {
                 if is_certain(&*session, &report) {
                     return Ok(Outcome::Pushed(
@@ -215,21 +230,33 @@ impl RemotePusher {
         route: &Arc<Route>,
         progress: &mut Progress,
     ) -> Result<SentPush, Option<Declined>> {
-        let Some(push) = self.fast_forward_from(confirmed).await else {
+        let Some(mut push) = self.fast_forward_from(confirmed).await else {
             session.finish();
             return Err(None);
         };
-        let Ok(Plan::Send(planned)) = self.plan(&*session, route, push.tip).await else {
+        let Ok(Plan::Send(mut planned)) = self.plan(&*session, route, push.tip).await else {
             session.finish();
             return Err(None);
         };
+        let tip = push.tip;
         tracing::debug!("using the kept connection");
         progress.phase = Phase::Pushing(push.tip);
         progress.remote = RemoteTip::At(confirmed);
-        let sending = self.send(&mut *session, route, &push, planned, progress);
+        let sending = self.send(&mut *session, route, &mut push, &mut planned, progress);
+        let declined = |failure| Declined {
+            tip,
+            previous: Some(confirmed),
+            failure,
+        };
         let (report, sent) = match sending.await {
             Ok(sent) => sent,
+            Err(failure) if failure::is_about_size(failure.message()) => {
+                let lowered = self.lower_limit(&push, &planned.request, failure).await;
+                return Err(lowered.err().map(declined));
+            }
             Err(failure) => {
+                self.note_break(&failure);
+                self.transfer.end();
                 tracing::debug!(%failure, "the kept connection has failed: connecting anew");
                 return Err(None);
             }
@@ -245,11 +272,7 @@ impl RemotePusher {
         session.finish();
         let failure = refusal(push.refname, &report);
         tracing::debug!(%failure, "refused over the kept connection: connecting anew");
-        Err((failure.kind() == Kind::Rejected).then_some(Declined {
-            tip: push.tip,
-            previous: push.previous,
-            failure,
-        }))
+        Err((failure.kind() == Kind::Rejected).then_some(declined(failure)))
     }
 
     /// Notes a confirmed push, and what the next one may be made over. The remote is still running its hooks.
@@ -264,12 +287,23 @@ impl RemotePusher {
         let tip = push.tip;
         progress.remote = RemoteTip::At(tip);
         progress.confirmed = Some((tip, Arc::clone(route)));
-        if self.is_kept(route) {
-            progress.next = Some(Next {
-                route: Arc::clone(route),
-                tip,
-                session: session.finish_for_next(push.refname, tip),
-            });
+        // What git sends by itself is known from its progress alone.
+        let bytes = sent.bytes.max(self.transfer.bytes());
+        self.division().arrived(push, bytes);
+        if self.division().limit.is_lowered_by_link() {
+            // The next step has the whole life of another connection.
+            self.http.forget();
+            session.finish();
+        } else if self.is_kept(route) {
+            let session = session.finish_for_next(push.refname, tip);
+            // Another step follows at once, and waits for no connection that is being made.
+            if session.is_some() || !push.is_step() {
+                progress.next = Some(Next {
+                    route: Arc::clone(route),
+                    tip,
+                    session,
+                });
+            }
         } else {
             session.finish();
         }
@@ -331,6 +365,7 @@ impl RemotePusher {
             environment: self.destination.environment.clone(),
             background: self.background.clone(),
             http: self.http.clone(),
+            transfer: self.transfer.clone(),
         }
     }
 
@@ -395,14 +430,19 @@ impl Pusher for RemotePusher {
     async fn attempt(&self, preserve: bool) -> Attempted {
         tracing::debug!("an attempt starts");
         let mut progress = Progress::default();
+        self.transfer.end();
         let run = self.within_limit(Box::pin(self.run(preserve, &mut progress)));
         let result = ATTEMPTS.run(Box::pin(run)).await;
         let remote = progress.remote;
+        if let Err(failure) = &result {
+            self.note_break(failure);
+        }
+        self.transfer.end();
         let survey = self.survey_after(remote, progress.confirmed.take()).await;
         if let Some(next) = progress.next.take() {
             self.keep_next(next);
         }
-        progress.steps.log();
+        progress.times.log();
         Attempted {
             outcome: result.unwrap_or_else(|failure| progress.end_with(failure)),
             remote,
@@ -442,6 +482,14 @@ impl Pusher for RemotePusher {
             remote: progress.remote,
             survey: self.survey_after(progress.remote, None).await,
         }
+    }
+
+    fn progress(&self) -> Option<TransferState> {
+        self.transfer.get()
+    }
+
+    fn is_in_steps(&self) -> bool {
+        self.division().next_step() > 1
     }
 
     async fn remote_moved(&self) {

@@ -112,15 +112,22 @@ impl SharedBranch {
         self.lane.read(move || work().map_err(E::into)).await
     }
 
-    /// The object directories, found anew: surveys of the branch need not wait for one who reads them. Call it on a thread that
-    /// may block.
+    /// Opens the repository anew: surveys of the branch do not wait for this reader. Call it on a thread that may block.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the repository is gone.
+    pub fn open(&self) -> Result<Repository, LocalError> {
+        Ok(Repository::open(Some(&self.target.git_dir), &self.environment)?)
+    }
+
+    /// The object directories, found anew. Call it on a thread that may block.
     ///
     /// # Errors
     ///
     /// Fails if the repository is gone.
     pub fn objects(&self) -> Result<ObjectStore, LocalError> {
-        let repository = Repository::open(Some(&self.target.git_dir), &self.environment)?;
-        Ok(repository.objects().clone())
+        Ok(self.open()?.objects().clone())
     }
 }
 

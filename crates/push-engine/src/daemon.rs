@@ -4,6 +4,7 @@
 //! actions that come back. It knows neither git nor the wire nor JavaScript: it is given a [`Pusher`], a [`Branch`] and
 //! an [`Observer`].
 
+mod meter;
 mod ports;
 mod shared_status;
 #[cfg(test)]
@@ -18,9 +19,11 @@ use git_wire::oid::Oid;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use crate::event::{Event, SentPush};
+use self::meter::Meter;
+use crate::event::{Event, SentPush, Status};
 use crate::failure::Failure;
 use crate::state::{Action, Input, Now, Policy, State, Survey};
+use crate::transfer::TransferProgress;
 
 pub use ports::{Branch, Delivery, Ended, Observer, Pusher, Receipt, Refusal, Request, RequestId};
 pub use shared_status::SharedStatus;
@@ -50,6 +53,8 @@ pub struct Daemon<P, B, O> {
     state: State,
     /// The attempt or probe that runs, which ends with this input.
     in_flight: Task<Input>,
+    /// Watches the attempt.
+    meter: Option<Meter>,
     /// Reads the branch; the attempt in flight goes on meanwhile.
     surveying: Task<Result<Survey, Failure>>,
     /// Requests to serve when the branch has been read.
@@ -158,6 +163,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             status,
             state,
             in_flight: None,
+            meter: None,
             surveying: None,
             awaiting_survey: Vec::new(),
             unsurveyed: Vec::new(),
@@ -191,18 +197,21 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             InFlight(Input),
             Surveyed(Result<Survey, Failure>),
             Timer,
+            Meter,
             Changed,
             RemoteMoved,
         }
         if self.surveying.is_none() && !self.unsurveyed.is_empty() {
             self.begin_survey();
         }
+        let meter_due = self.meter.as_ref().map(|meter| meter.due);
         let deadline = self.state.deadline().into_iter().chain(self.stop_by).min();
         let wake = tokio::select! {
             request = self.requests.recv() => Wake::Request(request),
             ended = run_task(&mut self.in_flight) => Wake::InFlight(ended),
             surveyed = run_task(&mut self.surveying) => Wake::Surveyed(surveyed),
             () = sleep_until_some(deadline) => Wake::Timer,
+            () = sleep_until_some(meter_due) => Wake::Meter,
             () = self.branch.changed() => Wake::Changed,
             () = self.pusher.remote_moved(), if self.in_flight.is_none() => Wake::RemoteMoved,
         };
@@ -211,9 +220,11 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             // The handle is gone: the environment went away.
             Wake::Request(None) => self.take_request(Request::Abort),
             Wake::InFlight(ended) => {
+                let watched = (self.meter.take(), self.status.get().progress);
                 self.has_read = true;
                 self.forget_survey();
                 self.step(ended).await;
+                self.watch_on(watched);
             }
             Wake::Surveyed(surveyed) => {
                 self.has_read = true;
@@ -225,8 +236,37 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
                 self.step(Input::Stop { timeout }).await;
             }
             Wake::Timer => self.step(Input::TimerFired).await,
+            Wake::Meter => self.read_meter(),
             Wake::Changed => self.unsurveyed.push(Request::Wake),
             Wake::RemoteMoved => self.step(Input::RemoteMoved).await,
+        }
+    }
+
+    /// Goes on watching if another step of the same backlog follows at once.
+    fn watch_on(&mut self, (meter, progress): (Option<Meter>, Option<TransferProgress>)) {
+        if self.meter.is_some() && self.pusher.is_in_steps() {
+            self.meter = meter;
+            self.status.set(Status {
+                progress,
+                ..self.status.get()
+            });
+        }
+    }
+
+    /// Tells how far the push has come.
+    fn read_meter(&mut self) {
+        let Some(meter) = &mut self.meter else { return };
+        let now = Instant::now();
+        let progress = meter.read(self.pusher.progress(), now);
+        if let Some(progress) = &progress {
+            meter.log(progress, now);
+        }
+        self.status.set(Status {
+            progress: progress.clone(),
+            ..self.status.get()
+        });
+        if let Some(progress) = progress {
+            self.observer.deliver(Delivery::Progress(progress));
         }
     }
 
@@ -343,10 +383,15 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
 
     async fn carry_out(&mut self, actions: Vec<Action>) {
         // Published first, so that the status agrees with the events that follow.
-        self.status.set(self.state.status());
+        let progress = self.meter.as_ref().and(self.status.get().progress);
+        self.status.set(Status {
+            progress,
+            ..self.state.status()
+        });
         for action in actions {
             match action {
                 Action::Attempt { preserve } => {
+                    self.meter = Some(Meter::start(Instant::now()));
                     let pusher = Rc::clone(&self.pusher);
                     self.in_flight = Some(Box::pin(async move {
                         Input::AttemptEnded(pusher.attempt(preserve).await)
@@ -358,7 +403,10 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
                         Input::ProbeEnded(pusher.probe(preserve).await)
                     }));
                 }
-                Action::Cancel => self.in_flight = None,
+                Action::Cancel => {
+                    self.in_flight = None;
+                    self.meter = None;
+                }
                 Action::Emit(event) => {
                     log(&event);
                     self.observer.deliver(Delivery::Event(event));
@@ -421,6 +469,14 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
         self.pusher.close(deadline).await;
         self.branch.close().await;
         let pending_commits = self.status.stop();
+        if pending_commits > 0 && !self.is_aborted {
+            let known = self.state.remote();
+            let remote = known.map_or_else(String::new, |tip| format!("; the remote is at {tip}"));
+            tracing::warn!(
+                pending_commits,
+                "stopped with {pending_commits} commits pending{remote}"
+            );
+        }
         if !self.is_aborted {
             for waiter in &self.waiters {
                 self.reply(waiter.id, Err(Refusal::Stopped));

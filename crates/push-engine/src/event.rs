@@ -8,6 +8,7 @@ use git_wire::oid::Oid;
 use tokio::time::Instant;
 
 use crate::failure::{Failure, Kind};
+use crate::transfer::TransferProgress;
 
 /// A push whose request has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,4 +175,6 @@ pub struct Status {
     pub started_at: SystemTime,
     /// Counts since then.
     pub totals: Totals,
+    /// How far the push under way has come; `None` in its first second, and while nothing is pushed.
+    pub progress: Option<TransferProgress>,
 }

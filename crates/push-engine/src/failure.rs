@@ -33,9 +33,9 @@ use git_wire::oid::{ObjectFormat, Oid};
 use git_wire::send_pack::WireError;
 
 pub(crate) use credential::{without_credential, without_git_credential};
-pub(crate) use essence::essence;
+pub(crate) use essence::{essence, without_progress};
 pub(crate) use git::{
-    is_about_missing_objects, is_declined_by_pre_push, is_fatal, lost_race, would_lose_commits,
+    is_about_missing_objects, is_about_size, is_declined_by_pre_push, is_fatal, lost_race, would_lose_commits,
 };
 pub use git::{is_lost_race, is_silent};
 pub(crate) use http::meaning_of_status;
@@ -113,7 +113,7 @@ impl Failure {
     /// The server refused to update the ref, with this reason behind `ng` and these other messages.
     #[must_use]
     pub fn from_rejection(reference: &str, reason: &str, server_messages: &str) -> Self {
-        let (reason, messages) = (cleaned(reason), cleaned(server_messages));
+        let (reason, messages) = (cleaned(reason), without_progress(&cleaned(server_messages)));
         let kind = git::kind_of_rejection(&reason, &messages);
         Self::new(
             kind,
@@ -124,7 +124,7 @@ impl Failure {
     /// The server could not store the pack, with this reason behind `unpack` and these other messages.
     #[must_use]
     pub fn from_unpack_error(reason: &str, server_messages: &str) -> Self {
-        let (reason, messages) = (cleaned(reason), cleaned(server_messages));
+        let (reason, messages) = (cleaned(reason), without_progress(&cleaned(server_messages)));
         let kind = git::kind_of_unpack_error(&reason, &messages);
         Self::new(
             kind,
@@ -196,7 +196,7 @@ impl Failure {
     /// Adds the messages of the server and its hooks from before the connection ended, which may tell why it did.
     #[must_use]
     pub fn with_server_messages(self, server_messages: &str) -> Self {
-        let messages = cleaned(server_messages);
+        let messages = without_progress(&cleaned(server_messages));
         let kind = match self.kind {
             Kind::Network => git::kind_of_remote_messages(&messages).unwrap_or(Kind::Network),
             known => known,

@@ -15,6 +15,7 @@ pub mod failure;
 pub mod options;
 pub mod state;
 pub mod telemetry;
+pub mod transfer;
 pub mod transport;
 pub mod turns;
 pub mod user_agent;

@@ -117,6 +117,8 @@ pub struct Options {
     pub keep_connection: Duration,
     /// How often the remote is checked while diverged; `None` is never.
     pub diverged_probe: Option<Duration>,
+    /// About the most bytes of a pack: a larger backlog is pushed in steps.
+    pub max_pack_bytes: u64,
     /// What else to do on divergence.
     pub on_divergence: OnDivergence,
     /// Whether to follow the ref itself.
@@ -130,7 +132,7 @@ pub struct Options {
 const BRANCH_PREFIX: &str = "refs/heads/";
 
 /// The option names. `logger` is for the JavaScript side.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "remote",
     "branch",
     "repoPath",
@@ -143,6 +145,7 @@ const NAMES: [&str; 17] = [
     "attemptTimeoutMs",
     "keepConnectionMs",
     "divergedProbeMs",
+    "maxPackBytes",
     "onDivergence",
     "watch",
     "transport",
@@ -200,6 +203,7 @@ impl Options {
             },
             keep_connection: options.milliseconds("keepConnectionMs", 30_000)?,
             diverged_probe: none_if_zero(options.milliseconds("divergedProbeMs", 60_000)?),
+            max_pack_bytes: options.max_pack_bytes()?,
             on_divergence: options.choice(
                 "onDivergence",
                 &[
@@ -223,6 +227,12 @@ pub fn short_branch_name(refname: &str) -> &str {
 fn none_if_zero(duration: Duration) -> Option<Duration> {
     (!duration.is_zero()).then_some(duration)
 }
+
+/// GitHub takes 2 GiB in one push.
+const DEFAULT_MAX_PACK_BYTES: u64 = 1 << 30;
+
+/// `Number.MAX_SAFE_INTEGER`.
+const MAX_BYTES: f64 = 9_007_199_254_740_991.0;
 
 /// The largest delay that every clock involved can represent: 10 years.
 const MAX_MS: f64 = 315_576_000_000.0;
@@ -343,6 +353,26 @@ impl Fields<'_> {
         }
     }
 
+    fn max_pack_bytes(&self) -> Result<u64, InvalidOption> {
+        match self.get("maxPackBytes") {
+            None => Ok(DEFAULT_MAX_PACK_BYTES),
+            Some(Raw::Number(value)) if value.is_infinite() && *value > 0.0 => Ok(u64::MAX),
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "the guard checks the range"
+            )]
+            Some(Raw::Number(value)) if value.fract() == 0.0 && (1.0..=MAX_BYTES).contains(value) => {
+                Ok(*value as u64)
+            }
+            Some(other) => Err(invalid(
+                "maxPackBytes",
+                other,
+                "a whole number of bytes, 1 or more, or Infinity",
+            )),
+        }
+    }
+
     fn backoff(&self) -> Result<BackoffConfig, InvalidOption> {
         const EXPECTED: &str = "'exponential' or an object { base, multiplier, cap, jitter? }";
         let fields = match self.get("backoff") {
@@ -438,6 +468,7 @@ mod tests {
                     attempt: None,
                 },
                 keep_connection: Duration::from_secs(30),
+                max_pack_bytes: 1 << 30,
                 diverged_probe: Some(Duration::from_secs(60)),
                 on_divergence: OnDivergence::Report,
                 watch: true,

@@ -52,6 +52,7 @@ pub use ssh::{SshAddress, SshTransport};
 
 use crate::failure::{Failure, Kind};
 use crate::options::TransportChoice;
+use crate::transfer::Transfer;
 
 /// A future on the daemon's own thread.
 pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -76,6 +77,11 @@ pub trait Transport: Send + Sync {
 
     /// Whether its sessions send the given pack. Otherwise they drop it and make their own.
     fn takes_pack(&self) -> bool {
+        true
+    }
+
+    /// Whether it can push a commit that precedes the tip.
+    fn takes_steps(&self) -> bool {
         true
     }
 
@@ -150,6 +156,8 @@ pub struct Settings {
     pub background: Background,
     /// The HTTP client, which outlives the attempts.
     pub http: SharedClient,
+    /// Where to tell how far a push has come.
+    pub transfer: Transfer,
 }
 
 /// The parts of the local repository on which the connection to the remote depends.

@@ -23,8 +23,8 @@ use tracing::instrument::WithSubscriber;
 use crate::branch::panicked;
 use crate::failure::Failure;
 
-/// The blocking threads that the runtime of the daemons may have. They are nearly twice what [`READS`], [`PACKS`] and
-/// [`NAMES`] use at once: so many may hang before work gets a thread of its own.
+/// The blocking threads that the runtime of the daemons may have. They are nearly twice what `READS`, `PACKS` and
+/// `NAMES` use at once: so many may hang before work gets a thread of its own.
 pub const THREADS: usize = 31;
 
 /// The name of the daemons' threads, as it shows in `/proc` and in debuggers.

@@ -69,11 +69,19 @@ impl Watches {
             Some(reason) if cfg!(target_os = "linux") && is_new(reason) => {
                 tracing::warn!(
                     reason,
-                    "file events are unavailable: polling the branch instead, and those of other daemons that this concerns"
+                    "file events are unavailable: polling this branch; other daemons may do the same"
                 );
             }
             Some(reason) => tracing::debug!(reason, "polling the branch"),
-            None => tracing::info!("file events work again"),
+            None => {
+                let mut told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
+                if told.is_empty() {
+                    tracing::debug!("file events work again");
+                } else {
+                    told.clear();
+                    tracing::info!("file events work again");
+                }
+            }
         }
     }
 }

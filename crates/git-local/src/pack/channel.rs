@@ -16,11 +16,11 @@ const PIECE: usize = 64 * 1024;
 ///
 /// To be used on a thread that may block. The receiver takes the end of the channel for the end of the pack, so a writer that
 /// is dropped before [`finish`](Self::finish) sends a failure first.
-#[derive(Debug)]
 pub struct ChannelWriter {
     sender: Sender<Result<Bytes, LocalError>>,
     buffer: BytesMut,
     is_finished: bool,
+    on_piece: Box<dyn FnMut(usize) + Send>,
 }
 
 impl ChannelWriter {
@@ -31,7 +31,15 @@ impl ChannelWriter {
             sender,
             buffer: BytesMut::new(),
             is_finished: false,
+            on_piece: Box::new(|_| ()),
         }
+    }
+
+    /// Tells the length of each piece that was passed on.
+    #[must_use]
+    pub fn telling(mut self, on_piece: impl FnMut(usize) + Send + 'static) -> Self {
+        self.on_piece = Box::new(on_piece);
+        self
     }
 
     /// Sends the last piece, and ends the channel.
@@ -54,7 +62,10 @@ impl ChannelWriter {
 
     fn send_buffer(&mut self) -> io::Result<()> {
         let piece = self.buffer.split().freeze();
-        self.sender.blocking_send(Ok(piece)).map_err(|_| broken_pipe())
+        let length = piece.len();
+        self.sender.blocking_send(Ok(piece)).map_err(|_| broken_pipe())?;
+        (self.on_piece)(length);
+        Ok(())
     }
 
     fn check_receiver(&self) -> io::Result<()> {

@@ -110,7 +110,7 @@ const fn type_number(kind: ObjectType) -> u8 {
 
 /// The delta against the base, if the base can be one. A base that cannot be read costs only bytes.
 fn delta_of(objects: &mut Objects, object: &Object, base: Oid) -> Option<Vec<u8>> {
-    if object.data.len() > delta::MAX_SIZE || objects.size(base).ok()? > delta::MAX_SIZE {
+    if object.data.len() > delta::MAX_SIZE || objects.header(base).ok()?.0 > delta::MAX_SIZE {
         return None;
     }
     let base = objects.read(base).ok().filter(|base| base.kind == object.kind)?;

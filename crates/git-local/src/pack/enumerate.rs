@@ -61,11 +61,11 @@ struct ChangedTree {
 }
 
 impl Enumeration {
-    /// An enumeration that leaves out the new trees and files that this repository lacks. It is correct for a remote that has
-    /// them with everything below.
-    pub(super) fn leaving_out() -> Self {
+    /// With `leaves_out` it leaves out the new trees and files that this repository lacks. That is correct for a remote that
+    /// has them with everything below.
+    pub(super) fn new(leaves_out: bool) -> Self {
         Self {
-            leaves_out: true,
+            leaves_out,
             ..Self::default()
         }
     }

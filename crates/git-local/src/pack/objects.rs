@@ -147,19 +147,33 @@ impl Objects {
         Commit::parse(commit, object.kind, &object.data).map(|commit| Some(commit.tree))
     }
 
-    /// Reads the size of an object, without its content if its storage allows that.
+    /// About the bytes that an object takes in a pack as a whole: its content if it was read lately, its file if it is loose,
+    /// else its content.
     ///
     /// # Errors
     ///
     /// If the object is missing or damaged.
-    pub(super) fn size(&mut self, oid: Oid) -> Result<usize, LocalError> {
+    pub(super) fn about(&mut self, oid: Oid) -> Result<(u64, Option<ObjectType>), LocalError> {
+        if !self.keeps(oid)
+            && let Some(length) = self.store.loose_length(oid)
+        {
+            return Ok((length, None));
+        }
+        let (size, kind) = self.header(oid)?;
+        Ok((size as u64, Some(kind)))
+    }
+
+    /// Reads the size and the type of an object, without its content if its storage allows that.
+    ///
+    /// # Errors
+    ///
+    /// If the object is missing or damaged.
+    pub(super) fn header(&mut self, oid: Oid) -> Result<(usize, ObjectType), LocalError> {
         if let Some(object) = self.kept.get(&oid) {
-            return Ok(object.data.len());
+            return Ok((object.data.len(), object.kind));
         }
         let header = self.database()?.read_header(to_git2(oid));
-        header
-            .map(|(size, _)| size)
-            .map_err(|error| unreadable(oid, &error))
+        header.map_err(|error| unreadable(oid, &error))
     }
 
     fn database(&mut self) -> Result<&Database, LocalError> {

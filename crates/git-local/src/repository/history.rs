@@ -27,7 +27,7 @@ const SHORT_CHAIN: usize = 64;
 const SLOP: usize = 16;
 
 impl Repository {
-    fn commits(&self) -> Result<Commits<'_>, LocalError> {
+    pub(super) fn commits(&self) -> Result<Commits<'_>, LocalError> {
         Commits::new(self.odb(), self.common_dir())
     }
 
@@ -218,7 +218,7 @@ fn short_chain(
     Ok(Some(chain))
 }
 
-fn missing(oid: Oid) -> LocalError {
+pub(super) fn missing(oid: Oid) -> LocalError {
     let message = format!("commit {oid} is missing from the local repository");
     LocalError::new(message)
 }

@@ -10,7 +10,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use git_wire::oid::ObjectFormat;
+use git_wire::oid::{ObjectFormat, Oid};
 
 use super::open::OpenError;
 use super::place::path_of;
@@ -94,6 +94,39 @@ impl ObjectStore {
         let sample = fan_out.flat_map(|name| self.directories.iter().map(move |own| own.join(&name)));
         let counted = sample.filter_map(|directory| Some(fs::read_dir(directory).ok()?.count()));
         counted.sum::<usize>() * 16
+    }
+
+    /// The length of the file of a loose object; `None` if it is not loose.
+    pub(crate) fn loose_length(&self, oid: Oid) -> Option<u64> {
+        let hex = oid.to_string();
+        let (directory, name) = hex.split_at(2);
+        let file = |own: &PathBuf| own.join(directory).join(name).metadata().ok();
+        self.directories.iter().find_map(file).map(|file| file.len())
+    }
+
+    /// The bytes of all packs and loose objects. No pack of them is larger, but for the few objects that are stored as deltas of
+    /// what is not sent.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let below = |own: &PathBuf| {
+            let fan_out = (0..=0xff).map(|byte| format!("{byte:02x}"));
+            let places = fan_out.chain(["pack".to_owned()]).map(|name| own.join(name));
+            places.collect::<Vec<_>>()
+        };
+        let files = self
+            .directories
+            .iter()
+            .flat_map(below)
+            .filter_map(|directory| fs::read_dir(directory).ok())
+            .flat_map(|entries| entries.filter_map(Result::ok));
+        files
+            .filter(|file| {
+                file.path()
+                    .extension()
+                    .is_none_or(|extension| extension == "pack")
+            })
+            .filter_map(|file| Some(file.metadata().ok()?.len()))
+            .sum()
     }
 
     /// Each directory, and when a pack last came or went in it; `None` if that is unknown.

@@ -12,12 +12,11 @@ use tokio::sync::mpsc;
 
 use super::pieces::PackPieces;
 use super::report::ReportReader;
-use super::{Advertisement, Command, Report, SendError, WireError, encode_request};
-use crate::oid::Oid;
+use super::{Report, Request, SendError, WireError};
 use crate::pkt_line::PacketReader;
 
 /// Sends the command and the pack, and reads the report. The pack ends with the channel; dropping the receiver cancels
-/// its generation.
+/// its generation. `on_message` is called with what the server and its hooks tell meanwhile.
 ///
 /// Both directions run at once: a server may refuse before it has read the whole pack, and a server that dies explains
 /// itself before the pipe breaks. So the server's message takes precedence over an error of writing. The writer is
@@ -29,11 +28,9 @@ use crate::pkt_line::PacketReader;
 pub async fn send<R, W, E>(
     reader: &mut PacketReader<R>,
     writer: W,
-    advertisement: &Advertisement,
-    command: &Command,
-    shallow: &[Oid],
-    agent: &str,
+    request: &Request<'_>,
     pack: mpsc::Receiver<Result<Bytes, E>>,
+    on_message: &mut dyn FnMut(&[u8]),
 ) -> Result<Report, SendError>
 where
     R: AsyncRead + Unpin,
@@ -46,12 +43,18 @@ where
         source,
         messages,
     };
+    let Request {
+        advertisement,
+        command,
+        ..
+    } = *request;
     if !advertisement.confirms_pushes() {
         let problem = "it does not support report-status, so a push could not be confirmed";
         return Err(failed(WireError::Protocol(problem.to_owned()), String::new()));
     }
-    let request = encode_request(advertisement, command, shallow, agent);
-    let mut report_reader = ReportReader::new(advertisement.supports("side-band-64k"), command.refname());
+    let request = request.encode();
+    let sideband = advertisement.supports("side-band-64k");
+    let mut report_reader = ReportReader::new(sideband, command.refname(), on_message);
 
     let outcome = {
         let mut writing = pin!(write_request(writer, &request, pack, &sent));
@@ -100,7 +103,9 @@ async fn write_request<W: AsyncWrite + Unpin, E: Into<Box<dyn Error + Send + Syn
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Advertisement, Command};
     use super::*;
+    use crate::oid::Oid;
     use crate::pkt_line::{encode, encode_flush};
     use tokio::io::{AsyncReadExt, DuplexStream};
 
@@ -151,16 +156,13 @@ mod tests {
         let pushing = async move {
             let (reader, mut writer) = tokio::io::split(client);
             let mut reader = PacketReader::new(reader);
-            send(
-                &mut reader,
-                &mut writer,
-                &advertisement,
-                &command,
-                &[],
-                "git/1",
-                pack,
-            )
-            .await
+            let request = Request {
+                advertisement: &advertisement,
+                command: &command,
+                shallow: &[],
+                agent: "git/1",
+            };
+            send(&mut reader, &mut writer, &request, pack, &mut |_| ()).await
         };
         tokio::join!(pushing, server(server_end)).0
     }

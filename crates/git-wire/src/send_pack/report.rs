@@ -36,7 +36,7 @@ impl Report {
 }
 
 /// Reads the report on `refname`, and no further: the server's later work (the post-receive hook, housekeeping)
-/// continues, and [`PacketReader::discard`] reads its messages.
+/// continues, and [`PacketReader::discard`] reads its messages. `on_message` is called with those that come before.
 ///
 /// # Errors
 ///
@@ -45,12 +45,14 @@ pub async fn read_report<R: AsyncRead + Unpin>(
     reader: &mut PacketReader<R>,
     sideband: bool,
     refname: &str,
+    on_message: &mut dyn FnMut(&[u8]),
 ) -> Result<Report, WireError> {
-    ReportReader::new(sideband, refname).read(reader).await
+    ReportReader::new(sideband, refname, on_message)
+        .read(reader)
+        .await
 }
 
 /// Reads a report, and keeps the server's messages even if no report comes.
-#[derive(Debug)]
 pub(super) struct ReportReader<'a> {
     refname: &'a str,
     sideband: bool,
@@ -60,10 +62,11 @@ pub(super) struct ReportReader<'a> {
     unpack: Option<Result<(), String>>,
     reference: Option<Result<(), String>>,
     is_doubtful: bool,
+    on_message: &'a mut dyn FnMut(&[u8]),
 }
 
 impl<'a> ReportReader<'a> {
-    pub(super) fn new(sideband: bool, refname: &'a str) -> Self {
+    pub(super) fn new(sideband: bool, refname: &'a str, on_message: &'a mut dyn FnMut(&[u8])) -> Self {
         Self {
             refname,
             sideband,
@@ -72,6 +75,7 @@ impl<'a> ReportReader<'a> {
             unpack: None,
             reference: None,
             is_doubtful: false,
+            on_message,
         }
     }
 
@@ -118,6 +122,7 @@ impl<'a> ReportReader<'a> {
                 Ok(false)
             }
             Some((2, message)) => {
+                (self.on_message)(message);
                 self.messages.extend_from_slice(message);
                 // Drops the front only now and then, so that the cost stays linear.
                 if self.messages.len() > 2 * MAX_PACKET {
@@ -229,7 +234,12 @@ mod tests {
         tokio::runtime::Builder::new_current_thread()
             .build()
             .expect("a runtime")
-            .block_on(read_report(&mut PacketReader::new(bytes), sideband, MAIN))
+            .block_on(read_report(
+                &mut PacketReader::new(bytes),
+                sideband,
+                MAIN,
+                &mut |_| (),
+            ))
     }
 
     #[test]
@@ -347,11 +357,26 @@ mod tests {
                 bytes.extend(on_band(2, b"post-receive says something", 3));
                 encode_flush(&mut bytes);
                 let mut reader = PacketReader::new(&bytes[..]);
-                let report = read_report(&mut reader, true, MAIN).await.expect("a report");
+                let report = read_report(&mut reader, true, MAIN, &mut |_| ())
+                    .await
+                    .expect("a report");
                 assert_eq!(report.messages, "");
                 reader.discard().await.expect("readable");
                 assert_eq!(reader.read().await.expect("readable"), None);
             });
+    }
+
+    #[tokio::test]
+    async fn messages_are_told_as_they_come() {
+        let mut bytes = on_band(2, b"Resolving deltas:  50% (1/2)\r", 60_000);
+        bytes.extend(on_band(1, &lines(&["unpack ok", "ok refs/heads/main"]), 1000));
+        bytes.extend(on_band(2, b"later", 60_000));
+        let mut told = Vec::new();
+        let mut on_message = |message: &[u8]| told.push(String::from_utf8_lossy(message).into_owned());
+        let mut reader = PacketReader::new(&bytes[..]);
+        let report = read_report(&mut reader, true, MAIN, &mut on_message).await;
+        assert!(report.expect("a report").is_success());
+        assert_eq!(told, ["Resolving deltas:  50% (1/2)\r"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub struct Command {
     refname: String,
     old: Option<Oid>,
     new: Oid,
+    wants_progress: bool,
 }
 
 impl Command {
@@ -38,7 +39,21 @@ impl Command {
                 refname.escape_debug()
             )));
         }
-        Ok(Self { refname, old, new })
+        Ok(Self {
+            refname,
+            old,
+            new,
+            wants_progress: false,
+        })
+    }
+
+    /// With this, the server tells how far it is in storing the pack.
+    #[must_use]
+    pub fn with_progress(self, wants_progress: bool) -> Self {
+        Self {
+            wants_progress,
+            ..self
+        }
     }
 
     /// The full name of the ref.
@@ -60,47 +75,58 @@ impl Command {
     }
 }
 
-/// Encodes everything that precedes the pack: the commits whose parents the local repository lacks, the command with the
-/// capabilities to use of those offered, and a flush. `agent` names this program, without spaces.
-#[must_use]
-pub fn encode_request(
-    advertisement: &Advertisement,
-    command: &Command,
-    shallow: &[Oid],
-    agent: &str,
-) -> Vec<u8> {
-    let mut request = Vec::new();
-    for oid in shallow {
-        encode(format!("shallow {oid}").as_bytes(), &mut request);
-    }
-    let line = format!(
-        "{} {} {}\0{}",
-        command.old.unwrap_or(Oid::zero(command.new.format())),
-        command.new,
-        command.refname,
-        capabilities(advertisement, command.new.format(), agent)
-    );
-    encode(line.as_bytes(), &mut request);
-    encode_flush(&mut request);
-    request
+/// Everything that precedes the pack.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// What the server offers.
+    pub advertisement: &'a Advertisement,
+    /// The update.
+    pub command: &'a Command,
+    /// The commits whose parents the local repository lacks.
+    pub shallow: &'a [Oid],
+    /// The name of this program, without spaces.
+    pub agent: &'a str,
 }
 
-fn capabilities(advertisement: &Advertisement, format: ObjectFormat, agent: &str) -> String {
-    let agent = format!("agent={agent}");
-    let reports = ["report-status-v2", "report-status"];
-    let report = reports.into_iter().find(|report| advertisement.supports(report));
-    let others = ["side-band-64k", "quiet"];
-    let others = others.into_iter().filter(|other| advertisement.supports(other));
-    let mut used: Vec<&str> = report.into_iter().chain(others).collect();
-    let format = format!("object-format={format}");
-    if advertisement.supports("object-format") {
-        used.push(&format);
+impl Request<'_> {
+    /// Encodes it: the shallow commits, the command with the capabilities to use of those offered, and a flush.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut request = Vec::new();
+        for oid in self.shallow {
+            encode(format!("shallow {oid}").as_bytes(), &mut request);
+        }
+        let Command {
+            refname, old, new, ..
+        } = self.command;
+        let line = format!(
+            "{} {new} {refname}\0{}",
+            old.unwrap_or(Oid::zero(new.format())),
+            self.capabilities(new.format())
+        );
+        encode(line.as_bytes(), &mut request);
+        encode_flush(&mut request);
+        request
     }
-    if advertisement.supports("agent") {
-        used.push(&agent);
+
+    fn capabilities(&self, format: ObjectFormat) -> String {
+        let offers = |capability: &str| self.advertisement.supports(capability);
+        let agent = format!("agent={}", self.agent);
+        let format = format!("object-format={format}");
+        let reports = ["report-status-v2", "report-status"];
+        let report = reports.into_iter().find(|report| offers(report));
+        let others = [
+            ("side-band-64k", offers("side-band-64k")),
+            ("quiet", offers("quiet") && !self.command.wants_progress),
+            (&format, offers("object-format")),
+            (&agent, offers("agent")),
+        ];
+        let others = others.into_iter().filter(|(_, is_used)| *is_used);
+        report
+            .into_iter()
+            .chain(others.map(|(capability, _)| capability))
+            .fold(String::new(), |all, capability| all + " " + capability)
     }
-    used.iter()
-        .fold(String::new(), |all, capability| all + " " + capability)
 }
 
 #[cfg(test)]
@@ -124,6 +150,16 @@ mod tests {
             .expect("valid")
     }
 
+    fn encode_request(advertisement: &Advertisement, command: &Command, shallow: &[Oid]) -> Vec<u8> {
+        let request = Request {
+            advertisement,
+            command,
+            shallow,
+            agent: "git/1",
+        };
+        request.encode()
+    }
+
     #[test]
     fn only_offered_capabilities_are_requested() {
         let command = Command::new("refs/heads/main", Some(oid('a')), oid('b')).expect("valid");
@@ -139,17 +175,17 @@ mod tests {
             let line = format!("{} {} refs/heads/main\0{asked}", oid('a'), oid('b'));
             encode(line.as_bytes(), &mut expected);
             encode_flush(&mut expected);
-            assert_eq!(
-                encode_request(&advertisement(offered), &command, &[], "git/1"),
-                expected
-            );
+            assert_eq!(encode_request(&advertisement(offered), &command, &[]), expected);
         }
+        let command = command.with_progress(true);
+        let request = encode_request(&advertisement("report-status quiet"), &command, &[]);
+        assert!(request.ends_with(b"\0 report-status0000"));
     }
 
     #[test]
     fn a_creation_starts_from_zeros_and_shallow_commits_come_first() {
         let command = Command::new("refs/heads/new", None, oid('b')).expect("valid");
-        let request = encode_request(&advertisement(""), &command, &[oid('c')], "git/1");
+        let request = encode_request(&advertisement(""), &command, &[oid('c')]);
         let text = String::from_utf8_lossy(&request);
         assert!(text.starts_with(&format!("0034shallow {}", oid('c'))), "{text}");
         assert!(text.contains(&format!(

@@ -54,7 +54,7 @@ impl RemotePusher {
         route: &Arc<Route>,
         progress: &mut Progress,
     ) -> Result<Comparison<'_>, Failure> {
-        progress.steps.connected = Some(progress.steps.now());
+        progress.times.connected = Some(progress.times.now());
         let refname = &self.branch.target().refname;
         if session.advertisement().is_broken(refname) {
             let message = format!("the remote's {refname} is corrupt: the remote itself cannot read it");
@@ -89,7 +89,10 @@ impl RemotePusher {
         };
         let (tip, relation) = (compared.tip, compared.relation);
         Ok(match (relation, remote) {
-            (Relation::Same | Relation::Behind | Relation::BehindUnknown, _) => Comparison::UpToDate(tip),
+            (Relation::Same | Relation::Behind | Relation::BehindUnknown, _) => {
+                self.division().end();
+                Comparison::UpToDate(tip)
+            }
             (Relation::Diverged | Relation::DivergedUnknown | Relation::Unknowable, Some(remote)) => {
                 Comparison::Diverged(self.divergence(tip, remote, relation))
             }
@@ -118,6 +121,9 @@ impl RemotePusher {
             previous,
             counted: compared.counted,
             shallow: compared.shallow,
+            is_divisible: true,
+            step: 1,
+            steps: 1,
         }
     }
 

@@ -13,6 +13,7 @@ use git_local::repository::ObjectStore;
 use git_wire::oid::Oid;
 use tokio::spawn;
 use tokio::sync::mpsc::{self, Sender};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::instrument::WithSubscriber;
 
@@ -21,6 +22,7 @@ use super::plan::Planned;
 use super::send::Push;
 use crate::branch::SharedBranch;
 use crate::failure::Failure;
+use crate::transfer::Transfer;
 use crate::transport::{Encoding, PackObjects, PackReceiver, Session, Settings};
 use crate::turns;
 
@@ -29,7 +31,7 @@ const PACK_PIECES: usize = 8;
 
 /// The least commits for which git makes the pack: `bench/README.md` has what was measured. Fewer gain little, and whether so few
 /// lie in packs cannot be told from a sample of the loose objects.
-const LARGE: u64 = 30;
+pub(super) const LARGE: u64 = 30;
 
 type PackSender = Sender<Result<Bytes, LocalError>>;
 
@@ -66,39 +68,58 @@ impl From<PackStats> for Packed {
 }
 
 impl RemotePusher {
-    /// Makes the pack in the background. `on_packed` is called when all of it is made.
-    pub(super) fn pack(
+    /// Makes the pack in the background, once it is known that it has at most about `most` bytes or cannot be divided; `None` if
+    /// it has more. `on_packed` is called when all of it is made.
+    pub(super) async fn pack(
         &self,
         session: &dyn Session,
         push: &Push<'_>,
-        Planned { request, suits_git }: Planned,
+        planned: &Planned,
+        most: u64,
         on_packed: impl FnOnce() + Send + 'static,
-    ) -> Packing {
+    ) -> Option<Packing> {
         let (sender, pack) = mpsc::channel(PACK_PIECES);
+        let (fits, is_fit) = oneshot::channel();
         let packer = Packer {
             branch: self.branch.clone(),
             root: self.destination.root.clone(),
             settings: self.settings(),
             encoding: Encoding::new(session.advertisement(), !push.shallow.is_empty()),
             counted: push.counted,
-            least: if suits_git && !self.packs_here.load(Ordering::Relaxed) {
+            least: if planned.suits_git && !self.packs_here.load(Ordering::Relaxed) {
                 LARGE
             } else {
                 u64::MAX
             },
+            most: if push.is_divisible { most } else { u64::MAX },
+            transfer: self.transfer.clone(),
         };
+        let (request, transfer) = (planned.request.clone(), self.transfer.clone());
         let making = async move {
-            let made = packer.pack(request, sender).await;
+            let made = packer.pack(request, sender, Fits(Some(fits))).await;
+            if made.result.is_ok() {
+                transfer.all_passed();
+            }
             on_packed();
             made
         };
-        (pack, spawn(making.with_current_subscriber()))
+        let making = spawn(making.with_current_subscriber());
+        // A failure comes by the channel of the pack.
+        is_fit.await.unwrap_or(true).then_some((pack, making))
     }
 
-    /// Counts the commits of a pack that the transport makes itself. Its size is not known.
-    pub(super) fn count(&self, request: PackRequest) -> Packing {
-        let (_, pack) = mpsc::channel(PACK_PIECES);
+    /// Counts the commits of a pack that the transport makes itself. Its size is not known; `None` if the objects of the
+    /// repository have more bytes than `most` and it can be divided.
+    pub(super) async fn count(&self, push: &Push<'_>, planned: &Planned, most: u64) -> Option<Packing> {
         let branch = self.branch.clone();
+        if push.is_divisible && self.may_be_large(push) {
+            let store = turns::pack(move || Ok(branch.objects()?.bytes()));
+            if store.await.is_ok_and(|bytes| bytes > most) {
+                return None;
+            }
+        }
+        let (_, pack) = mpsc::channel(PACK_PIECES);
+        let (branch, request) = (self.branch.clone(), planned.request.clone());
         let counting = async move {
             let counted = branch.ask(move |branch| {
                 let ahead = branch.repository().ahead(request.tip, &request.remote_has)?;
@@ -107,7 +128,12 @@ impl RemotePusher {
             let commits = counted.await.unwrap_or_default();
             Ok(Packed { commits, bytes: 0 }).into()
         };
-        (pack, spawn(counting.with_current_subscriber()))
+        Some((pack, spawn(counting.with_current_subscriber())))
+    }
+
+    /// Whether it is worth a look at the sizes of what is pushed.
+    fn may_be_large(&self, push: &Push<'_>) -> bool {
+        self.division().limit.is_lowered() || push.counted.is_none_or(|counted| counted >= LARGE)
     }
 
     /// Finds the damaged or missing object for which git could not make a pack, or the remote could not use git's: git copies
@@ -143,39 +169,67 @@ struct Packer {
     counted: Option<u64>,
     /// The least commits for which git makes the pack.
     least: u64,
+    /// About the most bytes of a pack that can be divided.
+    most: u64,
+    transfer: Transfer,
+}
+
+/// Tells once whether the pack fits.
+struct Fits(Option<oneshot::Sender<bool>>);
+
+impl Fits {
+    fn tell(&mut self, fits: bool) {
+        if let Some(sender) = self.0.take() {
+            let _ = sender.send(fits);
+        }
+    }
 }
 
 /// What a thread that may block has done for a pack.
-enum Step {
+enum Work {
     /// It has made and sent the pack.
     Made(PackStats),
+    /// The pack would be too large.
+    TooLarge,
     /// It has left the pack to git.
     Left {
         /// The number of commits, if it was found.
         commits: Option<u64>,
         on_remote: Vec<Oid>,
         sender: PackSender,
+        fits: Fits,
     },
 }
 
 impl Packer {
-    async fn pack(self, request: PackRequest, sender: PackSender) -> Made {
-        let (commits, on_remote, sender) = match self.step(&request, sender, self.least).await {
-            Ok(Step::Left {
+    async fn pack(self, request: PackRequest, sender: PackSender, fits: Fits) -> Made {
+        let (commits, on_remote, sender, fits) = match self.work(&request, sender, self.least, fits).await {
+            Ok(Work::Left {
                 commits,
                 on_remote,
                 sender,
-            }) => (commits, on_remote, sender),
-            Ok(Step::Made(stats)) => return Ok(stats.into()).into(),
+                fits,
+            }) => (commits, on_remote, sender, fits),
+            Ok(Work::Made(stats)) => return Ok(stats.into()).into(),
+            Ok(Work::TooLarge) => return Err(LocalError::new("the pack is too large")).into(),
             Err(failure) => return Err(failure).into(),
         };
         let target = self.branch.target();
         let Some(git) = PackObjects::find(&self.root, &target.git_dir, &self.settings) else {
-            return self.pack_here(&request, sender).await.into();
+            return self.pack_here(&request, sender, fits).await.into();
         };
         let about = commits.or(self.counted).unwrap_or_default();
         tracing::debug!(commits = about, "git makes the pack");
-        let making = git.stream(request.tip, &on_remote, about, self.encoding, &sender);
+        let mut fits = fits;
+        fits.tell(true);
+        let making = git.stream(
+            request.tip,
+            &on_remote,
+            about,
+            self.encoding,
+            &sender,
+            &self.transfer,
+        );
         let (made, commits) = tokio::join!(making, self.count(&request, commits));
         let result = match made {
             Ok(bytes) => Ok(Packed { commits, bytes }),
@@ -186,7 +240,7 @@ impl Packer {
             }
             Err(unmade) => {
                 tracing::debug!(failure = %unmade.failure, "git did not make the pack");
-                return self.pack_here(&request, sender).await.into();
+                return self.pack_here(&request, sender, fits).await.into();
             }
         };
         Made {
@@ -195,35 +249,74 @@ impl Packer {
         }
     }
 
-    async fn pack_here(&self, request: &PackRequest, sender: PackSender) -> Result<Packed, LocalError> {
-        match self.step(request, sender, u64::MAX).await? {
-            Step::Made(stats) => Ok(stats.into()),
-            Step::Left { .. } => Err(LocalError::new("a bug: no backlog is as large")),
+    async fn pack_here(
+        &self,
+        request: &PackRequest,
+        sender: PackSender,
+        fits: Fits,
+    ) -> Result<Packed, LocalError> {
+        match self.work(request, sender, u64::MAX, fits).await? {
+            Work::Made(stats) => Ok(stats.into()),
+            Work::TooLarge => Err(LocalError::new("the pack is too large")),
+            Work::Left { .. } => Err(LocalError::new("a bug: no backlog is as large")),
         }
     }
 
-    /// Makes the pack, unless it is left to git: from `least` commits on, if most of them lie in packs. A failure is sent too.
-    async fn step(&self, request: &PackRequest, sender: PackSender, least: u64) -> Result<Step, LocalError> {
+    /// Makes the pack, unless it is too large, or left to git: from `least` commits on, if most of them lie in packs. A failure
+    /// is sent too.
+    async fn work(
+        &self,
+        request: &PackRequest,
+        sender: PackSender,
+        least: u64,
+        mut fits: Fits,
+    ) -> Result<Work, LocalError> {
+        // Once it is told that it fits, there is no way back.
+        let most = if fits.0.is_some() { self.most } else { u64::MAX };
+        let transfer = self.transfer.clone();
         let (branch, request) = (self.branch.clone(), request.clone());
-        let counted = self.counted.filter(|&counted| counted >= least);
+        let counted = self.counted;
         turns::pack(move || {
             let looked = branch.objects().and_then(|store| {
-                if counted.is_some_and(|counted| is_packed(&store, counted)) {
-                    return Ok((None, Some(pack::on_remote(&store, &request)?)));
+                let is_for_git = |commits| commits >= least && is_packed(&store, commits);
+                let for_git = || {
+                    let on_remote = pack::on_remote(&store, &request);
+                    on_remote.map(|on_remote| Some((on_remote, store.bytes() <= most)))
+                };
+                if counted.is_some_and(is_for_git) {
+                    return Ok((None, for_git()?));
                 }
                 let backlog = Backlog::list(&store, &request)?;
-                let commits = backlog.commits() as u64;
-                let is_for_git = commits >= least && is_packed(&store, commits);
-                let on_remote = is_for_git.then(|| pack::on_remote(&store, &request));
-                Ok((Some(backlog), on_remote.transpose()?))
+                let for_git = if is_for_git(backlog.commits() as u64) {
+                    for_git()?
+                } else {
+                    None
+                };
+                Ok((Some(backlog), for_git))
             });
             match looked {
-                Ok((Some(backlog), None)) => backlog.stream(ChannelWriter::new(sender)).map(Step::Made),
-                Ok((backlog, on_remote)) => Ok(Step::Left {
+                Ok((Some(backlog), None)) => {
+                    let told = transfer.clone();
+                    let writer = ChannelWriter::new(sender).telling(move |bytes| told.passed(bytes));
+                    let begins = |objects| {
+                        transfer.counted(objects);
+                        fits.tell(true);
+                    };
+                    let made =
+                        backlog.stream(writer, most, begins, |objects| transfer.handed_over(objects))?;
+                    fits.tell(false);
+                    Ok(made.map_or(Work::TooLarge, Work::Made))
+                }
+                Ok((backlog, Some((on_remote, true)))) => Ok(Work::Left {
                     commits: backlog.map(|backlog| backlog.commits() as u64),
-                    on_remote: on_remote.unwrap_or_default(),
+                    on_remote,
                     sender,
+                    fits,
                 }),
+                Ok(_) => {
+                    fits.tell(false);
+                    Ok(Work::TooLarge)
+                }
                 Err(failure) => {
                     ChannelWriter::new(sender).fail(failure.clone());
                     Err(failure)

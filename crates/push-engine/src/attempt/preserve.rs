@@ -67,7 +67,7 @@ impl RemotePusher {
             return Ok(kept.clone());
         }
         let refname = self.conflict_ref(tip, refs);
-        let push = Push {
+        let mut push = Push {
             refname: &refname,
             tip,
             previous: None,
@@ -76,8 +76,11 @@ impl RemotePusher {
                 .branch
                 .ask(|branch| branch.repository().shallow_commits())
                 .await?,
+            is_divisible: false,
+            step: 1,
+            steps: 1,
         };
-        let planned = match self.plan(session, route, tip).await? {
+        let mut planned = match self.plan(session, route, tip).await? {
             Plan::Send(planned) => planned,
             Plan::ByGit(reason) => {
                 let by_git = self.by_git(route, reason)?;
@@ -86,7 +89,8 @@ impl RemotePusher {
             }
         };
         let progress = &mut Progress::default();
-        let (report, _) = self.send(session, route, &push, planned, progress).await?;
+        let sending = self.send(session, route, &mut push, &mut planned, progress);
+        let (report, _) = sending.await?;
         if !report.is_success() {
             return Err(refusal(&refname, &report));
         }

@@ -6,7 +6,7 @@ use git_wire::oid::Oid;
 
 use super::compare::Comparison;
 use super::route::Route;
-use super::steps::Steps;
+use super::times::Times;
 use crate::event::SentPush;
 use crate::failure::{Failure, Kind};
 use crate::state::{Divergence, Outcome, RemoteTip};
@@ -37,7 +37,7 @@ pub(super) struct Progress {
     pub(super) confirmed: Option<(Oid, Arc<Route>)>,
     /// What to keep for the next push.
     pub(super) next: Option<Next>,
-    pub(super) steps: Steps,
+    pub(super) times: Times,
 }
 
 /// What the next push may be made over.

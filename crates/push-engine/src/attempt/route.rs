@@ -33,6 +33,8 @@ pub struct Destination {
     pub timeouts: Timeouts,
     /// How long a connection is kept for the next push; zero is not at all.
     pub keep_connection: Duration,
+    /// About the most bytes of a pack that can be divided.
+    pub max_pack_bytes: u64,
 }
 
 /// The transport of the last attempt, shared with the status.

@@ -6,7 +6,7 @@ use git_wire::oid::Oid;
 use git_wire::send_pack::{Command, Report};
 
 use super::RemotePusher;
-use super::packing::{Made, Packed};
+use super::packing::{LARGE, Made, Packed, Packing};
 use super::plan::Planned;
 use super::progress::Progress;
 use super::route::Route;
@@ -26,9 +26,19 @@ pub(super) struct Push<'a> {
     pub(super) counted: Option<u64>,
     /// The boundary of the local repository, if it is a shallow clone.
     pub(super) shallow: Vec<Oid>,
+    /// Whether it may be made in steps.
+    pub(super) is_divisible: bool,
+    /// Which step it is, from 1, and about how many there are.
+    pub(super) step: u32,
+    pub(super) steps: u32,
 }
 
 impl Push<'_> {
+    /// Whether another step follows it.
+    pub(super) const fn is_step(&self) -> bool {
+        self.step < self.steps
+    }
+
     const fn sent(&self, packed: Packed) -> SentPush {
         SentPush {
             commit: self.tip,
@@ -72,26 +82,25 @@ pub(super) fn unmoved(refname: &str, at: Option<Oid>) -> Failure {
 }
 
 impl RemotePusher {
-    /// Sends the command and the pack.
+    /// Sends the command and the pack. If the pack would be too large, it shortens the push to its next step.
     pub(super) async fn send(
         &self,
         session: &mut dyn Session,
         route: &Route,
-        push: &Push<'_>,
-        planned: Planned,
+        push: &mut Push<'_>,
+        planned: &mut Planned,
         progress: &mut Progress,
     ) -> Result<(Report, SentPush), Failure> {
-        progress.steps.looked = Some(progress.steps.now());
+        progress.times.looked = Some(progress.times.now());
+        let (pack, packed) = self
+            .pack_or_shorten(session, route, push, planned, progress)
+            .await?;
         let command = Command::new(push.refname, push.previous, push.tip)
-            .map_err(|error| Failure::new(Kind::Local, error.to_string()))?;
-        let (pack, packed) = if route.transport.takes_pack() {
-            self.pack(session, push, planned, progress.steps.on_packed())
-        } else {
-            self.count(planned.request)
-        };
+            .map_err(|error| Failure::new(Kind::Local, error.to_string()))?
+            .with_progress(push.counted.is_none_or(|counted| counted >= LARGE));
         progress.sending = Some(push.sent(Packed::default()));
         let reported = session.push(&command, &push.shallow, pack).await;
-        progress.steps.reported = Some(progress.steps.now());
+        progress.times.reported = Some(progress.times.now());
         match reported {
             Ok(report) => {
                 progress.sending = None;
@@ -101,6 +110,10 @@ impl RemotePusher {
                 if report.is_success() {
                     self.packs_here.store(false, Ordering::Relaxed);
                     return Ok((report, push.sent(made.result?)));
+                }
+                let failure = refusal(push.refname, &report);
+                if failure::is_about_size(failure.message()) {
+                    return Err(failure);
                 }
                 if let (true, Some(request)) = (may_blame_pack(&report), made.by_git)
                     && let Some(fault) = self.fault_of_pack(request).await
@@ -127,6 +140,46 @@ impl RemotePusher {
                     return Err(fault);
                 }
                 Err(failure)
+            }
+        }
+    }
+
+    async fn pack_or_shorten(
+        &self,
+        session: &dyn Session,
+        route: &Route,
+        push: &mut Push<'_>,
+        planned: &mut Planned,
+        progress: &Progress,
+    ) -> Result<Packing, Failure> {
+        push.is_divisible &= route.transport.takes_steps();
+        push.step = self.division().next_step();
+        push.steps = push.step;
+        self.transfer.begin(push.tip, (push.step, push.steps));
+        let mut most = self.division().limit.most();
+        loop {
+            let on_packed = progress.times.on_packed();
+            let packing = if route.transport.takes_pack() {
+                self.pack(session, push, planned, most, on_packed).await
+            } else {
+                self.count(push, planned, most).await
+            };
+            if let Some(packing) = packing {
+                return Ok(packing);
+            }
+            self.shorten(push, &mut planned.request).await?;
+            self.transfer.begin(push.tip, (push.step, push.steps));
+            // The step is as short as it can be, however large.
+            most = u64::MAX;
+        }
+    }
+
+    /// Makes the next packs smaller if the connection broke under this one.
+    pub(super) fn note_break(&self, failure: &Failure) {
+        if matches!(failure.kind(), Kind::Network | Kind::Timeout | Kind::Unknown) {
+            let bytes = self.transfer.bytes();
+            if bytes > 0 {
+                self.division().limit.broke(bytes);
             }
         }
     }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::event::Event;
 use crate::failure::Failure;
 use crate::state::{Attempted, Probed, Survey};
+use crate::transfer::{TransferProgress, TransferState};
 
 /// The local branch.
 pub trait Branch: 'static {
@@ -41,6 +42,16 @@ pub trait Pusher: 'static {
     /// another name if it is still diverged. Dropping the future cancels it.
     fn probe(&self, preserve: bool) -> impl Future<Output = Probed>;
 
+    /// How far the push of the attempt has come; `None` while it pushes nothing.
+    fn progress(&self) -> Option<TransferState> {
+        None
+    }
+
+    /// Whether the last attempt was a step on the way, which another one is to follow.
+    fn is_in_steps(&self) -> bool {
+        false
+    }
+
     /// Resolves when the remote was seen, between attempts, at another tip than the last one left it at.
     /// Cancel-safe.
     fn remote_moved(&self) -> impl Future<Output = ()> {
@@ -62,6 +73,8 @@ pub trait Observer: 'static {
 pub enum Delivery {
     /// An event for the listeners.
     Event(Event),
+    /// How far a push has come that takes longer than a second; once a second.
+    Progress(TransferProgress),
     /// The answer to a request.
     Reply {
         /// The request.

@@ -28,6 +28,7 @@ impl SharedStatus {
         let pending_commits = status.pending_commits;
         self.set(Status {
             running: false,
+            progress: None,
             state: StateName::Stopped,
             ..status
         });

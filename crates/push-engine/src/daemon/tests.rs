@@ -7,6 +7,7 @@ use super::*;
 use crate::backoff::BackoffConfig;
 use crate::failure::Kind;
 use crate::state::{Attempted, Outcome, Probed, RemoteTip};
+use crate::transfer::{Transfer, TransferProgress, TransferState};
 use tokio::sync::{Notify, oneshot};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -28,6 +29,8 @@ struct World {
     stuck_survey: Cell<bool>,
     unstick: Notify,
     remote_moved: Notify,
+    transfer: Transfer,
+    in_steps: Cell<bool>,
     attempts: Cell<u32>,
     cancelled: Cell<u32>,
 }
@@ -141,6 +144,14 @@ impl Pusher for FakePusher {
         }
     }
 
+    fn progress(&self) -> Option<TransferState> {
+        self.0.transfer.get()
+    }
+
+    fn is_in_steps(&self) -> bool {
+        self.0.in_steps.get()
+    }
+
     async fn remote_moved(&self) {
         self.0.remote_moved.notified().await;
     }
@@ -219,9 +230,8 @@ impl Rig {
     /// The next event, passing over the rest.
     async fn event(&mut self) -> Event {
         loop {
-            match self.deliveries.recv().await.expect("the daemon runs") {
-                Delivery::Event(event) => return event,
-                Delivery::Reply { .. } | Delivery::Busy(_) => {}
+            if let Delivery::Event(event) = self.deliveries.recv().await.expect("the daemon runs") {
+                return event;
             }
         }
     }
@@ -229,18 +239,26 @@ impl Rig {
     /// The next reply, passing over the rest.
     async fn reply(&mut self) -> (RequestId, Result<Receipt, Refusal>) {
         loop {
-            match self.deliveries.recv().await.expect("the daemon runs") {
-                Delivery::Reply { id, result } => return (id, result),
-                Delivery::Event(_) | Delivery::Busy(_) => {}
+            let delivery = self.deliveries.recv().await.expect("the daemon runs");
+            if let Delivery::Reply { id, result } = delivery {
+                return (id, result);
+            }
+        }
+    }
+
+    /// The next progress, passing over the rest.
+    async fn progress(&mut self) -> TransferProgress {
+        loop {
+            if let Delivery::Progress(progress) = self.deliveries.recv().await.expect("the daemon runs") {
+                return progress;
             }
         }
     }
 
     async fn busy(&mut self) -> bool {
         loop {
-            match self.deliveries.recv().await.expect("the daemon runs") {
-                Delivery::Busy(is_busy) => return is_busy,
-                Delivery::Event(_) | Delivery::Reply { .. } => {}
+            if let Delivery::Busy(is_busy) = self.deliveries.recv().await.expect("the daemon runs") {
+                return is_busy;
             }
         }
     }
@@ -316,6 +334,79 @@ fn a_commit_that_lands_while_a_push_is_in_flight_is_not_missed() {
         }
         assert!(rig.stop(MS(1000)).await.drained);
     });
+}
+
+#[test]
+fn a_push_that_takes_long_tells_once_a_second_how_far_it_has_come() {
+    paused(async {
+        let mut rig = Rig::start(world(1, 1));
+        rig.busy().await;
+        rig.world.stuck_push.set(true);
+        rig.world.transfer.begin(oid(2), (1, 1));
+        rig.world.commit();
+        assert!(rig.busy().await);
+        assert_eq!(rig.status.get().progress, None);
+        for second in 1..=3 {
+            rig.world.transfer.passed(1000);
+            let progress = rig.progress().await;
+            assert_eq!(
+                (progress.elapsed, progress.state.bytes),
+                (MS(1000 * second), 1000 * second)
+            );
+            assert_eq!(rig.status.get().progress, Some(progress));
+        }
+        // Another commit changes the rest of the status.
+        rig.world.commit();
+        tokio::time::sleep(MS(10)).await;
+        let status = rig.status.get();
+        assert_eq!(
+            (status.local_commit, status.progress.is_some()),
+            (Some(oid(3)), true)
+        );
+        rig.world.stuck_push.set(false);
+        rig.world.unstick.notify_one();
+        rig.event().await;
+        assert_eq!(rig.status.get().progress, None);
+        assert!(rig.stop(MS(1000)).await.drained);
+    });
+}
+
+#[test]
+fn steps_that_are_short_are_watched_as_one_push() {
+    for in_steps in [true, false] {
+        paused(async {
+            let mut rig = Rig::start(world(1, 1));
+            rig.busy().await;
+            rig.world.stuck_push.set(true);
+            rig.world.in_steps.set(in_steps);
+            rig.world.transfer.begin(oid(2), (1, 4));
+            rig.world.commit();
+            for _ in 0..4 {
+                tokio::time::sleep(MS(600)).await;
+                // Another attempt follows at once.
+                rig.world.commit();
+                tokio::time::sleep(MS(10)).await;
+                rig.world.unstick.notify_one();
+            }
+            tokio::time::sleep(MS(10)).await;
+            let told = std::iter::from_fn(|| rig.deliveries.try_recv().ok());
+            let told: Vec<Duration> = told
+                .filter_map(|delivery| match delivery {
+                    Delivery::Progress(progress) => Some(progress.elapsed),
+                    _ => None,
+                })
+                .collect();
+            let expected = if in_steps {
+                vec![MS(1000), MS(2000)]
+            } else {
+                vec![]
+            };
+            assert_eq!(told, expected);
+            rig.world.stuck_push.set(false);
+            rig.world.unstick.notify_one();
+            assert!(rig.stop(MS(1000)).await.drained);
+        });
+    }
 }
 
 #[test]

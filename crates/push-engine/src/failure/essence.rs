@@ -16,6 +16,12 @@ pub(crate) fn essence(stderr: &str) -> String {
     lines.join("\n")
 }
 
+/// The messages of a server without its progress.
+pub(crate) fn without_progress(messages: &str) -> String {
+    let lines: Vec<&str> = messages.lines().filter(|line| !is_progress(line)).collect();
+    lines.join("\n")
+}
+
 /// Whether a line is progress of git on this machine, of git on the server, or of git-lfs.
 fn is_progress(line: &str) -> bool {
     const STEPS: [&str; 9] = [

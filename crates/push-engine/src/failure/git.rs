@@ -124,6 +124,21 @@ const UNWRITABLE: Table<Kind> = Table(&[
     ("corrupt reftable file", RemoteError),
 ]);
 
+/// A pack that is too large as a whole, by git, `JGit`, Azure DevOps, and HTTP as we and git's curl tell of it.
+const TOO_LARGE: [&str; 5] = [
+    "pack exceeds maximum allowed size",
+    "pack exceeds the limit of",
+    "tf402462",
+    "the push is larger than the server allows",
+    "the requested url returned error: 413",
+];
+
+/// Whether a server refused a pack as too large, so that a smaller one may be accepted.
+pub(crate) fn is_about_size(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    TOO_LARGE.iter().any(|phrase| message.contains(phrase))
+}
+
 /// The server does not want the pack, or the pack was never sent.
 const UNWANTED: Table<Kind> = Table(&[
     ("pack exceeds maximum allowed size", Rejected),

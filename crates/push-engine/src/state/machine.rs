@@ -95,8 +95,8 @@ pub struct State {
     /// The number of the last attempt in this run of failures.
     attempt: u32,
     failures: FailureStreak,
-    /// A push whose outcome is unknown, and when its attempt started.
-    unconfirmed: Option<(SentPush, Instant)>,
+    /// Pushes whose outcome is unknown, and when their attempts started: the last few.
+    unconfirmed: Vec<(SentPush, Instant)>,
     last_push_at: Option<SystemTime>,
     started_at: SystemTime,
     totals: Totals,
@@ -130,7 +130,7 @@ impl State {
             preservation: Preservation::new(Backoff::new(policy.backoff, policy.seed)),
             attempt: 0,
             failures: FailureStreak::new(Backoff::new(policy.backoff, policy.seed)),
-            unconfirmed: None,
+            unconfirmed: Vec::new(),
             last_push_at: None,
             started_at: now.wall,
             totals: Totals::default(),

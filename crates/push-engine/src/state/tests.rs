@@ -749,6 +749,68 @@ fn a_push_without_an_answer_that_arrived_all_the_same_is_reported() {
 }
 
 #[test]
+fn a_step_without_an_answer_is_reported_when_the_next_one_begins_there() {
+    let step = |commit, previous| SentPush {
+        commit: oid(commit),
+        previous: Some(oid(previous)),
+        commits: 1,
+        bytes: 50,
+    };
+    let cut = |unconfirmed| Outcome::Failed {
+        tip: Some(oid(4)),
+        failure: Failure::new(Kind::Network, "cut"),
+        had_work: true,
+        unconfirmed,
+    };
+    let is_push = |event: &Event, of: SentPush| matches!(event, Event::Push { push, .. } if *push == of);
+
+    let mut harness = Harness::in_sync(policy());
+    harness.commit(oid(4));
+    harness.ended(cut(Some(step(2, 1))), oid(1), survey(Some(oid(4)), 3));
+    harness.fire();
+    let actions = harness.ended(Outcome::Pushed(step(3, 2)), oid(3), survey(Some(oid(4)), 1));
+    let [first, second, Event::Recovered { .. }] = events(&actions)[..] else {
+        panic!("{actions:?}");
+    };
+    assert!(
+        is_push(first, step(2, 1)) && is_push(second, step(3, 2)),
+        "{actions:?}"
+    );
+    assert!(actions.contains(&Action::Confirmed { commit: oid(2) }));
+    assert_eq!(
+        harness.name(),
+        StateName::Pushing,
+        "the last step follows at once"
+    );
+    assert_eq!(harness.state.status().totals.pushes, 2);
+
+    // The remote may answer after the next attempt has begun.
+    let mut late = Harness::in_sync(policy());
+    late.commit(oid(4));
+    for unconfirmed in [step(2, 1), step(3, 1)] {
+        late.ended(cut(Some(unconfirmed)), oid(1), survey(Some(oid(4)), 3));
+        late.fire();
+    }
+    let actions = late.ended(Outcome::Pushed(step(4, 2)), oid(4), survey(Some(oid(4)), 0));
+    let [first, second, Event::Recovered { .. }] = events(&actions)[..] else {
+        panic!("{actions:?}");
+    };
+    assert!(
+        is_push(first, step(2, 1)) && is_push(second, step(4, 2)),
+        "{actions:?}"
+    );
+
+    // Another attempt that fails may find that it had arrived.
+    harness.ended(cut(Some(step(4, 3))), oid(3), survey(Some(oid(4)), 1));
+    harness.fire();
+    let actions = harness.ended(cut(None), oid(4), survey(Some(oid(4)), 0));
+    let [first, Event::Error { .. }, ..] = events(&actions)[..] else {
+        panic!("{actions:?}");
+    };
+    assert!(is_push(first, step(4, 3)), "{actions:?}");
+}
+
+#[test]
 fn a_commit_that_somebody_else_pushed_is_no_push_of_ours() {
     let mut harness = Harness::in_sync(policy());
     harness.commit(oid(2));

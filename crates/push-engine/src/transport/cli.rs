@@ -91,6 +91,11 @@ impl Transport for GitCliTransport {
         false
     }
 
+    /// Of several URLs, one may have what another still needs a step for.
+    fn takes_steps(&self) -> bool {
+        self.pushes.to_read.len() == 1
+    }
+
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Session>, Failure>> {
         Box::pin(async move {
             let refs = self.pushes.read_refs().await?;
@@ -200,7 +205,9 @@ impl Pushes {
         let mut state = child.state();
         let following = async {
             while state.changed().await.is_ok() {
-                if is_sending(state.borrow_and_update().stderr.bytes()) {
+                let line = last_line(state.borrow_and_update().stderr.bytes());
+                self.settings.transfer.take_line(&line);
+                if is_sending(&line) {
                     activity.unsent();
                 } else {
                     activity.touch();
@@ -223,12 +230,17 @@ impl Pushes {
     }
 }
 
-/// Whether the last line on git's standard error is the progress of a pack that is not sent yet.
-fn is_sending(stderr: &[u8]) -> bool {
-    let mut lines = stderr.rsplit(|byte| matches!(byte, b'\r' | b'\n'));
-    lines
-        .find(|line| !line.trim_ascii().is_empty())
-        .is_some_and(|line| line.starts_with(b"Writing objects: ") && !line.ends_with(b"done."))
+/// The last whole line on git's standard error that is not empty.
+fn last_line(stderr: &[u8]) -> String {
+    let lines = stderr.rsplit(|byte| matches!(byte, b'\r' | b'\n'));
+    // What follows the last end of a line may go on.
+    let line = lines.skip(1).find(|line| !line.trim_ascii().is_empty());
+    String::from_utf8_lossy(line.unwrap_or_default()).into_owned()
+}
+
+/// Whether a line is the progress of a pack that is not sent yet.
+fn is_sending(line: &str) -> bool {
+    line.starts_with("Writing objects: ") && !line.ends_with("done.")
 }
 
 struct GitCliSession {
@@ -364,7 +376,8 @@ mod tests {
                 false,
             ),
         ] {
-            assert_eq!(is_sending(stderr.as_bytes()), expected, "{stderr}");
+            let line = last_line(stderr.as_bytes());
+            assert_eq!(is_sending(&line), expected, "{stderr}");
         }
     }
 }

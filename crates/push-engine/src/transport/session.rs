@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use git_wire::oid::Oid;
 use git_wire::pkt_line::{self, PacketReader};
-use git_wire::send_pack::{self, Advertisement, Command, Report, WireError};
+use git_wire::send_pack::{self, Advertisement, Command, Report, Request, WireError};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
@@ -13,6 +13,7 @@ use super::activity::{ADVERTISING, Activity, Limits, PUSHING, Watched};
 use super::child::Child;
 use super::{Background, LocalFuture, PackReceiver, PushFailure, Session, Settings};
 use crate::failure::{Failure, Kind, is_silent};
+use crate::transfer::Transfer;
 use crate::user_agent::agent_capability;
 
 /// How long a remote may take to end a connection without a push. It has nothing to finish, and a kept connection may have
@@ -30,6 +31,7 @@ pub(super) struct StreamSession<R, W> {
     limits: Limits,
     agent: String,
     background: Background,
+    transfer: Transfer,
     has_pushed: bool,
     /// Whether the remote's hooks are processes of this machine, which end with the session.
     is_local: bool,
@@ -84,6 +86,7 @@ where
             },
             agent: agent_capability(&settings.environment),
             background: settings.background.clone(),
+            transfer: settings.transfer.clone(),
             has_pushed: false,
             is_local: false,
         })
@@ -132,15 +135,14 @@ where
                 (None, Some(writer)) => Box::new(writer),
                 (_, writer) => Box::new(writer.take().ok_or_else(pushed_before)?),
             };
-            let sending = send_pack::send(
-                &mut self.reader,
-                writer,
-                &self.advertisement,
+            let request = Request {
+                advertisement: &self.advertisement,
                 command,
                 shallow,
-                &self.agent,
-                pack,
-            );
+                agent: &self.agent,
+            };
+            let mut told = |message: &[u8]| self.transfer.server_says(message);
+            let sending = send_pack::send(&mut self.reader, writer, &request, pack, &mut told);
             match self.activity.guard(self.limits, PUSHING, sending).await {
                 // The silence may have begun after the last byte was sent.
                 Err(failure) => Err(PushFailure { failure, sent: true }),

@@ -8,10 +8,13 @@ use tokio::time::Instant;
 use super::{Phase, Run, State, Wait};
 use crate::event::{Event, SentPush};
 use crate::failure::{Failure, Kind};
-use crate::state::{Action, Attempted, Divergence, Now, Outcome};
+use crate::state::{Action, Attempted, Divergence, Now, Outcome, RemoteTip};
 
 /// While draining for `stop()`, a wait shorter than this is not worth another attempt.
 const LAST_RETRY: Duration = Duration::from_millis(50);
+
+/// Pushes whose outcome is unknown that are remembered: the remote may answer late, after the next attempt has begun.
+const MOST_UNCONFIRMED: usize = 8;
 
 impl State {
     pub(super) fn end_attempt(&mut self, attempted: Attempted, now: Now, actions: &mut Vec<Action>) {
@@ -19,18 +22,20 @@ impl State {
         self.take_remote(attempted.remote);
         self.take_survey(attempted.survey, now);
         let is_first_check = !std::mem::replace(&mut self.has_checked, true);
+        self.confirm_earlier(&attempted.outcome, attempted.remote, now, actions);
         match attempted.outcome {
             Outcome::UpToDate(tip) => {
-                if let Some((push, started)) = self.unconfirmed.take()
+                if let Some((push, started)) = self.unconfirmed.pop()
                     && tip.is_some()
                 {
                     self.record_push(push, started, now, actions);
                 }
+                self.unconfirmed.clear();
                 self.succeed(tip, now, actions);
             }
             Outcome::Pushed(push) => {
                 self.attempt = self.attempt.max(1);
-                self.unconfirmed = None;
+                self.unconfirmed.clear();
                 self.record_push(push, run.started, now, actions);
                 self.succeed(Some(push.commit), now, actions);
             }
@@ -43,8 +48,13 @@ impl State {
             } => {
                 if let Some(mut push) = unconfirmed {
                     // An attempt that was cut off did not get to counting.
-                    push.commits = push.commits.max(self.survey.pending);
-                    self.unconfirmed = Some((push, run.started));
+                    if push.commits == 0 && Some(push.commit) == self.survey.tip {
+                        push.commits = self.survey.pending;
+                    }
+                    if self.unconfirmed.len() == MOST_UNCONFIRMED {
+                        self.unconfirmed.remove(0);
+                    }
+                    self.unconfirmed.push((push, run.started));
                 }
                 if had_work {
                     self.attempt = self.attempt.max(1);
@@ -53,6 +63,26 @@ impl State {
                 let shown = tip.or(self.survey.tip).filter(|_| had_work || !is_first_check);
                 self.fail(tip, shown, failure, run, now, actions);
             }
+        }
+    }
+
+    /// Records a push whose outcome was unknown, if the remote was seen where it would have moved the branch.
+    fn confirm_earlier(&mut self, outcome: &Outcome, remote: RemoteTip, now: Now, actions: &mut Vec<Action>) {
+        let seen = match (outcome, remote) {
+            (Outcome::Pushed(push), _) => push.previous,
+            (_, RemoteTip::At(tip)) => Some(tip),
+            _ => None,
+        };
+        let found = self
+            .unconfirmed
+            .iter()
+            .position(|(push, _)| Some(push.commit) == seen);
+        if let Some(at) = found {
+            let (push, started) = self.unconfirmed[at];
+            // The others cannot arrive any more: the branch is not where they would move it from.
+            self.unconfirmed.clear();
+            self.record_push(push, started, now, actions);
+            actions.push(Action::Confirmed { commit: push.commit });
         }
     }
 
@@ -114,7 +144,7 @@ impl State {
         self.refused = Some(tip);
         // What the remote had before says nothing of what it has now.
         self.settled = None;
-        self.unconfirmed = None;
+        self.unconfirmed.clear();
         self.unpushed_since = None;
         self.failures.restart_retries();
         self.attempt = if is_unknowable { 0 } else { self.attempt.max(1) };

@@ -82,6 +82,7 @@ impl State {
             next_attempt_at: wait.and_then(|(_, at)| at),
             started_at: self.started_at,
             totals: self.totals,
+            progress: None,
         }
     }
 

@@ -10,8 +10,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::mpsc::Sender;
 
-use super::Ended;
 use super::command::GitCli;
+use super::{Ended, last_line};
+use crate::transfer::Transfer;
 use crate::transport::child::Child;
 use crate::transport::{Background, Settings};
 
@@ -92,20 +93,29 @@ impl PackObjects {
         commits: u64,
         encoding: Encoding,
         sender: &Sender<Result<Bytes, LocalError>>,
+        transfer: &Transfer,
     ) -> Result<u64, Unmade> {
         let command = self.git.pack_objects(&encoding.options(commits));
         let (mut child, stdin, stdout) = Child::spawn(command, &self.background).map_err(|error| Unmade {
             failure: LocalError::new(format!("git pack-objects could not be started: {error}")),
             has_begun: false,
         })?;
+        let mut state = child.state();
+        let following = async {
+            while state.changed().await.is_ok() {
+                transfer.take_packing_line(&last_line(state.borrow_and_update().stderr.bytes()));
+            }
+            std::future::pending().await
+        };
         let mut bytes = 0;
         let passing = async {
             tell(stdin, tip, on_remote).await;
-            pass_on(stdout, sender, &mut bytes).await;
+            pass_on(stdout, sender, &mut bytes, transfer).await;
             child.exited().await
         };
         let status = tokio::select! {
             status = passing => status,
+            status = following => status,
             () = sender.closed() => {
                 return Err(Unmade {
                     failure: LocalError::new("the pack was cancelled"),
@@ -132,16 +142,25 @@ async fn tell(mut stdin: ChildStdin, tip: Oid, on_remote: &[Oid]) {
 }
 
 /// Passes on what git writes, until it ends or the receiver is gone.
-async fn pass_on(mut stdout: ChildStdout, sender: &Sender<Result<Bytes, LocalError>>, bytes: &mut u64) {
+async fn pass_on(
+    mut stdout: ChildStdout,
+    sender: &Sender<Result<Bytes, LocalError>>,
+    bytes: &mut u64,
+    transfer: &Transfer,
+) {
     let mut buffer = BytesMut::new();
     loop {
         buffer.reserve(PIECE);
         match stdout.read_buf(&mut buffer).await {
-            Ok(length @ 1..) => *bytes += length as u64,
+            Ok(1..) => {}
             _ => return,
         }
-        if sender.send(Ok(buffer.split().freeze())).await.is_err() {
+        let piece = buffer.split().freeze();
+        let length = piece.len();
+        *bytes += length as u64;
+        if sender.send(Ok(piece)).await.is_err() {
             return;
         }
+        transfer.passed(length);
     }
 }

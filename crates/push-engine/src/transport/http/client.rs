@@ -92,8 +92,8 @@ impl SharedClient {
             .map_err(|error| Failure::new(Kind::Local, format!("HTTP cannot be set up: {}", chain(&error))))
     }
 
-    /// Drops the client, so that the next one reads the trusted certificates anew.
-    pub(super) fn forget(&self) {
+    /// Drops the client, so that the next one opens new connections, and reads the trusted certificates anew.
+    pub(crate) fn forget(&self) {
         *self.lock() = None;
     }
 

@@ -339,6 +339,7 @@ mod tests {
             environment,
             background: Background::default(),
             http: SharedClient::default(),
+            transfer: crate::transfer::Transfer::default(),
         };
         Helpers::new(&source, &settings)
     }

@@ -8,9 +8,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use git_wire::oid::Oid;
 use git_wire::pkt_line::{PacketReader, encode_flush};
-use git_wire::send_pack::{
-    Advertisement, Command, PackPieces, Report, WireError, encode_request, read_report,
-};
+use git_wire::send_pack::{Advertisement, Command, PackPieces, Report, Request, WireError, read_report};
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Body, Client, RequestBuilder, Response, Url};
 use tokio::sync::mpsc;
@@ -20,6 +18,7 @@ use tokio_util::io::StreamReader;
 use super::requester::{Refused, Requester, shown};
 use super::status::{chain, content_type};
 use crate::failure::{Failure, Kind};
+use crate::transfer::Transfer;
 use crate::transport::activity::{Activity, Limits, PUSHING, Watched};
 use crate::transport::{Background, LocalFuture, PackReceiver, PushFailure, Session, Settings};
 use crate::user_agent::agent_capability;
@@ -54,6 +53,7 @@ pub(super) struct HttpSession {
     limits: Limits,
     agent: String,
     background: Background,
+    transfer: Transfer,
     /// The rest of the answer behind the report.
     rest: Option<AnswerReader>,
 }
@@ -81,6 +81,7 @@ impl HttpSession {
             },
             agent: agent_capability(&settings.environment),
             background: settings.background.clone(),
+            transfer: settings.transfer.clone(),
             rest: None,
         }
     }
@@ -96,7 +97,13 @@ impl HttpSession {
             return Err(Failure::new(Kind::RemoteError, message));
         }
         let has_sideband = self.advertisement.supports("side-band-64k");
-        let request = encode_request(&self.advertisement, command, shallow, &self.agent);
+        let request = Request {
+            advertisement: &self.advertisement,
+            command,
+            shallow,
+            agent: &self.agent,
+        };
+        let request = request.encode();
         let url = Url::parse(&format!("{}git-receive-pack", self.base)).map_err(|error| {
             Failure::new(Kind::Local, format!("{} is not a valid URL: {error}", self.base))
         })?;
@@ -136,7 +143,8 @@ impl HttpSession {
         // git accepts an answer of any type as the report; the type only explains an answer that is none.
         let found = content_type(response.headers());
         let mut reader = reader_of(response, &activity);
-        match read_report(&mut reader, has_sideband, command.refname()).await {
+        let mut told = |message: &[u8]| self.transfer.server_says(message);
+        match read_report(&mut reader, has_sideband, command.refname(), &mut told).await {
             Ok(report) => {
                 self.rest = Some(reader);
                 Ok(report)

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// Durations since the attempt started.
 #[derive(Debug, Clone)]
-pub(super) struct Steps {
+pub(super) struct Times {
     start: Instant,
     /// The same on the clock that other programs can read.
     started: Option<Duration>,
@@ -20,7 +20,7 @@ pub(super) struct Steps {
     pub(super) reported: Option<Duration>,
 }
 
-impl Default for Steps {
+impl Default for Times {
     fn default() -> Self {
         Self {
             start: Instant::now(),
@@ -33,7 +33,7 @@ impl Default for Steps {
     }
 }
 
-impl Steps {
+impl Times {
     pub(super) fn now(&self) -> Duration {
         self.start.elapsed()
     }
