@@ -81,7 +81,8 @@ declare namespace pushDaemon {
   export interface PushDaemonRoutes {
     /**
      * The path of `GET`: the result of `status()` as JSON. A client that prefers `text/html` gets a page that says
-     * whether the data is safe, how far behind the remote is, since when, why, and what to do.
+     * whether the data is safe, how far behind the remote is, since when, why, and what to do, with a bar while a push
+     * takes longer than a second.
      */
     readonly status?: string | undefined;
 

@@ -61,6 +61,26 @@ const GAUGES = {
     help: 'Attempts that failed since the last success.',
     read: (status) => status.consecutiveFailures,
   },
+  progress_bytes: {
+    help: 'Bytes of its pack that the push under way has handed over to be sent; 0 where there is none.',
+    read: (status) => status.progress?.bytes ?? 0,
+  },
+  progress_objects: {
+    help: 'Objects that the present phase of the push under way is through with; 0 where there is none.',
+    read: (status) => status.progress?.objects ?? 0,
+  },
+  progress_total_objects: {
+    help: 'Objects of the present phase of the push under way; 0 while unknown, and where there is none.',
+    read: (status) => status.progress?.totalObjects ?? 0,
+  },
+  progress_step: {
+    help: 'Which step of the backlog the push under way is, from 1; 0 where there is none.',
+    read: (status) => status.progress?.step ?? 0,
+  },
+  progress_steps: {
+    help: 'The number of steps of the backlog, estimated; 0 where no push is under way.',
+    read: (status) => status.progress?.steps ?? 0,
+  },
 };
 
 /** For each, at most one value of its label is 1, and the others are 0. */

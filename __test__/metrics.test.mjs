@@ -14,15 +14,16 @@ import { ROOT, runScript } from './support/child.mjs';
 import { atEnd } from './support/cleanup.mjs';
 import { KINDS, STATES } from './support/contract.mjs';
 import {
-  collect,
   ENDLESS_BACKOFF,
   once,
   start,
   startInSync,
   thrownBy,
+  until,
   untilState,
   within,
 } from './support/daemon.mjs';
+import { gateHook } from './support/gate.mjs';
 import { makeDirectory, makePair, makeRemote } from './support/git.mjs';
 
 const LABELS = { remote: 'origin', branch: 'main' };
@@ -85,6 +86,9 @@ describe('a scrape', () => {
       ...gauges.map((name) => series(name)),
       series('last_success_timestamp_seconds'),
       series('consecutive_failures'),
+      ...['bytes', 'objects', 'total_objects', 'step', 'steps'].map((name) =>
+        series(`progress_${name}`),
+      ),
       ...STATES.map((state) => series('state', { state }, state === 'in-sync' ? 1 : 0)),
       ...KINDS.map((kind) => series('failing', { kind })),
       series('pushed_commits_total'),
@@ -127,10 +131,8 @@ describe('a scrape', () => {
   test('counts failures by kind, and shows the kind until the next success', async (t) => {
     const { daemon, repo, remote } = await startFailing(t);
     const { registry } = collectAlone(daemon);
-    const { events } = collect(daemon);
     repo.commit();
-    await untilState(daemon, 'backing-off');
-    const { durationMs } = events[0].payload;
+    const { durationMs } = await once(daemon, 'error');
     assert.ok(durationMs > 0, `${durationMs} is a duration`);
     assert.equal(await sample(registry, 'attempts_total', { kind: 'rejected' }), 1);
     assert.equal(
@@ -160,6 +162,54 @@ describe('a scrape', () => {
     await once(daemon, 'error');
     assert.equal(await sample(registry, 'oldest_pending_timestamp_seconds'), committedAt);
     assert.ok((await sample(registry, 'lag_seconds')) >= 7200);
+  });
+
+  test('shows how far the push under way has come', async (t) => {
+    const { repo, remote, options } = makePair(t);
+    const gate = gateHook(t, remote);
+    atEnd(t, () => gate.open());
+    repo.commit();
+    repo.commit();
+    const daemon = start(t, { ...options, maxPackBytes: 1 });
+    const { registry } = collectAlone(daemon);
+    const values = (...names) =>
+      Promise.all(names.map((name) => sample(registry, `progress_${name}`)));
+    const { progress } = await until('the push has progress', () => {
+      const status = daemon.status();
+      return status.progress?.phase === 'server' && status;
+    });
+    assert.deepEqual([progress.step, progress.steps], [1, 2]);
+    const { bytes, objects, totalObjects } = daemon.status().progress;
+    assert.ok(bytes > 0 && objects > 0, JSON.stringify(progress));
+    assert.deepEqual(await values('bytes', 'objects', 'total_objects', 'step', 'steps'), [
+      bytes,
+      objects,
+      totalObjects,
+      1,
+      2,
+    ]);
+    gate.open();
+    await untilState(daemon, 'in-sync');
+    assert.deepEqual(
+      await values('bytes', 'objects', 'total_objects', 'step', 'steps'),
+      [0, 0, 0, 0, 0],
+    );
+  });
+
+  test('shows 0 for a total that is unknown', async (t) => {
+    const { options } = makePair(t);
+    const daemon = await startInSync(t, options);
+    const progress = { bytes: 0, objects: 7, totalObjects: null, step: 1, steps: 1 };
+    const counting = new Proxy(daemon, {
+      get(target, name) {
+        if (name === 'status') return () => ({ ...target.status(), progress });
+        const value = Reflect.get(target, name, target);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+    const { registry } = collectAlone(counting);
+    assert.equal(await sample(registry, 'progress_objects'), 7);
+    assert.equal(await sample(registry, 'progress_total_objects'), 0);
   });
 
   test('shows a diverged branch', async (t) => {
@@ -281,7 +331,7 @@ describe('a failure that only the metrics listen to', () => {
     daemon.on('error', ({ kind }) => heard.push(['error', kind]));
     daemon.on(errorMonitor, ({ kind }) => heard.push(['errorMonitor', kind]));
     repo.commit();
-    await untilState(daemon, 'backing-off');
+    await once(daemon, 'error');
     assert.deepEqual(heard, [
       ['errorMonitor', 'rejected'],
       ['error', 'rejected'],

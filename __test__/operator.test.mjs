@@ -521,7 +521,7 @@ describe('an API whose remote is slow', () => {
   const it = running({ CFP_DATA_PUSH_TIMEOUT_MS: '20' }, async () => {
     await it.inState('in-sync');
     gate = it.gate();
-    it.remote.hook('pre-receive', ...gate.lines);
+    it.remote.hook('pre-receive', 'echo checking everything >&2', ...gate.lines);
   });
 
   test('answers 202 to a flush while the push continues', async () => {
@@ -536,6 +536,34 @@ describe('an API whose remote is slow', () => {
     says(await it.page(), 'Pushing 1 commit is on the way.', 'Next attempt now attempt 1');
     gate.open();
     assert.equal((await it.api.logged('pushed')).commit, commit);
+  });
+
+  test('shows how far a push has come that takes longer than a second', async () => {
+    gate.shut();
+    await it.api.put('takes-long');
+    await gate.entered();
+    const { progress } = await until('the server has said something', async () => {
+      const status = await it.status();
+      return status.progress?.serverMessage && status;
+    });
+    assert.equal(progress.serverMessage, 'checking everything');
+    says(await it.page(), 'Push under way', "Server's last message checking everything");
+    const gauges = ['bytes', 'objects', 'total_objects', 'step', 'steps'];
+    const values = () =>
+      Promise.all(gauges.map((name) => it.samples(`git_push_daemon_progress_${name}`)));
+    const { bytes, objects, totalObjects } = progress;
+    assert.deepEqual(
+      await values(),
+      [bytes, objects, totalObjects, 1, 1].map((value) => ({ '': value })),
+    );
+    gate.open();
+    await it.inState('in-sync');
+    assert.equal((await it.status()).progress, null);
+    assert.doesNotMatch(await it.page(), /Push under way/);
+    assert.deepEqual(
+      await values(),
+      gauges.map(() => ({})),
+    );
   });
 
   test('logs at error which commits it left behind without a failed attempt', async () => {

@@ -10,7 +10,9 @@ import { after, before, describe, test } from 'node:test';
 
 import { makeApp } from './support/app.mjs';
 import { faintTexts, launch, NO_BROWSER, open } from './support/browser.mjs';
+import { atEnd } from './support/cleanup.mjs';
 import { ENDLESS_BACKOFF, once, until, untilState } from './support/daemon.mjs';
+import { gateHook } from './support/gate.mjs';
 import { makePair } from './support/git.mjs';
 import { goAway } from './support/remote.mjs';
 
@@ -19,7 +21,7 @@ const { History, LIMIT } = require('../fastify/history.js');
 const { html } = require('../fastify/html.js');
 const { renderPage } = require('../fastify/page.js');
 const { plot } = require('../fastify/plot.js');
-const { duration } = require('../fastify/format.js');
+const { bytes, duration } = require('../fastify/format.js');
 
 const TOKEN = 'the-token-of-the-tests';
 const CREDENTIALS = { username: 'operator', password: TOKEN };
@@ -58,6 +60,32 @@ const STATES = {
         `Why, and what to do: ${lastError.hint}`,
         lastError.message,
         'Kind remote-error',
+      ],
+    };
+  },
+
+  async pushing(t) {
+    const { repo, remote, options } = makePair(t);
+    const app = await serve(t, options);
+    await pushSome(app, repo);
+    const gate = gateHook(t, remote, 'pre-receive', 'echo checking everything >&2');
+    atEnd(t, () => gate.open());
+    const commit = repo.commit();
+    await gate.entered();
+    const { objects, totalObjects } = await until('the server has said something', () => {
+      const { progress } = app.pushDaemon.status();
+      return progress?.serverMessage && progress;
+    });
+    return {
+      app,
+      label: 'Pushing',
+      texts: [
+        '1 commit is on the way.',
+        'A push is under way; its progress is shown below.',
+        'Push under way Sent; the server checks and stores the objects and runs its hooks',
+        `Objects ${objects} of ${totalObjects}`,
+        `Up to commit ${commit}`,
+        "Server's last message checking everything",
       ],
     };
   },
@@ -133,7 +161,9 @@ describe('the page', { skip: NO_BROWSER }, () => {
         const plotted = await page.locator('figure svg').getAttribute('aria-label');
         assert.match(plotted, /^In the last 5 min: 3 pushes with 3 commits, /, look);
         assert.equal((await page.locator('rect.push').count()) > 0, true, look);
-        assert.equal((await page.locator('rect.failure').count()) > 0, state !== 'in-sync', look);
+        const hasFailed = ['backing-off', 'diverged'].includes(state);
+        assert.equal((await page.locator('rect.failure').count()) > 0, hasFailed, look);
+        assert.equal(await page.getByRole('progressbar').count(), state === 'pushing' ? 1 : 0);
         assert.deepEqual(
           await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]),
           [width, width],
@@ -216,6 +246,21 @@ describe('the parts of the page', () => {
     nextAttemptAt: null,
     startedAt: '2026-03-01T11:00:00Z',
     totals: { pushes: 0, commits: 0, failures: 0, bytes: 0 },
+    progress: null,
+  };
+  const PROGRESS = {
+    commit: 'b'.repeat(40),
+    phase: 'sending',
+    objects: 123,
+    totalObjects: 4_567,
+    bytes: 12_345_678,
+    totalBytes: null,
+    bytesPerSecond: 1_234_567,
+    step: 1,
+    steps: 1,
+    serverMessage: null,
+    elapsedMs: 12_000,
+    remainingMs: 252_000,
   };
   const lastError = {
     message: 'it failed',
@@ -330,7 +375,14 @@ describe('the parts of the page', () => {
       html`<p>${value}${html`<b>${1}</b>`}${[null, undefined, false]}${['a', '<']}</p>`.toString(),
       '<p>&lt;a href=&quot;x&quot;&gt;&#39;&amp;<b>1</b>a&lt;</p>',
     );
-    const page = pageOf({ ...failing, branch: value, remote: value, url: value, state: value });
+    const page = pageOf({
+      ...failing,
+      branch: value,
+      remote: value,
+      url: value,
+      state: value,
+      progress: { ...PROGRESS, serverMessage: value },
+    });
     assert.equal(page.includes(value), false);
   });
 
@@ -363,6 +415,93 @@ describe('the parts of the page', () => {
       assert.equal(drawn.match(/<rect class="push"/g)?.length ?? 0, ageMs > 86_400_000 ? 0 : 1);
       assert.equal(drawn.match(/<rect class="failure"/g).length, 1);
     }
+  });
+
+  const SERVER = {
+    phase: 'server',
+    objects: 4_567,
+    totalBytes: 12_345_678,
+    bytesPerSecond: null,
+    remainingMs: null,
+  };
+  for (const [what, progress, bar, texts, absent] of [
+    [
+      'is sending',
+      {},
+      ['4567', '123'],
+      [
+        'Sending the objects: 2 %',
+        'Objects 123 of 4,567',
+        'Handed over 11 MiB, 1.1 MiB per second',
+        `Up to commit ${PROGRESS.commit}`,
+        'Running for 12 s',
+        "Remaining about 4 min 12 s, then the server's answer",
+      ],
+      ['Step', 'last message'],
+    ],
+    [
+      'sends a step',
+      { step: 2, steps: 5 },
+      ['4567', '123'],
+      ['Step 2 of about 5', "about 4 min 12 s for this step, then the server's answer"],
+      ['last message'],
+    ],
+    [
+      'lists objects whose number is unknown',
+      {
+        phase: 'counting',
+        totalObjects: null,
+        bytes: 0,
+        bytesPerSecond: null,
+        remainingMs: null,
+      },
+      [null, null],
+      ['Listing the objects to send', 'Objects 123 Handed over 0 bytes'],
+      ['%', 'per second', 'Remaining'],
+    ],
+    [
+      'waits for the server',
+      { ...SERVER, serverMessage: 'Resolving deltas:  45% (123/271)' },
+      [null, null],
+      [
+        'Sent; the server checks',
+        'Objects 4,567 of 4,567 Handed over 11 MiB, the whole pack',
+        "Server's last message Resolving deltas: 45% (123/271)",
+      ],
+      ['Remaining'],
+    ],
+  ]) {
+    test(`show how far a push has come that ${what}`, () => {
+      const status = { ...pending, state: 'pushing', progress: { ...PROGRESS, ...progress } };
+      const page = pageOf(status);
+      const [, card] = /<h2>Push under way<\/h2>(.*?)<\/section>/s.exec(page);
+      const element = /<progress aria-labelledby="progress"[^>]*><\/progress>/.exec(card)[0];
+      assert.deepEqual(
+        ['max', 'value'].map((name) => new RegExp(` ${name}="(\\d+)"`).exec(element)?.[1] ?? null),
+        bar,
+      );
+      assert.match(card, /<p id="progress">/);
+      const text = readable(card.replace(/<[^>]+>/g, ' ').replaceAll('&#39;', "'"));
+      for (const wanted of texts)
+        assert.ok(text.includes(wanted), `"${wanted}" is not in: ${text}`);
+      for (const other of absent) assert.ok(!text.includes(other), `"${other}" is in: ${text}`);
+    });
+  }
+
+  test('show no bar while no push has progress', () => {
+    assert.doesNotMatch(pageOf({ ...pending, state: 'pushing' }), /<progress|Push under way/);
+  });
+
+  test('write sizes in the units of git', () => {
+    assert.deepEqual(
+      [0, 1, 1023, 1024, 10_239, 10_240, 1_048_575, 1_048_576, 2 ** 31, 2 ** 51].map((size) =>
+        readable(bytes(size)),
+      ),
+      [
+        ...['0 bytes', '1 bytes', '1023 bytes', '1.0 KiB', '9.9 KiB', '10 KiB', '1023 KiB'],
+        ...['1.0 MiB', '2.0 GiB', '2048 TiB'],
+      ],
+    );
   });
 
   test('write durations in two units at most', () => {

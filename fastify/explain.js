@@ -109,7 +109,7 @@ function why({ lastError, consecutiveFailures }, { failingSince }) {
 }
 
 function next(status, verdict, now) {
-  const { state, lastError, nextAttemptAt } = status;
+  const { state, lastError, nextAttemptAt, progress } = status;
   if (verdict === 'stopped') return status.pendingCommits === 0 ? null : afterStop(status);
   if (nextAttemptAt !== null && lastError !== null) {
     return `It is tried again by itself in ${duration(Math.max(0, Date.parse(nextAttemptAt) - now))}.`;
@@ -118,6 +118,7 @@ function next(status, verdict, now) {
     case 'starting':
       return verdict === 'unconfirmed' ? 'The first look at the remote is under way.' : null;
     case 'pushing':
+      if (progress !== null) return 'A push is under way; its progress is shown below.';
       if (lastError !== null) return 'Another attempt is under way.';
       return verdict === 'ok' ? null : 'An attempt is under way.';
     case 'diverged':

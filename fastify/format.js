@@ -44,4 +44,19 @@ function count(number, singular, plural = `${singular}s`) {
   return `${number.toLocaleString('en')} ${number === 1 ? singular : plural}`;
 }
 
-module.exports = { clock, count, duration, utc };
+const BYTE_UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
+
+/** `812 bytes`, `3.4 KiB`, `120 MiB`: in the units of git, with one decimal below ten. */
+function bytes(number) {
+  let size = number;
+  let unit = 0;
+  while (size >= 1024 && unit < BYTE_UNITS.length - 1) {
+    size /= 1024;
+    unit += 1;
+  }
+  // Rounded down, so that 1023.9 KiB does not become 1024 KiB.
+  const text = unit > 0 && size < 10 ? (Math.floor(size * 10) / 10).toFixed(1) : Math.floor(size);
+  return `${text}${NO_BREAK}${BYTE_UNITS[unit]}`;
+}
+
+module.exports = { bytes, clock, count, duration, utc };

@@ -7,7 +7,10 @@ const { afterStop } = require('./explain.js');
 
 const SUMMARY_EVERY_MS = 60_000;
 
-/** Writes a line for each event except `preserved`, for which the daemon itself writes one to the same logger. */
+/**
+ * Writes a line for each event except `preserved` and `progress`: the daemon itself writes one to the same logger for
+ * `preserved`, and one every 30 seconds of a long push.
+ */
 function logEvents(daemon, log, now = () => performance.now()) {
   const failures = new Map();
   let isRetryNews = false;

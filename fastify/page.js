@@ -10,6 +10,7 @@ const path = require('node:path');
 const { explain } = require('./explain.js');
 const { html, trusted } = require('./html.js');
 const { plot } = require('./plot.js');
+const { pushUnderWay } = require('./progress.js');
 const { clock, count, duration, utc } = require('./format.js');
 
 const REFRESH_SECONDS = 10;
@@ -73,7 +74,7 @@ ${isRefreshed && html`<meta http-equiv="refresh" content="${REFRESH_SECONDS}">`}
 ${verdict.sentences.map((sentence) => html`<p>${sentence}</p>`)}
 ${verdict.hint && html`<p class="hint"><strong>Why, and what to do:</strong> ${verdict.hint}</p>`}
 </section>
-${status !== null && [tiles(status, now), failure(status, history, now), recent(history, now), facts(status, now)]}
+${status !== null && [pushUnderWay(status.progress), tiles(status, now), failure(status, history, now), recent(history, now), facts(status, now)]}
 </main>
 <footer>
 ${

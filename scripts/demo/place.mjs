@@ -1,10 +1,14 @@
 /** The place of the demo: a bare repository for the API's data, and its remote. */
 
+import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
+import { ROOT } from '../process.mjs';
 import { cleanEnvironment, gitAs, isolatedEnvironment } from './git.mjs';
 import { until } from './wait.mjs';
+
+const SLOW_LINK = path.join(ROOT, 'scripts', 'demo', 'slow-link.mjs');
 
 /** A remote in the temporary folder, which can go away and have hooks. */
 export async function localPlace(folder) {
@@ -25,7 +29,7 @@ export async function localPlace(folder) {
     branch,
     localTip: () => git(data, 'rev-parse', `refs/heads/${branch}`),
     remoteTip: () => git(remote, 'rev-parse', `refs/heads/${branch}`),
-    control: controlOf(folder, remote, branch, env),
+    control: controlOf({ folder, remote, data, branch, env }),
   };
 }
 
@@ -53,7 +57,7 @@ export async function givenPlace(folder, url) {
 }
 
 /** Actions on a local remote. */
-function controlOf(folder, remote, branch, env) {
+function controlOf({ folder, remote, data, branch, env }) {
   const away = `${remote}.away`;
   const entered = path.join(folder, 'hook-entered');
   const open = path.join(folder, 'hook-open');
@@ -64,6 +68,34 @@ function controlOf(folder, remote, branch, env) {
     /** Another person clones, commits a file and pushes. */
     pushAs: (name, file, content) =>
       commitFile(folder, gitAs(name, env), remote, branch, file, content),
+
+    /** From now on pushes go over a slow link, until the function that this resolves to is called. */
+    async slowDown() {
+      const git = gitAs('Operator', env);
+      const name = 'remote.origin.receivepack';
+      await git(data, 'config', name, [process.execPath, SLOW_LINK].map(quoted).join(' '));
+      return () => git(data, 'config', '--unset', name);
+    },
+
+    /** The operator commits files that cannot be compressed, `each` in a commit, and moves the branch there at once. */
+    async commitLarge(commits, each, bytes) {
+      const git = gitAs('Operator', env);
+      const worktree = path.join(folder, 'large');
+      await git(data, 'worktree', 'add', '--quiet', '--detach', worktree, branch);
+      mkdirSync(path.join(worktree, 'slides'));
+      for (let commit = 0; commit < commits; commit += 1) {
+        for (let file = 0; file < each; file += 1) {
+          const name = `talk-${commit * each + file}.pdf`;
+          writeFileSync(path.join(worktree, 'slides', name), randomBytes(bytes));
+        }
+        await git(worktree, 'add', '.');
+        await git(worktree, 'commit', '--quiet', '--message', `Add slides, part ${commit + 1}`);
+      }
+      const tip = await git(worktree, 'rev-parse', 'HEAD');
+      await git(data, 'update-ref', `refs/heads/${branch}`, tip, `${tip}~${commits}`);
+      await git(data, 'worktree', 'remove', worktree);
+      return tip;
+    },
 
     /** From now on the remote receives a push and does not answer until `openHook`. */
     closeHook() {
@@ -81,6 +113,11 @@ function controlOf(folder, remote, branch, env) {
     hookEntered: () => until('the remote runs its hook', () => existsSync(entered)),
     openHook: () => writeFileSync(open, ''),
   };
+}
+
+/** An argument for a shell. */
+function quoted(text) {
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 async function commitFile(folder, git, remote, branch, file, content) {

@@ -3,11 +3,14 @@
 import path from 'node:path';
 
 import { duration, style } from '../process.mjs';
-import { brief, demand } from './narrator.mjs';
+import { brief, demand, size } from './narrator.mjs';
 import { holdsFor, until } from './wait.mjs';
 
 const BURST = 20;
 const QUIET_MS = 1_000;
+
+/** 8 MiB, which take the slow link some seconds. */
+const LARGE = { commits: 4, files: 4, bytes: 512 * 1024 };
 
 /** Delays short enough to watch: 200 ms, 400 ms, 800 ms, ... */
 export const BACKOFF = { base: 200, multiplier: 2, cap: 2_000 };
@@ -17,6 +20,7 @@ export async function tellStory({ narrator, api, place }) {
   await statusIsThere({ narrator, api, place });
   await outageHeals({ narrator, api, place });
   await divergenceNeedsAPerson({ narrator, api, place });
+  await largePushHasProgress({ narrator, api, place });
   await shutdownDrains({ narrator, api, place });
 }
 
@@ -179,6 +183,41 @@ async function reconcile(narrator, { git, data, folder, branch }, ours) {
   await operator(data, 'update-ref', `refs/heads/${branch}`, merged, ours);
   await operator(data, 'worktree', 'remove', worktree);
   return merged;
+}
+
+async function largePushHasProgress({ narrator, api, place }) {
+  narrator.step('A large push over a slow link shows how far it has come');
+  if (!place.control) return narrator.skip('it needs control of the remote');
+
+  const speedUp = await place.control.slowDown();
+  const { commits, files, bytes } = LARGE;
+  const tip = await place.control.commitLarge(commits, files, bytes);
+  narrator.say(
+    `the operator committed ${commits * files} files of ${size(bytes)} in ${commits} commits`,
+  );
+  const seen = [];
+  await until('the large push arrives', async () => {
+    const { progress, remoteCommit } = await api.status();
+    if (progress !== null && progress.elapsedMs !== seen.at(-1)?.elapsedMs) {
+      seen.push(progress);
+      narrator.bar(progress);
+    }
+    return remoteCommit === tip;
+  });
+  narrator.endBar();
+  await showPushed(narrator, api, tip);
+  narrator.check(
+    seen.some(({ phase, objects, totalObjects }) => phase === 'sending' && objects < totalObjects),
+    'the status showed the push while it was under way',
+    seen,
+  );
+  const { progress } = await api.status();
+  narrator.check(
+    progress === null && (await place.remoteTip()) === tip,
+    `git finds ${brief(tip)} at the remote, and the status has no progress any more`,
+    progress,
+  );
+  await speedUp();
 }
 
 async function shutdownDrains({ narrator, api, place }) {
