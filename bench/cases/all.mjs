@@ -2,6 +2,7 @@
 
 import { backlog } from './backlog.mjs';
 import { burst } from './burst.mjs';
+import { latency } from './latency.mjs';
 import { many } from './many.mjs';
 import { clientWork, pushes } from './pushes.mjs';
 import { resources } from './resources.mjs';
@@ -13,6 +14,7 @@ export const allCases = [
   ...backlog,
   ...start,
   ...burst,
+  ...latency,
   ...resources,
   ...many,
 ];
