@@ -18,8 +18,11 @@ import { Site } from './site.mjs';
 /** Short delays between attempts keep a cell short. */
 const BACKOFF = { base: 50, multiplier: 1, cap: 50 };
 
-/** Limits that only a hang reaches, and limits for cells that test hangs. */
-const PATIENT = { connectTimeoutMs: 30_000, idleTimeoutMs: 30_000, attemptTimeoutMs: 60_000 };
+/**
+ * Limits that only a hang reaches, and limits for cells that test hangs. git's helper for HTTP hangs now and then after a
+ * connection broke, so an attempt ends well before the cell gives up.
+ */
+const PATIENT = { connectTimeoutMs: 30_000, idleTimeoutMs: 30_000, attemptTimeoutMs: 30_000 };
 const IMPATIENT = {
   connectTimeoutMs: 1_500,
   idleTimeoutMs: 1_500,
