@@ -13,6 +13,7 @@
 mod compare;
 mod detour;
 mod divide;
+mod keep;
 mod limit;
 mod packing;
 mod plan;
@@ -23,7 +24,7 @@ mod send;
 mod times;
 mod tracking;
 
-use std::future::{Future, ready};
+use std::future::Future;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
@@ -308,34 +309,6 @@ impl RemotePusher {
             session.finish();
         }
         sent
-    }
-
-    /// Keeps a connection for the next push. Connecting takes time on this thread, so it begins when the attempt has
-    /// ended and its outcome was told.
-    fn keep_next(&self, next: Next) {
-        let Next { route, tip, session } = next;
-        if let Some(session) = session {
-            self.kept.keep(route, tip, ready(Ok(session)));
-        } else {
-            let (connecting, limit) = (Arc::clone(&route), self.destination.timeouts.connect);
-            self.kept
-                .keep(route, tip, async move { connecting.connect(limit).await });
-        }
-    }
-
-    /// Keeps a session that sent nothing, unless its advertisement may be wrong by the next push.
-    fn keep_ready(&self, route: &Arc<Route>, session: Box<dyn Session>) {
-        let remote = session.advertisement().tip(&self.branch.target().refname);
-        match remote {
-            Some(remote) if self.is_kept(route) && session.compares_old_values() => {
-                self.kept.keep(Arc::clone(route), remote, ready(Ok(session)));
-            }
-            _ => session.finish(),
-        }
-    }
-
-    fn is_kept(&self, route: &Route) -> bool {
-        route.transport.may_be_kept() && self.kept.is_enabled()
     }
 
     /// The route to the remote by the configuration of this moment.

@@ -4,6 +4,7 @@
 //! actions that come back. It knows neither git nor the wire nor JavaScript: it is given a [`Pusher`], a [`Branch`] and
 //! an [`Observer`].
 
+mod log;
 mod meter;
 mod ports;
 mod shared_status;
@@ -19,11 +20,11 @@ use git_wire::oid::Oid;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use self::log::log;
 use self::meter::Meter;
-use crate::event::{Event, SentPush, Status};
+use crate::event::Status;
 use crate::failure::Failure;
 use crate::state::{Action, Input, Now, Policy, State, Survey};
-use crate::transfer::TransferProgress;
 
 pub use ports::{Branch, Delivery, Ended, Observer, Pusher, Receipt, Refusal, Request, RequestId};
 pub use shared_status::SharedStatus;
@@ -220,11 +221,11 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             // The handle is gone: the environment went away.
             Wake::Request(None) => self.take_request(Request::Abort),
             Wake::InFlight(ended) => {
-                let watched = (self.meter.take(), self.status.get().progress);
+                let meter = self.meter.take();
                 self.has_read = true;
                 self.forget_survey();
                 self.step(ended).await;
-                self.watch_on(watched);
+                self.watch_on(meter);
             }
             Wake::Surveyed(surveyed) => {
                 self.has_read = true;
@@ -243,14 +244,19 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
     }
 
     /// Goes on watching if another step of the same backlog follows at once.
-    fn watch_on(&mut self, (meter, progress): (Option<Meter>, Option<TransferProgress>)) {
+    fn watch_on(&mut self, meter: Option<Meter>) {
         if self.meter.is_some() && self.pusher.is_in_steps() {
             self.meter = meter;
-            self.status.set(Status {
-                progress,
-                ..self.status.get()
-            });
+            self.publish();
         }
+    }
+
+    fn publish(&self) {
+        let meter = self.meter.as_ref();
+        self.status.set(Status {
+            progress: meter.and_then(|meter| meter.progress.clone()),
+            ..self.state.status()
+        });
     }
 
     /// Tells how far the push has come.
@@ -261,10 +267,8 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
         if let Some(progress) = &progress {
             meter.log(progress, now);
         }
-        self.status.set(Status {
-            progress: progress.clone(),
-            ..self.status.get()
-        });
+        meter.progress.clone_from(&progress);
+        self.publish();
         if let Some(progress) = progress {
             self.observer.deliver(Delivery::Progress(progress));
         }
@@ -383,11 +387,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
 
     async fn carry_out(&mut self, actions: Vec<Action>) {
         // Published first, so that the status agrees with the events that follow.
-        let progress = self.meter.as_ref().and(self.status.get().progress);
-        self.status.set(Status {
-            progress,
-            ..self.state.status()
-        });
+        self.publish();
         for action in actions {
             match action {
                 Action::Attempt { preserve } => {
@@ -486,56 +486,6 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             drained: self.has_read && self.state.is_in_sync(),
             pending_commits,
             aborted: self.is_aborted,
-        }
-    }
-}
-
-/// Logs an event.
-fn log(event: &Event) {
-    match event {
-        Event::Push {
-            push,
-            attempt,
-            duration,
-        } => {
-            let SentPush {
-                commit,
-                commits,
-                bytes,
-                ..
-            } = push;
-            tracing::debug!(%commit, commits, attempt, bytes, duration_ms = duration.as_millis(), "pushed");
-        }
-        Event::Error {
-            commit,
-            attempt,
-            duration,
-            failure,
-        } => {
-            let commit = commit.map(|commit| commit.to_string());
-            tracing::debug!(
-                commit,
-                attempt,
-                duration_ms = duration.map(|duration| duration.as_millis()),
-                kind = failure.kind().as_str(),
-                "push failed: {}",
-                failure.message()
-            );
-        }
-        Event::Retry {
-            attempt, next_delay, ..
-        } => {
-            tracing::debug!(attempt, next_delay_ms = next_delay.as_millis(), "retrying");
-        }
-        Event::Recovered {
-            commit,
-            failed_attempts,
-            down,
-        } => {
-            tracing::debug!(%commit, failed_attempts, down_ms = down.as_millis(), "recovered");
-        }
-        Event::Preserved { commit, reference } => {
-            tracing::info!(%commit, reference, "the diverged local tip is preserved on the remote");
         }
     }
 }

@@ -35,7 +35,8 @@ use git_wire::send_pack::WireError;
 pub(crate) use credential::{without_credential, without_git_credential};
 pub(crate) use essence::{essence, without_progress};
 pub(crate) use git::{
-    is_about_missing_objects, is_about_size, is_declined_by_pre_push, is_fatal, lost_race, would_lose_commits,
+    is_about_missing_objects, is_about_size, is_declined_by_pre_push, is_fatal, is_last_word, lost_race,
+    would_lose_commits,
 };
 pub use git::{is_lost_race, is_silent};
 pub(crate) use http::meaning_of_status;

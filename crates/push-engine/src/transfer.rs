@@ -25,9 +25,6 @@ pub enum TransferPhase {
 }
 
 impl TransferPhase {
-    /// Every phase, in their order.
-    pub const ALL: [Self; 4] = [Self::Counting, Self::Compressing, Self::Sending, Self::Server];
-
     /// The name that JavaScript sees.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -66,7 +63,7 @@ pub struct TransferState {
 pub struct TransferProgress {
     /// The state.
     pub state: TransferState,
-    /// How long the attempt has been running.
+    /// How long the push has been running, with all steps of its backlog.
     pub elapsed: Duration,
     /// Bytes in the last second; `None` while nothing is sent.
     pub bytes_per_second: Option<u64>,

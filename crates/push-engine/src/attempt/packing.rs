@@ -22,7 +22,6 @@ use super::plan::Planned;
 use super::send::Push;
 use crate::branch::SharedBranch;
 use crate::failure::Failure;
-use crate::transfer::Transfer;
 use crate::transport::{Encoding, PackObjects, PackReceiver, Session, Settings};
 use crate::turns;
 
@@ -92,7 +91,6 @@ impl RemotePusher {
                 u64::MAX
             },
             most: if push.is_divisible { most } else { u64::MAX },
-            transfer: self.transfer.clone(),
         };
         let (request, transfer) = (planned.request.clone(), self.transfer.clone());
         let making = async move {
@@ -171,7 +169,6 @@ struct Packer {
     least: u64,
     /// About the most bytes of a pack that can be divided.
     most: u64,
-    transfer: Transfer,
 }
 
 /// Tells once whether the pack fits.
@@ -203,7 +200,8 @@ enum Work {
 
 impl Packer {
     async fn pack(self, request: PackRequest, sender: PackSender, fits: Fits) -> Made {
-        let (commits, on_remote, sender, fits) = match self.work(&request, sender, self.least, fits).await {
+        let (commits, on_remote, sender, mut fits) = match self.work(&request, sender, self.least, fits).await
+        {
             Ok(Work::Left {
                 commits,
                 on_remote,
@@ -220,16 +218,8 @@ impl Packer {
         };
         let about = commits.or(self.counted).unwrap_or_default();
         tracing::debug!(commits = about, "git makes the pack");
-        let mut fits = fits;
         fits.tell(true);
-        let making = git.stream(
-            request.tip,
-            &on_remote,
-            about,
-            self.encoding,
-            &sender,
-            &self.transfer,
-        );
+        let making = git.stream(request.tip, &on_remote, about, self.encoding, &sender);
         let (made, commits) = tokio::join!(making, self.count(&request, commits));
         let result = match made {
             Ok(bytes) => Ok(Packed { commits, bytes }),
@@ -273,7 +263,7 @@ impl Packer {
     ) -> Result<Work, LocalError> {
         // Once it is told that it fits, there is no way back.
         let most = if fits.0.is_some() { self.most } else { u64::MAX };
-        let transfer = self.transfer.clone();
+        let transfer = self.settings.transfer.clone();
         let (branch, request) = (self.branch.clone(), request.clone());
         let counted = self.counted;
         turns::pack(move || {

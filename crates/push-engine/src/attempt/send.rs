@@ -155,9 +155,9 @@ impl RemotePusher {
         push.is_divisible &= route.transport.takes_steps();
         push.step = self.division().next_step();
         push.steps = push.step;
-        self.transfer.begin(push.tip, (push.step, push.steps));
         let mut most = self.division().limit.most();
         loop {
+            self.transfer.begin(push.tip, (push.step, push.steps));
             let on_packed = progress.times.on_packed();
             let packing = if route.transport.takes_pack() {
                 self.pack(session, push, planned, most, on_packed).await
@@ -168,7 +168,6 @@ impl RemotePusher {
                 return Ok(packing);
             }
             self.shorten(push, &mut planned.request).await?;
-            self.transfer.begin(push.tip, (push.step, push.steps));
             // The step is as short as it can be, however large.
             most = u64::MAX;
         }
@@ -178,9 +177,7 @@ impl RemotePusher {
     pub(super) fn note_break(&self, failure: &Failure) {
         if matches!(failure.kind(), Kind::Network | Kind::Timeout | Kind::Unknown) {
             let bytes = self.transfer.bytes();
-            if bytes > 0 {
-                self.division().limit.broke(bytes);
-            }
+            self.division().limit.broke(bytes);
         }
     }
 }

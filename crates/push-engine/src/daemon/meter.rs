@@ -26,6 +26,8 @@ pub(super) struct Meter {
     phase: Option<(TransferPhase, Option<Oid>)>,
     phase_began: Instant,
     objects_before: u64,
+    /// The last reading.
+    pub(super) progress: Option<TransferProgress>,
 }
 
 impl Meter {
@@ -39,6 +41,7 @@ impl Meter {
             phase: None,
             phase_began: now,
             objects_before: 0,
+            progress: None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::backoff::BackoffConfig;
+use crate::event::{Event, SentPush};
 use crate::failure::Kind;
 use crate::state::{Attempted, Outcome, Probed, RemoteTip};
 use crate::transfer::{Transfer, TransferProgress, TransferState};

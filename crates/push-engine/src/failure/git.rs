@@ -56,6 +56,13 @@ pub(crate) fn is_fatal(stderr: &str) -> bool {
     stderr.lines().any(|line| line.starts_with("fatal: "))
 }
 
+/// Whether a line on git's standard error tells why it fails. git is to end then, but its helper for HTTP may hang.
+pub(crate) fn is_last_word(line: &str) -> bool {
+    ["error: ", "fatal: ", "send-pack: "]
+        .iter()
+        .any(|start| line.starts_with(start))
+}
+
 /// Whether a `git push` with a pre-push hook failed because the hook declined. git then exits with 1 and adds no message.
 /// It also exits with 1 if there is nothing to push by the given name, and says so. `code` is `None` if the exit code is
 /// unknown.

@@ -757,3 +757,22 @@ fn a_request_without_an_answer_is_a_network_failure_unless_the_error_says_more()
         );
     }
 }
+
+#[test]
+fn a_git_that_has_told_its_failure_is_not_waited_for_as_for_a_report() {
+    for (line, expected) in [
+        (
+            "error: RPC failed; curl 56 Recv failure: Connection reset by peer",
+            true,
+        ),
+        (
+            "send-pack: unexpected disconnect while reading sideband packet",
+            true,
+        ),
+        ("fatal: the remote end hung up unexpectedly", true),
+        ("remote: error: a hook takes its time", false),
+        ("Writing objects:  33% (1/3)", false),
+    ] {
+        assert_eq!(git::is_last_word(line), expected, "{line}");
+    }
+}

@@ -208,7 +208,7 @@ impl Pushes {
             while state.changed().await.is_ok() {
                 let line = last_line(state.borrow_and_update().stderr.bytes());
                 self.settings.transfer.take_line(&line);
-                if is_sending(&line) || has_failed(&line) {
+                if is_sending(&line) || failure::is_last_word(&line) {
                     activity.unsent();
                 } else {
                     activity.touch();
@@ -242,13 +242,6 @@ fn last_line(stderr: &[u8]) -> String {
 /// Whether a line is the progress of a pack that is not sent yet.
 fn is_sending(line: &str) -> bool {
     line.starts_with("Writing objects: ") && !line.ends_with("done.")
-}
-
-/// Whether git has told why it fails. It is to end then, but git's helper for HTTP may hang.
-fn has_failed(line: &str) -> bool {
-    ["error: ", "fatal: ", "send-pack: "]
-        .iter()
-        .any(|start| line.starts_with(start))
 }
 
 struct GitCliSession {
@@ -386,25 +379,6 @@ mod tests {
         ] {
             let line = last_line(stderr.as_bytes());
             assert_eq!(is_sending(&line), expected, "{stderr}");
-        }
-    }
-
-    #[test]
-    fn a_git_that_has_told_its_failure_is_not_waited_for_as_for_a_report() {
-        for (line, expected) in [
-            (
-                "error: RPC failed; curl 56 Recv failure: Connection reset by peer",
-                true,
-            ),
-            (
-                "send-pack: unexpected disconnect while reading sideband packet",
-                true,
-            ),
-            ("fatal: the remote end hung up unexpectedly", true),
-            ("remote: error: a hook takes its time", false),
-            ("Writing objects:  33% (1/3)", false),
-        ] {
-            assert_eq!(has_failed(line), expected, "{line}");
         }
     }
 }

@@ -23,6 +23,7 @@ const PIECE: usize = 64 * 1024;
 pub(crate) struct PackObjects {
     git: GitCli,
     background: Background,
+    transfer: Transfer,
 }
 
 /// From how many commits on git reads the whole trees of the commits at the boundary, in place of following each changed path
@@ -76,6 +77,7 @@ impl PackObjects {
         Some(Self {
             git: GitCli::find(root, git_dir, &settings.environment)?,
             background: settings.background.clone(),
+            transfer: settings.transfer.clone(),
         })
     }
 
@@ -93,7 +95,6 @@ impl PackObjects {
         commits: u64,
         encoding: Encoding,
         sender: &Sender<Result<Bytes, LocalError>>,
-        transfer: &Transfer,
     ) -> Result<u64, Unmade> {
         let command = self.git.pack_objects(&encoding.options(commits));
         let (mut child, stdin, stdout) = Child::spawn(command, &self.background).map_err(|error| Unmade {
@@ -103,14 +104,15 @@ impl PackObjects {
         let mut state = child.state();
         let following = async {
             while state.changed().await.is_ok() {
-                transfer.take_packing_line(&last_line(state.borrow_and_update().stderr.bytes()));
+                self.transfer
+                    .take_packing_line(&last_line(state.borrow_and_update().stderr.bytes()));
             }
             std::future::pending().await
         };
         let mut bytes = 0;
         let passing = async {
             tell(stdin, tip, on_remote).await;
-            pass_on(stdout, sender, &mut bytes, transfer).await;
+            pass_on(stdout, sender, &mut bytes, &self.transfer).await;
             child.exited().await
         };
         let status = tokio::select! {
