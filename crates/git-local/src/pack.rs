@@ -68,6 +68,22 @@ pub fn on_remote(store: impl Into<ObjectStore>, request: &PackRequest) -> Result
     Objects::new(store.into()).existing(&request.remote_has)
 }
 
+/// Whether the remote has nothing of this repository, and at least so many commits have to be sent. It reads no more of them,
+/// and only along first parents.
+///
+/// # Errors
+///
+/// If a commit is missing or damaged in the repository.
+pub fn is_long_history(
+    store: impl Into<ObjectStore>,
+    request: &PackRequest,
+    commits: u64,
+) -> Result<bool, LocalError> {
+    let mut objects = Objects::new(store.into());
+    Ok(objects.existing(&request.remote_has)?.is_empty()
+        && objects.has_first_parents(request.tip, commits)?)
+}
+
 /// Writes the pack of everything that is reachable from the tip and not from what the remote has. If the remote has the tip,
 /// the pack is valid and empty.
 ///

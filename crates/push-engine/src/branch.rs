@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::daemon::Branch;
 use crate::failure::Failure;
-use crate::turns::Lane;
+use crate::turns::{self, Lane};
 use crate::watch::{RefWatcher, Watches};
 
 /// How long closing waits for a read that is under way. One that hangs ends by itself, when the disk answers.
@@ -181,6 +181,12 @@ impl Branch for WatchedBranch {
 
     async fn tip(&self) -> Result<Option<Oid>, Failure> {
         self.ask_armed(|branch| branch.tip()).await
+    }
+
+    async fn count(&self) -> Result<Survey, Failure> {
+        let (target, environment) = (self.branch.target.clone(), self.branch.environment.clone());
+        let counted = turns::pack(move || LocalBranch::open(target, environment)?.survey(None));
+        Ok(counted.await?)
     }
 
     async fn contains(&self, ancestor: Oid, descendant: Oid) -> bool {

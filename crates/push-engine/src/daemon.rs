@@ -7,6 +7,7 @@
 mod log;
 mod meter;
 mod ports;
+mod reading;
 mod shared_status;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use tokio::time::{Instant, sleep_until};
 
 use self::log::log;
 use self::meter::Meter;
+use self::reading::{end_requested, first_read, read};
 use crate::event::Status;
 use crate::failure::Failure;
 use crate::state::{Action, Input, Now, Policy, State, Survey};
@@ -58,6 +60,10 @@ pub struct Daemon<P, B, O> {
     meter: Option<Meter>,
     /// Reads the branch; the attempt in flight goes on meanwhile.
     surveying: Task<Result<Survey, Failure>>,
+    /// Whether the tip alone was read, as the remote was not known to have anything.
+    is_uncounted: bool,
+    /// Counts what the remote lacks, beside an attempt that takes long.
+    counting: Task<Result<Survey, Failure>>,
     /// Requests to serve when the branch has been read.
     awaiting_survey: Vec<Request>,
     /// Requests that came after the reading began, and need another.
@@ -98,45 +104,6 @@ async fn sleep_until_some(deadline: Option<Instant>) {
     }
 }
 
-/// Reads the branch, and the tip that the remote is known to have.
-async fn first_read(branch: &impl Branch) -> (Option<Survey>, Option<Oid>) {
-    let remote = branch.last_known_remote().await;
-    let surveyed = match remote {
-        Some(_) => branch.survey(remote).await,
-        // Counting the whole history as pending would delay the first check, for nothing if the remote already has it.
-        None => branch.tip().await.map(|tip| Survey {
-            tip,
-            ..Survey::default()
-        }),
-    };
-    let survey = surveyed
-        .inspect_err(|failure| tracing::debug!(%failure, "the branch could not be read"))
-        .ok();
-    (survey, remote)
-}
-
-/// Keeps the requests that come while the branch is first read, with their times. Returns when the daemon must end without
-/// that read: the disk may hang.
-async fn end_requested(requests: &mut mpsc::UnboundedReceiver<Request>, early: &mut Vec<(Instant, Request)>) {
-    let mut stop_by: Option<Instant> = None;
-    loop {
-        let request = tokio::select! {
-            request = requests.recv() => request.unwrap_or(Request::Abort),
-            () = sleep_until_some(stop_by) => return,
-        };
-        let came = Instant::now();
-        if let Request::Stop { timeout } = request {
-            let by = came + timeout;
-            stop_by = Some(stop_by.map_or(by, |earlier| earlier.min(by)));
-        }
-        let is_abort = request == Request::Abort;
-        early.push((came, request));
-        if is_abort {
-            return;
-        }
-    }
-}
-
 impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
     /// Runs a daemon to its end, which a [`Request::Stop`] or [`Request::Abort`] brings about.
     pub async fn run(
@@ -166,6 +133,8 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             in_flight: None,
             meter: None,
             surveying: None,
+            counting: None,
+            is_uncounted: remote.is_none(),
             awaiting_survey: Vec::new(),
             unsurveyed: Vec::new(),
             waiters: Vec::new(),
@@ -197,6 +166,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             Request(Option<Request>),
             InFlight(Input),
             Surveyed(Result<Survey, Failure>),
+            Counted(Result<Survey, Failure>),
             Timer,
             Meter,
             Changed,
@@ -211,6 +181,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             request = self.requests.recv() => Wake::Request(request),
             ended = run_task(&mut self.in_flight) => Wake::InFlight(ended),
             surveyed = run_task(&mut self.surveying) => Wake::Surveyed(surveyed),
+            counted = run_task(&mut self.counting) => Wake::Counted(counted),
             () = sleep_until_some(deadline) => Wake::Timer,
             () = sleep_until_some(meter_due) => Wake::Meter,
             () = self.branch.changed() => Wake::Changed,
@@ -223,6 +194,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             Wake::InFlight(ended) => {
                 let meter = self.meter.take();
                 self.has_read = true;
+                self.is_uncounted = false;
                 self.forget_survey();
                 self.step(ended).await;
                 self.watch_on(meter);
@@ -231,6 +203,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
                 self.has_read = true;
                 self.end_survey(surveyed).await;
             }
+            Wake::Counted(counted) => self.end_counting(counted).await,
             Wake::Timer if self.stop_by.is_some_and(|stop_by| stop_by <= Instant::now()) => {
                 // Stop even if the read of the branch never finishes.
                 let timeout = Duration::ZERO;
@@ -261,6 +234,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
 
     /// Tells how far the push has come.
     fn read_meter(&mut self) {
+        self.begin_counting();
         let Some(meter) = &mut self.meter else { return };
         let now = Instant::now();
         let progress = meter.read(self.pusher.progress(), now);
@@ -294,13 +268,35 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
     fn begin_survey(&mut self) {
         self.awaiting_survey.append(&mut self.unsurveyed);
         let branch = Rc::clone(&self.branch);
-        let remote = self.state.remote();
-        self.surveying = Some(Box::pin(async move { branch.survey(remote).await }));
+        let (remote, counts) = (self.state.remote(), !self.is_uncounted);
+        self.surveying = Some(Box::pin(async move { read(&*branch, remote, counts).await }));
+    }
+
+    /// Counts the commits of a branch whose tip alone was read.
+    fn begin_counting(&mut self) {
+        if self.is_uncounted && self.counting.is_none() {
+            let branch = Rc::clone(&self.branch);
+            self.counting = Some(Box::pin(async move { branch.count().await }));
+        }
+    }
+
+    async fn end_counting(&mut self, counted: Result<Survey, Failure>) {
+        match counted {
+            Ok(survey) if survey.tip == self.state.tip() => {
+                self.is_uncounted = false;
+                self.forget_survey();
+                self.step(Input::Surveyed(survey)).await;
+            }
+            // The branch has moved: the meter begins another count.
+            Ok(_) => {}
+            Err(failure) => tracing::debug!(%failure, "the history could not be counted"),
+        }
     }
 
     /// Drops a reading that began before an attempt ended: the attempt's own is newer.
     fn forget_survey(&mut self) {
         self.surveying = None;
+        self.counting = None;
         self.unsurveyed.append(&mut self.awaiting_survey);
     }
 
@@ -459,6 +455,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
     async fn close(mut self) -> Ended {
         self.in_flight = None;
         self.surveying = None;
+        self.counting = None;
         let deadline = if self.is_aborted {
             Instant::now()
         } else {

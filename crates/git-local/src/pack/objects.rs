@@ -72,6 +72,16 @@ impl Objects {
         missing_commits(Commits::new(self.database()?, &common_dir)?, tip, remote_has)
     }
 
+    /// Whether a commit and its first parents are so many or more.
+    ///
+    /// # Errors
+    ///
+    /// If one of them is missing or damaged.
+    pub(super) fn has_first_parents(&mut self, tip: Oid, commits: u64) -> Result<bool, LocalError> {
+        let common_dir = self.store.common_dir().to_owned();
+        Commits::new(self.database()?, &common_dir)?.has_first_parents(tip, commits)
+    }
+
     /// Keeps the ids of objects that this repository has.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use std::path::Path;
 use git_wire::oid::Oid;
 use git2::{ErrorCode, ObjectType, Odb, OdbLookupFlags};
 
+use super::history::missing;
 use super::{failure, shallow_commits, to_git2};
 use crate::LocalError;
 
@@ -105,6 +106,21 @@ impl<'db> Commits<'db> {
             commit.parents = Box::default();
         }
         Ok(Some(commit))
+    }
+
+    /// Whether a commit and its first parents are so many or more.
+    ///
+    /// # Errors
+    ///
+    /// If one of them is missing or damaged.
+    pub(crate) fn has_first_parents(&self, tip: Oid, commits: u64) -> Result<bool, LocalError> {
+        let mut next = Some(tip);
+        for _ in 0..commits {
+            let Some(oid) = next else { return Ok(false) };
+            let commit = self.read(oid)?.ok_or_else(|| missing(oid))?;
+            next = commit.parents.first().copied();
+        }
+        Ok(true)
     }
 
     /// Keeps the ids of objects that exist. libgit2 would look for new packs at each miss; once is enough.

@@ -216,7 +216,7 @@ impl Packer {
         let Some(git) = PackObjects::find(&self.root, &target.git_dir, &self.settings) else {
             return self.pack_here(&request, sender, fits).await.into();
         };
-        let about = commits.or(self.counted).unwrap_or_default();
+        let about = commits.or(self.counted);
         tracing::debug!(commits = about, "git makes the pack");
         fits.tell(true);
         let making = git.stream(request.tip, &on_remote, about, self.encoding, &sender);
@@ -273,7 +273,10 @@ impl Packer {
                     let on_remote = pack::on_remote(&store, &request);
                     on_remote.map(|on_remote| Some((on_remote, store.bytes() <= most)))
                 };
-                if counted.is_some_and(is_for_git) {
+                if counted.map_or_else(
+                    || pack::is_long_history(&store, &request, least.max(store.loose_objects() as u64 + 1)),
+                    |counted| Ok(is_for_git(counted)),
+                )? {
                     return Ok((None, for_git()?));
                 }
                 let backlog = Backlog::list(&store, &request)?;

@@ -6,14 +6,14 @@ use git_wire::oid::Oid;
 use git_wire::send_pack::{Command, Report};
 
 use super::RemotePusher;
-use super::packing::{LARGE, Made, Packed, Packing};
+use super::packing::{Made, Packed, Packing};
 use super::plan::Planned;
 use super::progress::Progress;
 use super::route::Route;
 use crate::branch::panicked;
 use crate::event::SentPush;
 use crate::failure::{self, Failure, Kind};
-use crate::transport::{PushFailure, Session};
+use crate::transport::{PushFailure, Session, is_worth_progress};
 
 /// One push of a branch.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl RemotePusher {
             .await?;
         let command = Command::new(push.refname, push.previous, push.tip)
             .map_err(|error| Failure::new(Kind::Local, error.to_string()))?
-            .with_progress(push.counted.is_none_or(|counted| counted >= LARGE));
+            .with_progress(push.counted.is_none_or(is_worth_progress));
         progress.sending = Some(push.sent(Packed::default()));
         let reported = session.push(&command, &push.shallow, pack).await;
         progress.times.reported = Some(progress.times.now());

@@ -20,6 +20,9 @@ pub trait Branch: 'static {
     /// The tip alone, without counting anything.
     fn tip(&self) -> impl Future<Output = Result<Option<Oid>, Failure>>;
 
+    /// Reads the branch and counts all of its commits that a remote without it lacks. It delays no other read.
+    fn count(&self) -> impl Future<Output = Result<Survey, Failure>>;
+
     /// Whether the local history of `descendant` contains `ancestor` (or is it).
     fn contains(&self, ancestor: Oid, descendant: Oid) -> impl Future<Output = bool>;
 

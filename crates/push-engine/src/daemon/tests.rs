@@ -29,6 +29,8 @@ struct World {
     stuck_push: Cell<bool>,
     stuck_survey: Cell<bool>,
     unstick: Notify,
+    /// While set, the remote is not known to have anything, and a count ends only when this is notified.
+    uncounted: RefCell<Option<Rc<Notify>>>,
     remote_moved: Notify,
     transfer: Transfer,
     in_steps: Cell<bool>,
@@ -67,12 +69,22 @@ impl Branch for FakeBranch {
         Ok(self.0.survey().tip)
     }
 
+    async fn count(&self) -> Result<Survey, Failure> {
+        let survey = self.0.survey();
+        let uncounted = self.0.uncounted.borrow().clone();
+        if let Some(uncounted) = uncounted {
+            uncounted.notified().await;
+        }
+        Ok(survey)
+    }
+
     async fn contains(&self, ancestor: Oid, descendant: Oid) -> bool {
         ancestor <= descendant
     }
 
     async fn last_known_remote(&self) -> Option<Oid> {
-        Some(oid(self.0.remote.get()))
+        let is_known = self.0.uncounted.borrow().is_none();
+        is_known.then(|| oid(self.0.remote.get()))
     }
 
     async fn changed(&self) {
@@ -301,6 +313,55 @@ fn a_change_of_the_branch_is_pushed() {
             Some(oid(2)),
             "the status is true when the event arrives"
         );
+        assert!(rig.stop(MS(1000)).await.drained);
+    });
+}
+
+/// A daemon whose first attempt is under way, to a remote of which nothing is known; and what ends the counting.
+async fn first_push(tip: u8) -> (Rig, Rc<Notify>) {
+    let counted = Rc::new(Notify::new());
+    let world = world(tip, 0);
+    world.stuck_push.set(true);
+    world.uncounted.replace(Some(Rc::clone(&counted)));
+    let rig = Rig::start(world);
+    tokio::time::sleep(MS(1)).await;
+    assert_eq!(
+        rig.world.attempts.get(),
+        1,
+        "the push does not wait for the count"
+    );
+    (rig, counted)
+}
+
+#[test]
+fn a_history_that_the_remote_lacks_is_counted_while_it_is_pushed() {
+    paused(async {
+        let (rig, counted) = first_push(7).await;
+        assert_eq!(rig.status.get().pending_commits, 0);
+        tokio::time::sleep(MS(1000)).await;
+        counted.notify_one();
+        tokio::time::sleep(MS(1)).await;
+        assert_eq!(rig.status.get().pending_commits, 7);
+        rig.world.unstick.notify_one();
+        assert!(rig.stop(MS(1000)).await.drained);
+    });
+}
+
+#[test]
+fn a_count_for_an_earlier_tip_does_not_hide_a_later_commit() {
+    paused(async {
+        let (rig, counted) = first_push(7).await;
+        tokio::time::sleep(MS(1000)).await;
+        rig.world.commit();
+        tokio::time::sleep(MS(1)).await;
+        counted.notify_one();
+        tokio::time::sleep(MS(1)).await;
+        assert_eq!(rig.status.get().local_commit, Some(oid(8)));
+        counted.notify_one();
+        tokio::time::sleep(MS(1000)).await;
+        assert_eq!(rig.status.get().pending_commits, 8);
+        rig.world.stuck_push.set(false);
+        rig.world.unstick.notify_one();
         assert!(rig.stop(MS(1000)).await.drained);
     });
 }

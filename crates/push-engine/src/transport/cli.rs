@@ -22,7 +22,7 @@ use git_wire::send_pack::{Advertisement, Command, Report};
 use tokio::time::Instant;
 
 use self::command::{Destination, GitCli};
-pub(crate) use self::pack_objects::{Encoding, PackObjects};
+pub(crate) use self::pack_objects::{Encoding, PackObjects, is_worth_progress};
 pub use self::porcelain::{Porcelain, RefList, Verdict};
 use super::activity::{ADVERTISING, Activity, Limits, PUSHING};
 use super::child::Child;

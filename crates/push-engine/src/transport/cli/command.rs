@@ -188,7 +188,7 @@ impl GitCli {
         command
             .env("GIT_NO_LAZY_FETCH", "1")
             .env_remove("GIT_SHALLOW_FILE")
-            .args(["pack-objects", "--revs", "--stdout", "--all-progress"])
+            .args(["pack-objects", "--revs", "--stdout"])
             .args(options);
         command
     }
