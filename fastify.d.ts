@@ -88,10 +88,11 @@ declare namespace pushDaemon {
 
     /**
      * The path of `GET`: 200 while the data is safe, else 503, with `{ status, state, lagMs, maxLagMs,
-     * pendingCommits }`. It is 503 if the branches have diverged (`diverged`), pushing was given up (`gave-up`),
-     * the daemon was stopped (`stopped`), the oldest unpushed commit is older than `maxLagMs` (`lagging`), or the
-     * remote was not reached for that long since the start (`unconfirmed`). It needs no token, and shows no names
-     * and no errors.
+     * pendingCommits, verifiedAt, maxUnverifiedMs }`. It is 503 if the branches have diverged (`diverged`), pushing was given up (`gave-up`),
+     * the daemon was stopped (`stopped`), the remote has lost commits and is left so (`regressed`), the oldest unpushed
+     * commit is older than `maxLagMs` (`lagging`), the remote was not reached for that long since the start
+     * (`unconfirmed`), or its tip was not read or confirmed for longer than `maxUnverifiedMs` (`unverified`). It needs no
+     * token, and shows no names and no errors.
      *
      * Use it to alert people, not as a liveness probe: a restart does not repair a remote.
      */
@@ -122,6 +123,14 @@ declare namespace pushDaemon {
      * @default 300000
      */
     readonly maxLagMs?: number | undefined;
+
+    /**
+     * The time since the remote's tip was last read or confirmed above which `health` and the page report that it is
+     * not known any more, in milliseconds; 0 sets no limit.
+     *
+     * @default four times `verifyMs`
+     */
+    readonly maxUnverifiedMs?: number | undefined;
 
     /**
      * How long `flush` waits before it answers 202, in milliseconds.

@@ -21,7 +21,8 @@ async function pushDaemon(fastify, options) {
     ...daemonOptions
   } = options;
   checkDependencies(fastify, dependencies);
-  const checkedRoutes = routes === undefined ? undefined : checkRoutes(routes);
+  const checkedRoutes =
+    routes === undefined ? undefined : checkRoutes(routes, daemonOptions.verifyMs);
   const log = daemonOptions.logger ?? fastify.log.child({ component: name });
 
   // Decorated first, so that a name that is taken is an error before anything runs.

@@ -131,6 +131,26 @@ export interface PushDaemonOptions {
   readonly divergedProbeMs?: number | undefined;
 
   /**
+   * How often to read the remote branch's tip while in sync, in milliseconds, shortened at random by up to a fifth. 0
+   * disables it. It downloads no objects, and is not done while a push is due. So the daemon learns that the remote was
+   * set back, emptied or replaced, cannot be reached, or refuses the credentials, without waiting for the next commit.
+   * See `status().verifiedAt` and the event `regressed`.
+   *
+   * @default 300000
+   */
+  readonly verifyMs?: number | undefined;
+
+  /**
+   * What to do when the remote lacks commits that it had confirmed. `'push'` brings it forward again at once.
+   * `'report'` leaves it as it is until the next commit or {@link PushDaemon.flush}, for people who remove commits from
+   * the remote on purpose: the state is `regressed`. Both emit `regressed`. If a remote loses commits again and again,
+   * `'push'` waits between the pushes, with the delays of `backoff`.
+   *
+   * @default 'push'
+   */
+  readonly onRegression?: 'push' | 'report' | undefined;
+
+  /**
    * The most bytes that one pack should have. A larger backlog is pushed in several steps: fast-forwards along the
    * first parents of the branch, each with a `push` event of its own. A single commit is never divided. The size is
    * estimated from the objects before the pack is made, and a pack is hardly ever larger. `Infinity` sets no limit.
@@ -327,6 +347,8 @@ export interface PushDaemonEvents {
   recovered: [event: RecoveredEvent];
   /** With `onDivergence: 'preserve'`: the local tip was pushed to a new branch. */
   preserved: [event: PreservedEvent];
+  /** The remote was found to lack commits that it had confirmed; see `onRegression`. */
+  regressed: [event: RegressedEvent];
   /** The progress of a push that takes longer than a second, once a second. The steps of a backlog count as one push. */
   progress: [event: PushProgress];
   /**
@@ -356,11 +378,11 @@ export interface PushEvent {
 
 /** An attempt failed. */
 export interface PushErrorEvent {
-  /** The commit to push; `null` for the first check of the remote, at start-up. */
+  /** The commit to push; `null` for a check of the remote, at the start or while in sync. */
   readonly commit: string | null;
   /** The failure, as an `Error` to log or to throw. */
   readonly err: PushError;
-  /** The number of the attempt, from 1; 0 for the first check of the remote, at start-up. */
+  /** The number of the attempt, from 1; 0 for a check of the remote, at the start or while in sync. */
   readonly attempt: number;
   /** `'non-fast-forward'` if the branches have diverged, which is never retried; else `'unknown'`. */
   readonly reason: PushFailureReason;
@@ -381,7 +403,7 @@ export interface PushErrorEvent {
 
 /** Another attempt follows. */
 export interface RetryEvent {
-  /** The commit to push; `null` for the first check of the remote, at start-up. */
+  /** The commit to push; `null` for a check of the remote, at the start or while in sync. */
   readonly commit: string | null;
   /** The number of the attempt that failed, as in the preceding `error`. */
   readonly attempt: number;
@@ -409,6 +431,21 @@ export interface PreservedEvent {
   readonly commit: string;
   /** The full name of the branch on the remote. */
   readonly ref: string;
+}
+
+/** The remote lacks commits that it had confirmed. */
+export interface RegressedEvent {
+  /** The tip that the remote branch had before. */
+  readonly from: string;
+  /** The tip that it has now; `null` if the remote has no such branch any more. */
+  readonly to: string | null;
+  /** The number of commits that the remote branch has lost. */
+  readonly commits: number;
+  /**
+   * The wait before the daemon brings the remote forward again, in milliseconds: 0 except for a remote that loses
+   * commits again and again. `null` if the remote is left as it is (`onRegression: 'report'`).
+   */
+  readonly nextDelayMs: number | null;
 }
 
 /** How far the push under way has come. */
@@ -477,6 +514,8 @@ export type PushDaemonState =
   | 'diverged'
   /** `maxRetries` is used up for this tip; the daemon starts again with the next commit or `flush()`. */
   | 'gave-up'
+  /** The remote has lost commits, and is left as it is until the next commit or `flush()`; see `onRegression`. */
+  | 'regressed'
   /** {@link PushDaemon.stop} was called; the daemon pushes the pending commits. */
   | 'stopping'
   /** The daemon has ended. */
@@ -488,6 +527,11 @@ export interface PushDaemonStatus {
   readonly running: boolean;
   /** When the last push was confirmed; `null` before the first. */
   readonly lastPushAt: string | null;
+  /**
+   * When the remote branch's tip was last read from the remote, or confirmed by a push; `null` before the first time.
+   * See `verifyMs`.
+   */
+  readonly verifiedAt: string | null;
   /** The last failure; `null` before the first, and again after the next success. */
   readonly lastError: PushDaemonLastError | null;
   /**
@@ -553,7 +597,7 @@ export interface PushDaemonLastError {
   readonly message: string;
   /** When it happened. */
   readonly at: string;
-  /** The number of the attempt, from 1; 0 for the first check of the remote, at start-up. */
+  /** The number of the attempt, from 1; 0 for a check of the remote, at the start or while in sync. */
   readonly attempt: number;
   /** `'non-fast-forward'` if the branches have diverged, else `'unknown'`. */
   readonly reason: PushFailureReason;
@@ -573,6 +617,8 @@ export interface PushDaemonTotals {
   readonly failures: number;
   /** Bytes of the packs of these pushes, as far as they are known. */
   readonly bytes: number;
+  /** How often the remote was found to lack commits that it had confirmed. */
+  readonly regressions: number;
 }
 
 /** `'non-fast-forward'` if the branches have diverged, which is never retried; else `'unknown'`. */
@@ -614,7 +660,7 @@ export class PushError extends Error {
   /** Whether waiting can help. */
   readonly retryable: boolean;
   /**
-   * The number of the attempt that failed, from 1; 0 for the first check of the remote. Set in the `err` of an
+   * The number of the attempt that failed, from 1; 0 for a check of the remote. Set in the `err` of an
    * `error` event; absent if `flush()` or `waitForPush()` rejects.
    */
   readonly attempt?: number;

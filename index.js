@@ -230,6 +230,12 @@ const EVENTS = {
   }),
   recovered: ({ commit, failedAttempts, downMs }) => ({ commit, failedAttempts, downMs }),
   preserved: ({ commit, reference }) => ({ commit, ref: reference }),
+  regressed: ({ from, to = null, commits, nextDelayMs = null }) => ({
+    from,
+    to,
+    commits,
+    nextDelayMs,
+  }),
   progress: ({ progress }) => progressOf(progress),
 };
 
@@ -283,10 +289,11 @@ class PushDaemon extends EventEmitter {
 
   status() {
     const now = this.#native.status();
-    const { lastError, pushes, commits, failures, bytes } = now;
+    const { lastError, pushes, commits, failures, bytes, regressions } = now;
     return {
       running: now.running && this.#stop === null,
       lastPushAt: iso(now.lastPushAt),
+      verifiedAt: iso(now.verifiedAt),
       lastError:
         lastError === undefined
           ? null
@@ -317,7 +324,7 @@ class PushDaemon extends EventEmitter {
       consecutiveFailures: now.consecutiveFailures,
       nextAttemptAt: iso(now.nextAttemptAt),
       startedAt: iso(now.startedAt),
-      totals: { pushes, commits, failures, bytes },
+      totals: { pushes, commits, failures, bytes, regressions },
       progress: progressOf(now.progress),
     };
   }

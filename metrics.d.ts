@@ -12,13 +12,13 @@
  * The metrics, with the default prefix `git_push_daemon_`. Each has the labels `remote` and `branch`:
  *
  * - `pending_commits`, `lag_seconds`, `oldest_pending_timestamp_seconds`,
- *   `last_success_timestamp_seconds`, `consecutive_failures`: gauges of `status()`; 0 stands for a time that
+ *   `last_success_timestamp_seconds`, `last_verified_timestamp_seconds`, `consecutive_failures`: gauges of `status()`; 0 stands for a time that
  *   does not exist
  * - `progress_bytes`, `progress_objects`, `progress_total_objects`, `progress_step`, `progress_steps`: gauges of
  *   `status().progress`, how far the push under way has come; 0 while it is `null`
  * - `state{state}`: 1 for the daemon's state, 0 for the others
  * - `failing{kind}`: 1 for the kind of the last failure until the next success, 0 for the others
- * - `pushed_commits_total`, `pushed_bytes_total`: counts since the daemon started; the transport `git-cli` does not
+ * - `pushed_commits_total`, `pushed_bytes_total`, `regressions_total`: counts since the daemon started; the transport `git-cli` does not
  *   count bytes
  * - `attempts_total{result, kind}`: attempts that pushed (`success`, `none`) or failed (`failure` and its
  *   kind), since collecting began; a check that found nothing to do does not count

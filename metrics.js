@@ -14,6 +14,7 @@ const STATES = [
   'backing-off',
   'diverged',
   'gave-up',
+  'regressed',
   'stopping',
   'stopped',
 ];
@@ -56,6 +57,10 @@ const GAUGES = {
   last_success_timestamp_seconds: {
     help: 'When the remote last confirmed a push, as Unix time; 0 before the first.',
     read: (status) => unixSeconds(status.lastPushAt),
+  },
+  last_verified_timestamp_seconds: {
+    help: "When the remote's tip was last read or confirmed, as Unix time; 0 before the first time.",
+    read: (status) => unixSeconds(status.verifiedAt),
   },
   consecutive_failures: {
     help: 'Attempts that failed since the last success.',
@@ -107,6 +112,10 @@ const COUNTERS = {
   pushed_bytes_total: {
     help: 'Bytes of the packs of confirmed pushes.',
     read: (status) => status.totals.bytes,
+  },
+  regressions_total: {
+    help: 'How often the remote was found to lack commits that it had confirmed.',
+    read: (status) => status.totals.regressions,
   },
 };
 

@@ -91,7 +91,7 @@ for (const transport of Object.keys(TRANSPORTS)) {
         const ours = repo.commit();
         await daemon.waitForPush(ours);
         assert.equal(remote.tip(), ours);
-        assert.deepEqual(seen.names(), ['push', 'push']);
+        assert.deepEqual(seen.names(), ['push', 'regressed', 'push']);
         remote.fsck();
       });
     }

@@ -236,9 +236,12 @@ describe('health', () => {
     running: true,
     state: 'in-sync',
     lagMs: 0,
+    localCommit: 'c',
     remoteCommit: 'c',
     startedAt: ago(3_600_000),
+    verifiedAt: ago(60_000),
   };
+  const LIMITS = { maxLagMs: 60_000, maxUnverifiedMs: 240_000 };
 
   for (const [what, status, verdict] of [
     ['in sync', {}, 'ok'],
@@ -248,6 +251,10 @@ describe('health', () => {
     ['behind for too long while pushing', { state: 'pushing', lagMs: 60_001 }, 'lagging'],
     ['diverged', { state: 'diverged' }, 'diverged'],
     ['given up', { state: 'gave-up' }, 'gave-up'],
+    ['regressed', { state: 'regressed' }, 'regressed'],
+    ['not verified for a while', { verifiedAt: ago(240_000) }, 'ok'],
+    ['not verified for too long', { verifiedAt: ago(240_001) }, 'unverified'],
+    ['not verified, but without a branch', { verifiedAt: null, localCommit: null }, 'ok'],
     ['stopping', { running: false, state: 'stopping' }, 'stopped'],
     ['starting', { state: 'starting', remoteCommit: null, startedAt: ago(1_000) }, 'starting'],
     ['starting for too long', { state: 'starting', remoteCommit: null }, 'unconfirmed'],
@@ -256,7 +263,24 @@ describe('health', () => {
     ['in sync with an empty remote', { remoteCommit: null }, 'ok'],
   ]) {
     test(`calls a daemon that is ${what} ${verdict}`, () => {
-      assert.equal(verdictOf({ ...HEALTHY, ...status }, 60_000, NOW), verdict);
+      assert.equal(verdictOf({ ...HEALTHY, ...status }, LIMITS, NOW), verdict);
+    });
+  }
+
+  test('sets no limit on verification where that is 0', () => {
+    const status = { ...HEALTHY, verifiedAt: ago(86_400_000) };
+    assert.equal(verdictOf(status, { ...LIMITS, maxUnverifiedMs: 0 }, NOW), 'ok');
+  });
+
+  for (const [verifyMs, expected] of [
+    [undefined, 1_200_000],
+    [60_000, 240_000],
+    [0, 0],
+  ]) {
+    test(`allows ${expected} ms without verification where verifyMs is ${verifyMs}`, async (t) => {
+      const { options } = makePair(t);
+      const { app } = await makeApp(t, { ...options, verifyMs, routes: ROUTES });
+      assert.equal((await app.inject('/push/health')).json().maxUnverifiedMs, expected);
     });
   }
 });

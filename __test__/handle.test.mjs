@@ -21,7 +21,7 @@ import {
   untilState,
   within,
 } from './support/daemon.mjs';
-import { gateHook } from './support/gate.mjs';
+import { gateHook, makeGate, wrapReceivePack } from './support/gate.mjs';
 import { makePair } from './support/git.mjs';
 
 const require = createRequire(import.meta.url);
@@ -252,10 +252,13 @@ describe('the status', () => {
 
   test('has the declared keys in every state and survives JSON', async (t) => {
     const { repo, remote, options } = makePair(t);
+    const gate = makeGate(t);
+    wrapReceivePack(t, repo, ...gate.lines);
     const daemon = start(t, { ...options, backoff: ENDLESS_BACKOFF });
     const { events } = collect(daemon);
     assertShape(daemon.status());
     assert.equal(daemon.status().state, 'starting');
+    gate.open();
     assertShape(await untilState(daemon, 'in-sync'));
     const accept = refusePushes(remote);
     repo.commit();

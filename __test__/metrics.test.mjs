@@ -74,6 +74,7 @@ describe('a scrape', () => {
   test('shows a daemon in sync, with each series from the start', async (t) => {
     const { options } = makePair(t);
     const daemon = await startInSync(t, options);
+    const { verifiedAt } = daemon.status();
     const { registry } = collectAlone(daemon);
     const samples = (await scrape(registry)).filter(({ name }) => !name.endsWith('_bucket'));
     const series = (shortName, labels = {}, value = 0) => ({
@@ -85,6 +86,7 @@ describe('a scrape', () => {
     const expected = [
       ...gauges.map((name) => series(name)),
       series('last_success_timestamp_seconds'),
+      series('last_verified_timestamp_seconds', {}, Date.parse(verifiedAt) / 1000),
       series('consecutive_failures'),
       ...['bytes', 'objects', 'total_objects', 'step', 'steps'].map((name) =>
         series(`progress_${name}`),
@@ -93,6 +95,7 @@ describe('a scrape', () => {
       ...KINDS.map((kind) => series('failing', { kind })),
       series('pushed_commits_total'),
       series('pushed_bytes_total'),
+      series('regressions_total'),
       series('attempts_total', { result: 'success', kind: 'none' }),
       ...KINDS.map((kind) => series('attempts_total', { result: 'failure', kind })),
       ...['success', 'failure'].flatMap((result) => [

@@ -128,7 +128,15 @@ class Running {
   async health() {
     const { code, headers, json } = await this.askJson('GET', HEALTH);
     assert.deepEqual(headers, NOT_STORED);
-    assert.deepEqual(Object.keys(json), ['status', 'state', 'lagMs', 'maxLagMs', 'pendingCommits']);
+    assert.deepEqual(Object.keys(json), [
+      'status',
+      'state',
+      'lagMs',
+      'maxLagMs',
+      'pendingCommits',
+      'verifiedAt',
+      'maxUnverifiedMs',
+    ]);
     return [code, json.status];
   }
 
@@ -217,12 +225,15 @@ describe('an API that is in sync', () => {
   test('reports its health without a token, and names nothing', async () => {
     const { code, headers, json } = await it.askJson('GET', HEALTH);
     assert.deepEqual([code, headers], [200, NOT_STORED]);
-    assert.deepEqual(json, {
+    const { verifiedAt, ...others } = json;
+    assert.equal(verifiedAt, (await it.status()).verifiedAt);
+    assert.deepEqual(others, {
       status: 'ok',
       state: 'in-sync',
       lagMs: 0,
       maxLagMs: 300_000,
       pendingCommits: 0,
+      maxUnverifiedMs: 1_200_000,
     });
   });
 

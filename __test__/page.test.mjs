@@ -245,7 +245,8 @@ describe('the parts of the page', () => {
     currentAttempt: null,
     nextAttemptAt: null,
     startedAt: '2026-03-01T11:00:00Z',
-    totals: { pushes: 0, commits: 0, failures: 0, bytes: 0 },
+    verifiedAt: '2026-03-01T11:57:00Z',
+    totals: { pushes: 0, commits: 0, failures: 0, bytes: 0, regressions: 0 },
     progress: null,
   };
   const PROGRESS = {
@@ -277,7 +278,7 @@ describe('the parts of the page', () => {
     return renderPage({
       status: { ...STATUS, ...status },
       history: new History(),
-      maxLagMs,
+      limits: { maxLagMs, maxUnverifiedMs: 1_200_000 },
       now: NOW,
       isRefreshed: true,
     });
@@ -294,6 +295,16 @@ describe('the parts of the page', () => {
       300_000,
     ],
     ['given up', { ...failing, state: 'gave-up' }, 'Given up: 2 commits exist only here.'],
+    [
+      'regressed',
+      { ...pending, state: 'regressed' },
+      'The remote has lost commits that it had: 2 commits exist only here.',
+    ],
+    [
+      'unverified',
+      { verifiedAt: '2026-03-01T11:39:00Z' },
+      'The remote was not seen for longer than 20 min: it may have lost commits.',
+    ],
     [
       'unconfirmed',
       { ...failing, pendingCommits: 0, lagMs: 0, state: 'backing-off', remoteCommit: null },
@@ -358,6 +369,12 @@ describe('the parts of the page', () => {
       assert.ok(page.includes(`</strong> ${lastError.hint}</p>`), page);
     });
   }
+
+  test('say when the remote confirmed what is in sync', () => {
+    const page = readable(pageOf({}));
+    assert.ok(page.includes('<p>Confirmed by the remote 3 min ago.</p>'), page);
+    assert.ok(!readable(pageOf(pending)).includes('Confirmed by the remote'));
+  });
 
   test('do not call a commit missing before the remote was read', () => {
     const unseen = { ...failing, state: 'backing-off', remoteCommit: null };

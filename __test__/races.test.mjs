@@ -154,7 +154,7 @@ describe('a remote', () => {
     const tip = repo.commit();
     const push = await once(daemon, 'push');
     assert.deepEqual([push.commit, push.previous, push.commits], [tip, null, 4]);
-    assert.deepEqual(seen.names(), ['push']);
+    assert.deepEqual(seen.names(), ['regressed', 'push']);
     assertArrived(remote, repo);
   });
 

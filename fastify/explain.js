@@ -17,20 +17,26 @@ const OFF = {
  * @returns {{tone: 'ok' | 'busy' | 'warn' | 'bad', label: string, headline: string, sentences: string[],
  * hint: string | null}} `hint` says why, and what to do
  */
-function explain({ status, history, maxLagMs, now }) {
+function explain({ status, history, limits, now }) {
   if (status === null) return OFF;
-  const verdict = verdictOf(status, maxLagMs, now);
-  const { tone, label, headline } = summary(status, verdict, maxLagMs);
+  const verdict = verdictOf(status, limits, now);
+  const { tone, label, headline } = summary(status, verdict, limits);
   return {
     tone,
     label,
     headline,
-    sentences: [since(status), why(status, history), next(status, verdict, now)].filter(Boolean),
+    sentences: [
+      since(status),
+      verified(status, now),
+      why(status, history),
+      next(status, verdict, now),
+    ].filter(Boolean),
     hint: status.lastError?.hint ?? null,
   };
 }
 
-function summary({ state, pendingCommits, remoteCommit, lastError }, verdict, maxLagMs) {
+function summary({ state, pendingCommits, remoteCommit, lastError }, verdict, limits) {
+  const { maxLagMs, maxUnverifiedMs } = limits;
   const pending = count(pendingCommits, 'commit');
   const isOne = pendingCommits === 1;
   const are = isOne ? 'is' : 'are';
@@ -55,6 +61,18 @@ function summary({ state, pendingCommits, remoteCommit, lastError }, verdict, ma
       };
     case 'gave-up':
       return { tone: 'bad', label: 'Gave up', headline: `Given up: ${onlyHere}` };
+    case 'regressed':
+      return {
+        tone: 'bad',
+        label: 'Regressed',
+        headline: `The remote has lost commits that it had: ${onlyHere}`,
+      };
+    case 'unverified':
+      return {
+        tone: 'bad',
+        label: 'Unverified',
+        headline: `The remote was not seen for longer than ${duration(maxUnverifiedMs)}: it may have lost commits.`,
+      };
     case 'lagging':
       return {
         tone: 'bad',
@@ -100,6 +118,14 @@ function since({ pendingCommits, oldestPendingAt, lagMs }) {
   return `${which} made at ${utc(oldestPendingAt)}, ${duration(lagMs)} ago.`;
 }
 
+/** When the remote was last seen, if that is what tells that all is well, or no longer does. */
+function verified({ state, pendingCommits, verifiedAt, localCommit }, now) {
+  if (state === 'starting' || pendingCommits > 0 || verifiedAt === null || localCommit === null) {
+    return null;
+  }
+  return `Confirmed by the remote ${duration(Math.max(0, now - Date.parse(verifiedAt)))} ago.`;
+}
+
 function why({ lastError, consecutiveFailures }, { failingSince }) {
   if (lastError === null) return null;
   const first = failingSince === null ? '' : `, the first at ${utc(failingSince)}`;
@@ -125,6 +151,8 @@ function next(status, verdict, now) {
       return 'Once a person has reconciled the branches, pushing resumes by itself.';
     case 'gave-up':
       return 'The next commit, or a flush, starts afresh.';
+    case 'regressed':
+      return 'The next commit, or a flush, brings the remote forward again.';
     default:
       return null;
   }

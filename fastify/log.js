@@ -8,8 +8,8 @@ const { afterStop } = require('./explain.js');
 const SUMMARY_EVERY_MS = 60_000;
 
 /**
- * Writes a line for each event except `preserved` and `progress`: the daemon itself writes one to the same logger for
- * `preserved`, and one every 30 seconds of a long push.
+ * Writes a line for each event except `preserved`, `regressed` and `progress`: the daemon itself writes one to the same
+ * logger for the first two, and one every 30 seconds of a long push.
  */
 function logEvents(daemon, log, now = () => performance.now()) {
   const failures = new Map();

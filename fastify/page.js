@@ -43,13 +43,13 @@ const ICON_COLOURS = { ok: '17703c', busy: '0b57b0', warn: 'c27800', bad: 'b3211
  * @param {object} view
  * @param {import('../index.js').PushDaemonStatus | null} view.status `null` where no daemon runs
  * @param {import('./history.js').History} view.history
- * @param {number} view.maxLagMs
+ * @param {{ maxLagMs: number, maxUnverifiedMs: number }} view.limits
  * @param {number} view.now
  * @param {boolean} view.isRefreshed whether the page reloads itself
  * @returns {string}
  */
-function renderPage({ status, history, maxLagMs, now, isRefreshed }) {
-  const verdict = explain({ status, history, maxLagMs, now });
+function renderPage({ status, history, limits, now, isRefreshed }) {
+  const verdict = explain({ status, history, limits, now });
   const title = status === null ? verdict.label : `${verdict.label} · ${status.branch}`;
   return html`<!doctype html>
 <html lang="en">
@@ -100,6 +100,7 @@ ${tile('Lag', pendingCommits === 0 ? 'none' : duration(lagMs), oldestPendingAt &
 ${tile('Ahead', ...commits(pendingCommits, 'only here'))}
 ${tile('Behind', ...commits(behindCommits, 'only on the remote'))}
 ${tile('Last push', lastPushAt === null ? 'none yet' : `${ago(lastPushAt, now)} ago`, lastPushAt && `at ${clock(lastPushAt, now)} UTC`)}
+${tile('Last seen', status.verifiedAt === null ? 'not yet' : `${ago(status.verifiedAt, now)} ago`, status.verifiedAt && `at ${clock(status.verifiedAt, now)} UTC`)}
 ${tile('Next attempt', ...nextAttempt(status, now))}
 </dl>`;
 }
@@ -128,6 +129,7 @@ function nextAttempt({ state, nextAttemptAt, currentAttempt }, now) {
     debouncing: 'in a moment',
     diverged: 'once reconciled, or with the next commit',
     'gave-up': 'with the next commit',
+    regressed: 'with the next commit, or a flush',
   };
   return ['none', when[state] ?? null];
 }
@@ -140,7 +142,7 @@ function failure({ lastError, consecutiveFailures }, { failingSince }, now) {
 <pre class="message" tabindex="0">${message}</pre>
 <dl class="facts">
 <dt>Kind</dt><dd><code>${kind}</code></dd>
-<dt>When</dt><dd>${utc(at)}, ${ago(at, now)} ago${attempt === 0 ? ', at the first look at the remote' : `, attempt ${attempt}`}</dd>
+<dt>When</dt><dd>${utc(at)}, ${ago(at, now)} ago${attempt === 0 ? ', at a look at the remote without a push' : `, attempt ${attempt}`}</dd>
 <dt>In a row</dt><dd>${count(consecutiveFailures, 'failure')}${failingSince !== null && `, the first at ${utc(failingSince)}`}</dd>
 </dl>
 </section>`;
@@ -175,7 +177,7 @@ function row({ at, isPush, commit, commits, durationMs, kind, attempt }, now) {
 
 function facts(status, now) {
   const { url, transport, transportReason, localCommit, remoteCommit, startedAt, totals } = status;
-  const { pushes, commits, failures } = totals;
+  const { pushes, commits, failures, regressions } = totals;
   return html`<section class="card">
 <h2>Details</h2>
 <dl class="facts">
@@ -185,7 +187,7 @@ function facts(status, now) {
 <dt>Pushed to</dt><dd><code>${url}</code></dd>
 <dt>Transport</dt><dd>${transport ?? 'not chosen yet'}${transportReason && `: ${transportReason}`}</dd>
 <dt>Running</dt><dd>for ${ago(startedAt, now)}, since ${utc(startedAt)}</dd>
-<dt>Since then</dt><dd>${count(pushes, 'push', 'pushes')} with ${count(commits, 'commit')}, ${count(failures, 'failed attempt')}</dd>
+<dt>Since then</dt><dd>${count(pushes, 'push', 'pushes')} with ${count(commits, 'commit')}, ${count(failures, 'failed attempt')}${regressions > 0 && `, ${count(regressions, 'regression')} of the remote`}</dd>
 </dl>
 </section>`;
 }

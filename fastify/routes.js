@@ -9,7 +9,11 @@ const { isHealthy, verdictOf } = require('./health.js');
 const { misuse } = require('./misuse.js');
 const { CONTENT_SECURITY_POLICY, renderPage } = require('./page.js');
 
-const DEFAULTS = { maxLagMs: 300_000, flushTimeoutMs: 30_000 };
+const DEFAULTS = { maxLagMs: 300_000, flushTimeoutMs: 30_000, maxUnverifiedMs: undefined };
+/** The daemon's own default. */
+const VERIFY_MS = 300_000;
+/** So many readings of the remote in a row may fail or be late. */
+const MISSED_READINGS = 4;
 const PATHS = ['status', 'health', 'flush'];
 const NAMES = [...PATHS, 'token', 'onRequest', ...Object.keys(DEFAULTS)];
 
@@ -19,8 +23,12 @@ const SCHEMA = { hide: true };
 const OFF = 'No remote is set, so nothing is pushed.';
 const CLOSED = 'No token is set for this route, so it is closed.';
 
-/** Checks the options and fills in the defaults. Throws on an unknown name or a wrong value. */
-function checkRoutes(routes) {
+/**
+ * Checks the options and fills in the defaults. Throws on an unknown name or a wrong value.
+ *
+ * @param {number | undefined} verifyMs the option of the daemon, which checks it later
+ */
+function checkRoutes(routes, verifyMs = VERIFY_MS) {
   if (typeof routes !== 'object' || routes === null) {
     throw misuse(
       `option 'routes' must be an object such as { status: '/admin/push-daemon', token }`,
@@ -40,7 +48,7 @@ function checkRoutes(routes) {
   }
   const checked = { ...routes };
   for (const [name, otherwise] of Object.entries(DEFAULTS)) {
-    checked[name] ??= otherwise;
+    checked[name] ??= otherwise ?? MISSED_READINGS * Number(verifyMs);
     if (typeof checked[name] !== 'number' || !(checked[name] >= 0)) {
       throw misuse(`option 'routes.${name}' must be a number of milliseconds, 0 or more`);
     }
@@ -93,7 +101,7 @@ async function closed(_request, reply) {
   return unavailable(reply, CLOSED);
 }
 
-function statusHandler({ maxLagMs }, daemon, history) {
+function statusHandler(limits, daemon, history) {
   return async (request, reply) => {
     reply.header('vary', 'accept');
     if (!prefersHtml(request)) {
@@ -111,7 +119,7 @@ function statusHandler({ maxLagMs }, daemon, history) {
         renderPage({
           status: daemon?.status() ?? null,
           history,
-          maxLagMs,
+          limits,
           now: Date.now(),
           isRefreshed: request.query?.refresh !== 'off',
         }),
@@ -120,16 +128,23 @@ function statusHandler({ maxLagMs }, daemon, history) {
 }
 
 /** Names neither the remote nor the error, because this route is public. */
-function healthHandler({ maxLagMs }, daemon) {
+function healthHandler(limits, daemon) {
+  const { maxLagMs, maxUnverifiedMs } = limits;
   return async (_request, reply) => {
     reply.header('cache-control', 'no-store');
     if (daemon === null) return reply.code(503).send({ status: 'off' });
     const status = daemon.status();
-    const verdict = verdictOf(status, maxLagMs);
-    const { state, lagMs, pendingCommits } = status;
-    return reply
-      .code(isHealthy(verdict) ? 200 : 503)
-      .send({ status: verdict, state, lagMs, maxLagMs, pendingCommits });
+    const verdict = verdictOf(status, limits);
+    const { state, lagMs, pendingCommits, verifiedAt } = status;
+    return reply.code(isHealthy(verdict) ? 200 : 503).send({
+      status: verdict,
+      state,
+      lagMs,
+      maxLagMs,
+      pendingCommits,
+      verifiedAt,
+      maxUnverifiedMs,
+    });
   };
 }
 

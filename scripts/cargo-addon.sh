@@ -7,7 +7,7 @@ set -eu
 case "${1-}" in
 build)
     shift
-    set -- cargo rustc --lib --crate-type cdylib "$@"
+    set -- cargo rustc --lib --crate-type cdylib "$@" ${LINK_ARGUMENT:+-- -C "link-arg=$LINK_ARGUMENT"}
     ;;
 zigbuild)
     shift

@@ -23,7 +23,7 @@ use push_engine::daemon::Pusher;
 use push_engine::event::SentPush;
 use push_engine::failure::{Failure, Kind};
 use push_engine::options::{Timeouts, TransportChoice};
-use push_engine::state::{Divergence, Outcome};
+use push_engine::state::{Divergence, Outcome, Terms};
 use push_engine::transport::{self, LocalRepository, Settings, Transport};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe;
@@ -169,7 +169,7 @@ impl Sandbox {
     /// Makes one attempt and ends everything that it started.
     async fn attempt(&self, remote: &str, transport: TransportChoice) -> Outcome {
         let pusher = self.pusher(remote, transport);
-        let attempted = pusher.attempt(false).await;
+        let attempted = pusher.attempt(Terms::default()).await;
         pusher.close(Instant::now() + PATIENCE).await;
         attempted.outcome
     }
@@ -318,7 +318,7 @@ async fn the_pre_push_hook_of_a_bare_repository_runs_where_git_runs_it() {
     sandbox.git_in("bare.git", &["config", "remote.origin.url", "../remote.git"]);
     sandbox.script("bare.git/hooks/pre-push", "pwd >record");
     let pusher = sandbox.pusher_from("bare.git", "bare.git", "origin", TransportChoice::Auto);
-    let outcome = pusher.attempt(false).await.outcome;
+    let outcome = pusher.attempt(Terms::default()).await.outcome;
     assert!(is_pushed(&outcome, sandbox.tip()), "{outcome:?}");
     let bare = sandbox.path("bare.git");
     let record = fs::read_to_string(bare.join("record")).expect("the hook wrote it");
@@ -331,7 +331,14 @@ async fn a_diverged_tip_is_preserved_under_a_name_of_its_own() {
     assert!(is_pushed(&sandbox.push().await, sandbox.tip()));
     let other = sandbox.diverge();
     let pusher = sandbox.pusher("origin", TransportChoice::GitCli);
-    match pusher.attempt(true).await.outcome {
+    match pusher
+        .attempt(Terms {
+            preserve: true,
+            ..Terms::default()
+        })
+        .await
+        .outcome
+    {
         Outcome::Diverged(Divergence {
             preserved: Some(Ok(refname)),
             ..
@@ -640,7 +647,7 @@ async fn dropping_an_attempt_ends_git_and_its_hanging_hook() {
 
     let pusher = sandbox.pusher("origin", TransportChoice::GitCli);
     tokio::select! {
-        attempted = pusher.attempt(false) => panic!("{:?}", attempted.outcome),
+        attempted = pusher.attempt(Terms::default()) => panic!("{:?}", attempted.outcome),
         line = timeout(PATIENCE, started.next_line()) => {
             line.expect("the hook starts").expect("a line").expect("a line");
         }
@@ -686,7 +693,7 @@ async fn one_attempt_from_a_service_that_ignores_sigchld() {
         _ => TransportChoice::Auto,
     };
     let pusher = sandbox.pusher_from("../work", "../work/.git", "origin", transport);
-    let outcome = timeout(PATIENCE, pusher.attempt(false))
+    let outcome = timeout(PATIENCE, pusher.attempt(Terms::default()))
         .await
         .expect("in time")
         .outcome;

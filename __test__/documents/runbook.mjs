@@ -303,6 +303,23 @@ async function moves(t, block) {
   assert.equal(moved.count(), 3);
 }
 
+async function removesASecret(t, keep, push, forget) {
+  const { repo, remote, options, sandbox } = makeService(t);
+  const kept = repo.tip();
+  const leak = repo.commit({ files: { secret: 'hunter2\n' } });
+  await (await startInSync(t, options)).stop();
+  assert.equal(remote.tip(), leak);
+  await sandbox.run(keep);
+  repo.git('update-ref', 'refs/heads/main', kept);
+  const clean = repo.commit();
+  await sandbox.run(push);
+  const daemon = await startInSync(t, options);
+  await daemon.flush();
+  assert.deepEqual([daemon.status().totals.pushes, remote.tip()], [0, clean]);
+  await sandbox.run(forget);
+  assert.throws(() => repo.git('cat-file', '-e', leak));
+}
+
 async function measures(t, block) {
   const { sandbox } = makeService(t);
   const output = await sandbox.run(block);
@@ -350,6 +367,13 @@ export default {
       // Its steps go on with those of a merge.
       also: [`${LOOK} (2)`],
       run: restores,
+    },
+    {
+      title: 'removes a secret from both histories',
+      blocks: ['', ' (2)', ' (3)'].map(
+        (number) => `sh in Remove a secret from the history${number}`,
+      ),
+      run: removesASecret,
     },
     {
       title: 'rotates an ssh key while the service runs',

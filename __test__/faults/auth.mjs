@@ -11,7 +11,7 @@ import { misconfigured } from './server.mjs';
 
 const place = 'authentication';
 
-const sshWith = (key) => (site) =>
+export const sshWith = (key) => (site) =>
   `[core]\n\tsshCommand = ${site.servers.ssh.command.replace(/-i \S+/, `-i ${key(site)}`)}`;
 
 const keys = [
@@ -28,13 +28,13 @@ const keys = [
 ];
 
 /** Sets the URL of the place that requires a login, with a login in it or not. */
-const withLogin =
+export const withLogin =
   (login, lines = '') =>
   (site) => {
     site.repo.git('remote', 'set-url', 'origin', site.url({ place: 'basic', login }));
     if (lines) site.configure(lines);
   };
-const RIGHT = `${LOGIN.user}:${LOGIN.password}@`;
+export const RIGHT = `${LOGIN.user}:${LOGIN.password}@`;
 
 const asked = (script) => (site) => {
   site.helper = makeScript(site.t, '[ "$1" = get ] || exit 0', 'cat >/dev/null', ...script);

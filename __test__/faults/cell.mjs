@@ -10,9 +10,10 @@ import { Site } from './site.mjs';
 
 /**
  * How a cell can end: `pushed` without an error; `retry`, pushed once the fault is over; `found`, the commit had already
- * arrived; `person`, the daemon rests until a person has reconciled the branches.
+ * arrived; `person`, the daemon rests until a person has reconciled the branches; `restored`, the remote had lost commits,
+ * and has them again.
  *
- * @typedef {'pushed' | 'retry' | 'found' | 'person'} Outcome
+ * @typedef {'pushed' | 'retry' | 'found' | 'person' | 'restored'} Outcome
  */
 
 /** Short delays between attempts keep a cell short. */
@@ -50,6 +51,7 @@ const LIMIT_MS = 60_000;
  * @property {Outcome} outcome the expected one
  * @property {boolean} [big] whether the push is of megabytes
  * @property {boolean} [hangs] whether a limit ends the attempts
+ * @property {boolean} [idle] whether there is no commit: only a reading of the remote finds the fault
  * @property {boolean} [fromStart] whether the fault is there before the daemon
  * @property {object} [options] of the daemon
  * @property {(site: Site) => unknown} [setUp] before the daemon starts
@@ -128,11 +130,12 @@ async function happen(cell, site) {
     checkTransport(site);
     await cell.strike?.(site);
   }
-  const commit = cell.commit ? await cell.commit(site) : site.commit({ big: cell.big });
+  const commit = await commitOf(cell, site);
   await cell.during?.(site);
   let outcome = 'pushed';
   let retried = '-';
   if (cell.kind === 'none') {
+    if (cell.idle) outcome = await restored(site);
     await inSync(site);
   } else {
     if (site.proxy?.fault) await step(site, 'the fault to strike', () => site.proxy.strikes > 0);
@@ -143,7 +146,8 @@ async function happen(cell, site) {
     });
     retried = site.log.of('retry').length > 0 ? 'yes' : 'no';
     const arrived = () => site.remote.tip() === (commit ?? site.repo.tip());
-    outcome = retried === 'no' ? 'person' : hasArrived(arrived) ? 'found' : 'retry';
+    const isFound = !cell.idle && hasArrived(arrived);
+    outcome = retried === 'no' ? 'person' : isFound ? 'found' : 'retry';
   }
   if (site.proxy?.fault && site.proxy.strikes === 0) throw new Error('the fault did not strike');
   // An attempt in flight at the end of the fault may fail in another way.
@@ -164,6 +168,24 @@ async function happen(cell, site) {
     outcome,
     message: errors[0]?.err.message,
   };
+}
+
+/** Makes the commit that meets the fault, if there is one. */
+function commitOf(cell, site) {
+  if (cell.idle) return undefined;
+  return cell.commit ? cell.commit(site) : site.commit({ big: cell.big });
+}
+
+/** Waits until the remote's loss is told, once, with where it was and is. */
+async function restored(site) {
+  const told = () => site.log.of('regressed');
+  await step(site, 'a regressed event', () => told().length > 0);
+  await inSync(site);
+  const { from, to } = told()[0];
+  if (told().length !== 1 || from !== site.repo.tip() || to === from) {
+    throw new Error(`regressed events: ${JSON.stringify(told())}`);
+  }
+  return 'restored';
 }
 
 /** The status names the transport. */

@@ -23,6 +23,7 @@ const SUFFIX = { retry: '', found: ', found', person: ', person' };
 /** The entry of a cell, from what happened. Where the server's timing decides the kind, it lists every possible kind. */
 export function entryOf(cell, { kind: came, outcome }) {
   if (outcome === 'pushed') return came === 'none' ? 'ok' : `${came}, pushed`;
+  if (outcome === 'restored') return outcome;
   return `${isExpected(cell, came) ? cell.kind : came}${SUFFIX[outcome]}`;
 }
 

@@ -19,6 +19,7 @@ import {
   type PushProgress,
   type PushProgressPhase,
   type PushReceipt,
+  type RegressedEvent,
   type StopResult,
   startPushDaemon,
 } from 'git-push-daemon';
@@ -43,6 +44,8 @@ const options: PushDaemonOptions = {
   attemptTimeoutMs: 1,
   keepConnectionMs: 0,
   divergedProbeMs: 0,
+  verifyMs: 60_000,
+  onRegression: 'report',
   maxPackBytes: Infinity,
   onDivergence: 'preserve',
   watch: false,
@@ -66,6 +69,7 @@ daemon
     downMs,
   ])
   .on('preserved', ({ commit, ref }) => `${commit} ${ref}`)
+  .on('regressed', (event) => assertType<Equal<typeof event, RegressedEvent>>())
   .on('progress', (event) => assertType<Equal<typeof event, PushProgress>>())
   .on('stopped', ({ drained, pendingCommits }) => [drained, pendingCommits]);
 daemon.on('error', ({ err, remoteCommit, reason, kind }) => {
@@ -88,6 +92,7 @@ switch (status.state) {
   case 'backing-off':
   case 'diverged':
   case 'gave-up':
+  case 'regressed':
   case 'stopping':
   case 'stopped':
     break;
@@ -96,6 +101,7 @@ switch (status.state) {
 }
 assertType<Equal<typeof status.state, PushDaemonState>>();
 assertType<Equal<typeof status.behindCommits, number | null>>();
+assertType<Equal<typeof status.verifiedAt, string | null>>();
 assertType<Equal<typeof status.progress, PushProgress | null>>();
 assertType<Equal<PushProgressPhase, 'counting' | 'compressing' | 'sending' | 'server'>>();
 

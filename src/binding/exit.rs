@@ -217,6 +217,7 @@ mod tests {
             state: StateName::Stopped,
             running: false,
             last_push_at: None,
+            verified_at: None,
             last_error: failure.map(|failure| LastError {
                 failure,
                 at: SystemTime::UNIX_EPOCH,

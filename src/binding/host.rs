@@ -20,7 +20,7 @@ use push_engine::branch::{FormatsNote, SharedBranch, WatchedBranch};
 use push_engine::daemon::{Daemon, Delivery, Ended, Observer, Request, SharedStatus, now};
 use push_engine::event::Event;
 use push_engine::failure::{Failure, Kind};
-use push_engine::options::{OnDivergence, Options, Raw, short_branch_name};
+use push_engine::options::{OnDivergence, OnRegression, Options, Raw, short_branch_name};
 use push_engine::state::{Policy, State};
 use push_engine::telemetry::{self, LOG_VARIABLE};
 use push_engine::watch::Watches;
@@ -259,6 +259,8 @@ fn policy(options: &Options) -> Policy {
         debounce: options.debounce,
         diverged_probe: options.diverged_probe,
         preserve: options.on_divergence == OnDivergence::Preserve,
+        verify: options.verify,
+        restore: options.on_regression == OnRegression::Push,
     }
 }
 

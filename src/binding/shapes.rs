@@ -40,7 +40,7 @@ pub struct NativeEvent {
     pub name: String,
     /// An object id.
     pub commit: Option<String>,
-    /// The number of the attempt, from 1; 0 for the first check.
+    /// The number of the attempt, from 1; 0 for a check at the start or while in sync.
     pub attempt: Option<u32>,
     /// How long the attempt took, in milliseconds.
     pub duration_ms: Option<f64>,
@@ -60,6 +60,10 @@ pub struct NativeEvent {
     pub failed_attempts: Option<u32>,
     /// The time from the first failure to the recovery, in milliseconds.
     pub down_ms: Option<f64>,
+    /// Where the branch was on a remote that has lost commits.
+    pub from: Option<String>,
+    /// Where it is now.
+    pub to: Option<String>,
     /// The ref that keeps a diverged tip.
     pub reference: Option<String>,
     /// The failure of an attempt.
@@ -173,7 +177,7 @@ pub struct NativeLastError {
     pub failure: NativeFailure,
     /// Milliseconds since the epoch.
     pub at: f64,
-    /// The number of the attempt, from 1; 0 for the first check.
+    /// The number of the attempt, from 1; 0 for a check at the start or while in sync.
     pub attempt: u32,
 }
 
@@ -207,6 +211,7 @@ pub struct NativeStatus {
     pub oldest_pending_at: Option<f64>,
     pub lag_ms: f64,
     pub last_push_at: Option<f64>,
+    pub verified_at: Option<f64>,
     pub last_error: Option<NativeLastError>,
     pub consecutive_failures: u32,
     pub current_attempt: Option<u32>,
@@ -217,6 +222,7 @@ pub struct NativeStatus {
     pub commits: f64,
     pub failures: f64,
     pub bytes: f64,
+    pub regressions: f64,
     pub progress: Option<NativeProgress>,
 }
 
@@ -241,6 +247,7 @@ impl NativeStatus {
             oldest_pending_at: status.oldest_pending_at.map(epoch_ms),
             lag_ms: whole_ms(lag(status, now)),
             last_push_at: status.last_push_at.map(epoch_ms),
+            verified_at: status.verified_at.map(epoch_ms),
             last_error: status.last_error.as_ref().map(|error| NativeLastError {
                 failure: (&error.failure).into(),
                 at: epoch_ms(error.at),
@@ -255,6 +262,7 @@ impl NativeStatus {
             commits: number(status.totals.commits),
             failures: number(status.totals.failures),
             bytes: number(status.totals.bytes),
+            regressions: number(status.totals.regressions),
             progress: status.progress.as_ref().map(Into::into),
         }
     }
@@ -387,6 +395,17 @@ impl From<Event> for NativeEvent {
                 commit: Some(commit.to_string()),
                 failed_attempts: Some(failed_attempts),
                 down_ms: Some(whole_ms(down)),
+                ..Self::default()
+            },
+            Event::Regressed {
+                regression,
+                next_delay,
+            } => Self {
+                name: "regressed".to_owned(),
+                from: Some(regression.from.to_string()),
+                to: hex(regression.to),
+                commits: Some(number(regression.commits)),
+                next_delay_ms: next_delay.map(whole_ms),
                 ..Self::default()
             },
             Event::Preserved { commit, reference } => Self {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use push_engine::daemon::Pusher;
 use push_engine::failure::Kind;
-use push_engine::state::Outcome;
+use push_engine::state::{Outcome, Terms};
 
 use crate::place::{Place, close, failure_of};
 use crate::server::{BEARER, PASSWORD, USER, set_login, set_password};
@@ -214,7 +214,7 @@ async fn a_token_that_is_rotated_while_pushes_fail_is_found_by_the_next_one() {
 
     place.commit("two");
     set_password(place.dir(), "n3w-staple");
-    let failure = failure_of(pusher.attempt(false).await.outcome);
+    let failure = failure_of(pusher.attempt(Terms::default()).await.outcome);
     assert_eq!(failure.kind(), Kind::Auth, "{failure}");
 
     answer(&place, "n3w-staple");
@@ -284,7 +284,7 @@ async fn a_helper_that_hangs_ends_with_the_attempt() {
         }
     };
     tokio::select! {
-        attempted = pusher.attempt(false) => panic!("{attempted:?}"),
+        attempted = pusher.attempt(Terms::default()) => panic!("{attempted:?}"),
         () = started => {}
     }
     close(&pusher).await;
@@ -336,7 +336,7 @@ async fn no_secret_is_in_a_failure_a_log_or_an_argument() {
         for scenario in ["basic", "forbidden", "busy", "moved-to-address", "anonymous"] {
             let url = place.apache.url_as(&format!("{USER}:{in_url}"), scenario);
             let pusher = place.pusher(&url);
-            let attempted = pusher.attempt(false).await;
+            let attempted = pusher.attempt(Terms::default()).await;
             write!(shown, "{attempted:?} {pusher:?} {:?}", place.env).expect("memory");
             if let Outcome::Failed { failure, .. } = attempted.outcome {
                 shown.push_str(&failure.to_string());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use push_engine::attempt::RemotePusher;
 use push_engine::daemon::Pusher;
 use push_engine::failure::Kind;
-use push_engine::state::{Divergence, Outcome};
+use push_engine::state::{Divergence, Outcome, Terms};
 
 use crate::credentials::{answer, recorder, verbs};
 use crate::place::{Place, close, failure_of};
@@ -78,7 +78,7 @@ async fn an_attempt_without_changes_saves_the_next_advertisement() {
     let url = place.url();
     place.push_well(&url).await;
     let pusher = place.pusher(&url);
-    let outcome = pusher.attempt(false).await.outcome;
+    let outcome = pusher.attempt(Terms::default()).await.outcome;
     assert!(matches!(outcome, Outcome::UpToDate { .. }), "{outcome:?}");
     push(&place, &pusher, "two").await;
     close(&pusher).await;
@@ -111,7 +111,7 @@ async fn a_kept_session_does_not_hide_another_writers_commit() {
     push(&place, &pusher, "two").await;
     let other = commit_elsewhere(&place);
     place.commit("the local commit");
-    match pusher.attempt(false).await.outcome {
+    match pusher.attempt(Terms::default()).await.outcome {
         Outcome::Diverged(Divergence { failure, .. }) => {
             assert_eq!(failure.remote_commit().map(|oid| oid.to_string()), Some(other));
         }
@@ -149,7 +149,7 @@ async fn a_repository_that_disappears_is_one_failure() {
     push(&place, &pusher, "two").await;
     fs::rename(place.remote(), place.dir().join("elsewhere.git")).expect("it is there");
     place.commit("three");
-    let failure = failure_of(pusher.attempt(false).await.outcome);
+    let failure = failure_of(pusher.attempt(Terms::default()).await.outcome);
     assert_eq!(failure.kind(), Kind::RemoteError, "{failure}");
     close(&pusher).await;
     assert_requests(&place, &["GET 200", "POST 200", "POST 404", "GET 404"]).await;

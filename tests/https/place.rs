@@ -13,7 +13,7 @@ use push_engine::branch::{FormatsNote, SharedBranch};
 use push_engine::daemon::Pusher;
 use push_engine::failure::Failure;
 use push_engine::options::{Timeouts, TransportChoice};
-use push_engine::state::Outcome;
+use push_engine::state::{Outcome, Terms};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -211,14 +211,14 @@ impl Place {
     /// Pushes once, and waits for its background work.
     pub(crate) async fn push(&self, url: &str) -> Outcome {
         let pusher = self.pusher(url);
-        let outcome = pusher.attempt(false).await.outcome;
+        let outcome = pusher.attempt(Terms::default()).await.outcome;
         close(&pusher).await;
         outcome
     }
 
     /// Makes one attempt of a pusher, and fails the test unless the remote has the tip afterwards.
     pub(crate) async fn attempt_well(&self, pusher: &RemotePusher) {
-        self.assert_pushed(&pusher.attempt(false).await.outcome);
+        self.assert_pushed(&pusher.attempt(Terms::default()).await.outcome);
     }
 
     /// Configures the client's certificate.

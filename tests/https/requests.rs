@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use push_engine::daemon::Pusher;
 use push_engine::failure::Kind;
-use push_engine::state::Outcome;
+use push_engine::state::{Outcome, Terms};
 
 use crate::place::{Place, close, noise};
 
@@ -17,7 +17,7 @@ async fn a_push_creates_the_branch_then_moves_it() {
     place.attempt_well(&pusher).await;
     place.commit("two");
     place.attempt_well(&pusher).await;
-    let again = pusher.attempt(false).await.outcome;
+    let again = pusher.attempt(Terms::default()).await.outcome;
     assert!(matches!(again, Outcome::UpToDate { .. }), "{again:?}");
     close(&pusher).await;
 

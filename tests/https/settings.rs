@@ -7,6 +7,7 @@ use std::process::Command;
 
 use push_engine::daemon::Pusher;
 use push_engine::failure::Kind;
+use push_engine::state::Terms;
 
 use crate::place::{Place, close, failure_of};
 use crate::server::Tinyproxy;
@@ -87,7 +88,7 @@ async fn an_authority_that_is_replaced_is_read_anew() {
     fs::copy(place.dir().join("stranger.pem"), &trusted).expect("copied");
     place.var("GIT_SSL_CAINFO", trusted.clone());
     let pusher = place.pusher(&place.url());
-    failure_of(pusher.attempt(false).await.outcome);
+    failure_of(pusher.attempt(Terms::default()).await.outcome);
     fs::copy(place.dir().join("ca.pem"), &trusted).expect("copied");
     place.attempt_well(&pusher).await;
     close(&pusher).await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use push_engine::daemon::Pusher;
 use push_engine::event::SentPush;
 use push_engine::failure::Kind;
-use push_engine::state::Outcome;
+use push_engine::state::{Outcome, Terms};
 use tokio::time::{sleep, timeout};
 
 use super::MAIN;
@@ -278,7 +278,7 @@ async fn git_ends_with_the_attempt() {
         let pusher = scene.sandbox.pusher(scene.remote());
         let process = tokio::select! {
             process = scene.file("process") => process,
-            _ = pusher.attempt(false) => panic!("the attempt hangs"),
+            _ = pusher.attempt(Terms::default()) => panic!("the attempt hangs"),
         };
         assert_ends(&process).await;
         close(&pusher).await;

@@ -4,7 +4,7 @@ use git_local::repository::Repository;
 use push_engine::attempt::TransportNote;
 use push_engine::daemon::Pusher;
 use push_engine::options::TransportChoice;
-use push_engine::state::Outcome;
+use push_engine::state::{Outcome, Terms};
 
 use super::MAIN;
 use super::case::{Case, FORMATS};
@@ -328,7 +328,12 @@ async fn a_diverged_tip_is_preserved_with_the_objects_that_are_missing() {
     );
     case.git_in(&work, &["push", "--quiet", "@@/other.git", "main"]);
     let pusher = pusher(&case, TransportChoice::Auto);
-    let attempted = pusher.attempt(true).await;
+    let attempted = pusher
+        .attempt(Terms {
+            preserve: true,
+            ..Terms::default()
+        })
+        .await;
     close(&pusher).await;
     let Outcome::Diverged(divergence) = attempted.outcome else {
         panic!("{:?}", attempted.outcome);

@@ -20,7 +20,7 @@ use push_engine::daemon::Pusher;
 use push_engine::event::SentPush;
 use push_engine::failure::Failure;
 use push_engine::options::{Timeouts, TransportChoice};
-use push_engine::state::Outcome;
+use push_engine::state::{Outcome, Terms};
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
 
@@ -211,7 +211,7 @@ pub(crate) fn make_executable(path: &Path) {
 }
 
 pub(crate) async fn attempt(pusher: &RemotePusher) -> Outcome {
-    patiently(pusher.attempt(false)).await.outcome
+    patiently(pusher.attempt(Terms::default())).await.outcome
 }
 
 pub(crate) async fn close(pusher: &RemotePusher) {

@@ -14,7 +14,7 @@ use push_engine::attempt::{Destination, RemotePusher, TransportNote};
 use push_engine::branch::{FormatsNote, SharedBranch};
 use push_engine::daemon::Pusher;
 use push_engine::options::{Timeouts, TransportChoice};
-use push_engine::state::Outcome;
+use push_engine::state::{Outcome, Terms};
 use tokio::time::Instant;
 
 /// How much the memory of the process may grow during a push, in KiB, mapped packs included.
@@ -211,7 +211,7 @@ pub(crate) async fn push_if_child() -> bool {
     // If the reset is not possible, the peak is that of the whole life of the process, which is at least as high.
     let _ = fs::write("/proc/self/clear_refs", RESET_PEAK);
     let before = memory("VmRSS:");
-    let outcome = pusher.attempt(false).await.outcome;
+    let outcome = pusher.attempt(Terms::default()).await.outcome;
     let peak = memory("VmHWM:");
     let mapped = mapped_below(&objects);
     pusher.close(Instant::now() + Duration::from_secs(30)).await;

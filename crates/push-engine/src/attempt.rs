@@ -23,6 +23,7 @@ mod route;
 mod send;
 mod times;
 mod tracking;
+mod verify;
 
 use std::future::Future;
 use std::sync::atomic::AtomicBool;
@@ -37,22 +38,18 @@ use self::divide::Division;
 use self::plan::{Plan, explained};
 use self::progress::{Next, Phase, Progress};
 use self::route::Route;
-use self::send::{Push, is_certain, refusal, unmoved};
+use self::send::{LostRaces, Push, is_certain, refusal, unmoved};
 use self::tracking::TrackingWriter;
 use crate::branch::SharedBranch;
 use crate::daemon::Pusher;
 use crate::event::SentPush;
 use crate::failure::{self, Failure, Kind};
-use crate::state::{Attempted, Outcome, Probed, RemoteTip, Survey};
+use crate::state::{Attempted, Outcome, Probed, RemoteTip, Survey, Terms, Verified};
 use crate::transfer::{Transfer, TransferState};
 use crate::transport::{Background, Kept, Session, Settings, SharedClient};
 use crate::turns::ATTEMPTS;
 
 pub use route::{ChosenTransport, Destination, TransportNote};
-
-/// How often in a row the remote may refuse to move the branch from the same tip before it counts as locked. The
-/// lock of another push lasts for a moment, and the winner of a race moves the branch.
-const REFUSALS: usize = 2;
 
 /// Pushes over a [`transport`](crate::transport).
 #[derive(Debug)]
@@ -107,10 +104,8 @@ impl RemotePusher {
         }
     }
 
-    async fn run(&self, preserve: bool, progress: &mut Progress) -> Result<Outcome, Failure> {
-        // The tip from which the remote refused to move the branch, and how often in a row. There is no limit while
-        // the branch moves: another writer, such as a second daemon, is bringing the same commits.
-        let mut refused = (None, 0);
+    async fn run(&self, progress: &mut Progress) -> Result<Outcome, Failure> {
+        let mut races = LostRaces::default();
         // Where the branch was when the remote last claimed to have moved it.
         let mut claimed = None;
         let mut declined = None;
@@ -145,11 +140,17 @@ impl RemotePusher {
                 }
                 Comparison::Diverged(divergence) => {
                     progress.phase = Phase::Diverged(divergence.clone());
-                    let divergence = self.end_diverged(session, &route, divergence, preserve).await;
+                    let divergence = self
+                        .end_diverged(session, &route, divergence, progress.terms.preserve)
+                        .await;
                     return Ok(Outcome::Diverged(divergence));
                 }
                 Comparison::Ahead(push) => push,
             };
+            if !progress.terms.restore && progress.lost.is_some_and(|lost| lost.is_all) {
+                session.finish();
+                return Ok(Outcome::Left(push.tip));
+            }
             progress.phase = Phase::Pushing(push.tip);
             if let Some(Declined {
                 tip,
@@ -197,17 +198,7 @@ impl RemotePusher {
             }
             session.finish();
             let failure = explained(refusal(push.refname, &report), leaves_out);
-            let is_lost_race = report.unpack.is_ok()
-                && report
-                    .reference
-                    .is_err_and(|reason| failure::is_lost_race(&reason));
-            let in_a_row = if refused.0 == Some(push.previous) {
-                refused.1
-            } else {
-                0
-            };
-            refused = (Some(push.previous), in_a_row + 1);
-            if !is_lost_race || refused.1 == REFUSALS {
+            if !races.go_on_after(&report, push.previous) {
                 return Err(failure);
             }
         }
@@ -400,13 +391,16 @@ impl RemotePusher {
 }
 
 impl Pusher for RemotePusher {
-    async fn attempt(&self, preserve: bool) -> Attempted {
+    async fn attempt(&self, terms: Terms) -> Attempted {
         tracing::debug!("an attempt starts");
-        let mut progress = Progress::default();
+        let mut progress = Progress {
+            terms,
+            ..Progress::default()
+        };
         self.transfer.end();
-        let run = self.within_limit(Box::pin(self.run(preserve, &mut progress)));
+        let run = self.within_limit(Box::pin(self.run(&mut progress)));
         let result = ATTEMPTS.run(Box::pin(run)).await;
-        let remote = progress.remote;
+        let (remote, lost) = (progress.remote, progress.lost);
         if let Err(failure) = &result {
             self.note_break(failure);
         }
@@ -419,8 +413,13 @@ impl Pusher for RemotePusher {
         Attempted {
             outcome: result.unwrap_or_else(|failure| progress.end_with(failure)),
             remote,
+            lost,
             survey,
         }
+    }
+
+    async fn verify(&self, known: Option<Oid>) -> Verified {
+        self.read_remote(known).await
     }
 
     async fn probe(&self, preserve: bool) -> Probed {

@@ -68,7 +68,7 @@ fn grow(delay: Duration, config: BackoffConfig) -> Duration {
 }
 
 /// Takes `jitter * random` of the delay away; `random` is in `[0, 1)`.
-fn shorten(delay: Duration, jitter: f64, random: f64) -> Duration {
+pub(crate) fn shorten(delay: Duration, jitter: f64, random: f64) -> Duration {
     delay.saturating_sub(delay.mul_f64(jitter * random))
 }
 

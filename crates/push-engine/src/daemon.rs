@@ -19,14 +19,14 @@ use std::time::{Duration, SystemTime};
 
 use git_wire::oid::Oid;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use self::log::log;
 use self::meter::Meter;
-use self::reading::{end_requested, first_read, read};
+use self::reading::{end_requested, first_read, read, sleep_until_some};
 use crate::event::Status;
 use crate::failure::Failure;
-use crate::state::{Action, Input, Now, Policy, State, Survey};
+use crate::state::{Action, Input, Now, Policy, State, Survey, Terms};
 
 pub use ports::{Branch, Delivery, Ended, Observer, Pusher, Receipt, Refusal, Request, RequestId};
 pub use shared_status::SharedStatus;
@@ -54,7 +54,7 @@ pub struct Daemon<P, B, O> {
     requests: mpsc::UnboundedReceiver<Request>,
     status: SharedStatus,
     state: State,
-    /// The attempt or probe that runs, which ends with this input.
+    /// The attempt or check that runs, which ends with this input.
     in_flight: Task<Input>,
     /// Watches the attempt.
     meter: Option<Meter>,
@@ -93,13 +93,6 @@ async fn run_task<T>(task: &mut Task<T>) -> T {
             *task = None;
             output
         }
-        None => std::future::pending().await,
-    }
-}
-
-async fn sleep_until_some(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }
@@ -386,11 +379,24 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
         self.publish();
         for action in actions {
             match action {
-                Action::Attempt { preserve } => {
+                Action::Attempt { preserve, restore } => {
                     self.meter = Some(Meter::start(Instant::now()));
+                    let known = self.state.remote();
+                    let terms = Terms {
+                        preserve,
+                        restore,
+                        known,
+                    };
                     let pusher = Rc::clone(&self.pusher);
                     self.in_flight = Some(Box::pin(async move {
-                        Input::AttemptEnded(pusher.attempt(preserve).await)
+                        Input::AttemptEnded(pusher.attempt(terms).await)
+                    }));
+                }
+                Action::Verify => {
+                    let known = self.state.remote();
+                    let pusher = Rc::clone(&self.pusher);
+                    self.in_flight = Some(Box::pin(async move {
+                        Input::VerificationEnded(pusher.verify(known).await)
                     }));
                 }
                 Action::Probe { preserve } => {

@@ -23,6 +23,17 @@ pub struct SentPush {
     pub bytes: u64,
 }
 
+/// Commits that the remote had confirmed and no longer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Regression {
+    /// Where the branch was on the remote.
+    pub from: Oid,
+    /// Where it is now: an earlier commit, or nowhere.
+    pub to: Option<Oid>,
+    /// The commits that it lost.
+    pub commits: u64,
+}
+
 /// An event for the listeners, emitted only after the state changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -37,9 +48,9 @@ pub enum Event {
     },
     /// An attempt failed.
     Error {
-        /// The local tip it was for; `None` for the first check at start-up.
+        /// The local tip it was for; `None` for a check at the start or while in sync.
         commit: Option<Oid>,
-        /// The number of the attempt; 0 for the first check at start-up.
+        /// The number of the attempt; 0 for such a check.
         attempt: u32,
         /// How long the attempt took; `None` where the failure is not the outcome of an attempt.
         duration: Option<Duration>,
@@ -73,6 +84,13 @@ pub enum Event {
         /// The full name of the ref that was created for it.
         reference: String,
     },
+    /// The remote was found behind what it had confirmed.
+    Regressed {
+        /// What it lost.
+        regression: Regression,
+        /// The wait before it is brought forward again; `None` if it is left as it is.
+        next_delay: Option<Duration>,
+    },
 }
 
 /// The names of the states, as `status().state` shows them.
@@ -92,6 +110,8 @@ pub enum StateName {
     Diverged,
     /// `maxRetries` is used up for this tip.
     GaveUp,
+    /// The remote has lost commits, and is left as it is.
+    Regressed,
     /// `stop()` was called.
     Stopping,
     /// The daemon has ended.
@@ -110,6 +130,7 @@ impl StateName {
             Self::BackingOff => "backing-off",
             Self::Diverged => "diverged",
             Self::GaveUp => "gave-up",
+            Self::Regressed => "regressed",
             Self::Stopping => "stopping",
             Self::Stopped => "stopped",
         }
@@ -123,7 +144,7 @@ pub struct LastError {
     pub failure: Failure,
     /// When.
     pub at: SystemTime,
-    /// The number of the attempt.
+    /// The number of the attempt; 0 for a check at the start or while in sync.
     pub attempt: u32,
 }
 
@@ -138,6 +159,8 @@ pub struct Totals {
     pub failures: u64,
     /// Bytes of packs in confirmed pushes.
     pub bytes: u64,
+    /// How often the remote had lost commits.
+    pub regressions: u64,
 }
 
 /// A snapshot of the daemon; reading one does no I/O.
@@ -149,6 +172,8 @@ pub struct Status {
     pub running: bool,
     /// When the last push was confirmed.
     pub last_push_at: Option<SystemTime>,
+    /// When the remote's tip was last read or confirmed.
+    pub verified_at: Option<SystemTime>,
     /// The last failure, unless a success followed.
     pub last_error: Option<LastError>,
     /// Commits on the branch that the remote does not have, as far as is known.

@@ -72,6 +72,15 @@ pub enum OnDivergence {
     Preserve,
 }
 
+/// What to do when the remote has lost commits that it had confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnRegression {
+    /// Report it, and bring the remote forward again at once.
+    Push,
+    /// Report it, and leave the remote as it is until the next commit or `flush()`.
+    Report,
+}
+
 /// Which transport carries the pushes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransportChoice {
@@ -117,6 +126,10 @@ pub struct Options {
     pub keep_connection: Duration,
     /// How often the remote is checked while diverged; `None` is never.
     pub diverged_probe: Option<Duration>,
+    /// How often the remote is read while in sync; `None` is never.
+    pub verify: Option<Duration>,
+    /// What to do when the remote has lost commits.
+    pub on_regression: OnRegression,
     /// About the most bytes of a pack: a larger backlog is pushed in steps.
     pub max_pack_bytes: u64,
     /// What else to do on divergence.
@@ -132,7 +145,7 @@ pub struct Options {
 const BRANCH_PREFIX: &str = "refs/heads/";
 
 /// The option names. `logger` is for the JavaScript side.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 20] = [
     "remote",
     "branch",
     "repoPath",
@@ -145,6 +158,8 @@ const NAMES: [&str; 18] = [
     "attemptTimeoutMs",
     "keepConnectionMs",
     "divergedProbeMs",
+    "verifyMs",
+    "onRegression",
     "maxPackBytes",
     "onDivergence",
     "watch",
@@ -203,6 +218,11 @@ impl Options {
             },
             keep_connection: options.milliseconds("keepConnectionMs", 30_000)?,
             diverged_probe: none_if_zero(options.milliseconds("divergedProbeMs", 60_000)?),
+            verify: none_if_zero(options.milliseconds("verifyMs", 300_000)?),
+            on_regression: options.choice(
+                "onRegression",
+                &[("push", OnRegression::Push), ("report", OnRegression::Report)],
+            )?,
             max_pack_bytes: options.max_pack_bytes()?,
             on_divergence: options.choice(
                 "onDivergence",
@@ -469,6 +489,8 @@ mod tests {
                 },
                 keep_connection: Duration::from_secs(30),
                 max_pack_bytes: 1 << 30,
+                verify: Some(Duration::from_secs(300)),
+                on_regression: OnRegression::Push,
                 diverged_probe: Some(Duration::from_secs(60)),
                 on_divergence: OnDivergence::Report,
                 watch: true,
@@ -542,6 +564,7 @@ mod tests {
                 .diverged_probe,
             None
         );
+        assert_eq!(with("verifyMs", Raw::Number(0.0)).expect("valid").verify, None);
     }
 
     #[test]
@@ -621,6 +644,7 @@ mod tests {
                 string("force"),
                 "option 'onDivergence' is 'force'; expected 'report' or 'preserve'",
             ),
+            ("onRegression", string("ignore"), "expected 'push' or 'report'"),
             (
                 "watch",
                 Raw::Number(1.0),

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use git_wire::oid::Oid;
 use tokio::time::Instant;
 
-use crate::event::{Event, SentPush};
+use crate::event::{Event, Regression, SentPush};
 use crate::failure::Failure;
 pub use git_local::repository::Survey;
 
@@ -31,6 +31,26 @@ pub struct Now {
     pub wall: SystemTime,
 }
 
+/// What an attempt is told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Put the local tip under `refs/heads/conflicts/` if the remote turns out to have diverged.
+    pub preserve: bool,
+    /// Bring the remote forward even if it lacks nothing but commits that it has lost.
+    pub restore: bool,
+    /// The tip that the remote was last known to have. If it has less now, it has lost commits.
+    pub known: Option<Oid>,
+}
+
+/// Commits that an attempt found to be lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    /// What the remote lost.
+    pub regression: Regression,
+    /// Whether the local branch has no commits beside those that the remote had.
+    pub is_all: bool,
+}
+
 /// An attempt that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempted {
@@ -38,6 +58,8 @@ pub struct Attempted {
     pub outcome: Outcome,
     /// The remote's tip, as far as the attempt saw it.
     pub remote: RemoteTip,
+    /// What the remote has lost.
+    pub lost: Option<Lost>,
     /// The branch, read after the end; `None` where it could not be read.
     pub survey: Option<Survey>,
 }
@@ -51,6 +73,8 @@ pub enum Outcome {
     Pushed(SentPush),
     /// The remote has commits that the local branch lacks.
     Diverged(Divergence),
+    /// Nothing was sent: the remote has lost all that it lacks of this local tip, and is left as it is.
+    Left(Oid),
     /// The attempt failed.
     Failed {
         /// The local tip it was for, if the attempt got to reading one.
@@ -93,6 +117,32 @@ pub struct Probed {
     pub survey: Option<Survey>,
 }
 
+/// The result of a reading of the remote while in sync.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// What it comes to.
+    pub verdict: Verdict,
+    /// As in [`Attempted`].
+    pub remote: RemoteTip,
+    /// As in [`Attempted`].
+    pub lost: Option<Lost>,
+    /// As in [`Attempted`].
+    pub survey: Option<Survey>,
+}
+
+/// What a reading of the remote comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The remote has this local tip. `None`: there is no local branch.
+    Holds(Option<Oid>),
+    /// The remote lacks commits of the local branch.
+    Lacks,
+    /// The remote has commits that the local branch lacks: an attempt tells of it.
+    Diverged,
+    /// The remote could not be read.
+    Failed(Failure),
+}
+
 /// The branch on the remote, as an attempt saw it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum RemoteTip {
@@ -121,6 +171,8 @@ pub enum Input {
     AttemptEnded(Attempted),
     /// The check of the diverged remote has ended.
     ProbeEnded(Probed),
+    /// The reading of the remote while in sync has ended.
+    VerificationEnded(Verified),
     /// Attempt now, whatever delay is running.
     Nudge,
     /// Drain until the deadline, then end.
@@ -133,11 +185,15 @@ pub enum Input {
 /// What the machine wants done. Actions are carried out in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Start an attempt. It replaces a probe in flight; there is never another attempt in flight.
+    /// Start an attempt. It replaces a check in flight; there is never another attempt in flight.
     Attempt {
         /// Put the local tip under `refs/heads/conflicts/` if the remote turns out to have diverged.
         preserve: bool,
+        /// Bring back what the remote has lost, even if there is nothing else to push.
+        restore: bool,
     },
+    /// Start to read the remote while in sync.
+    Verify,
     /// Start a check of the diverged remote.
     Probe {
         /// Put the local tip under `refs/heads/conflicts/` if the remote is still diverged.

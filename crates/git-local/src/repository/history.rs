@@ -121,6 +121,23 @@ impl Repository {
         Ok((count(&missing), contains))
     }
 
+    /// Counts the commits of the history of `local` that a remote has lost which was at `known` and is at `remote`. `None` if it
+    /// has lost none, or is not at an ancestor of `known`, or `local` does not contain `known`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Repository::ahead`].
+    pub fn lost(&self, local: Oid, known: Oid, remote: Option<Oid>) -> Result<Option<u64>, LocalError> {
+        if remote == Some(known) || !self.is_ancestor_or_same(known, local)? {
+            return Ok(None);
+        }
+        let Some(remote) = remote else {
+            return Ok(Some(self.ahead(known, &[])?.commits));
+        };
+        let (ahead, is_behind) = self.ahead_of(known, remote)?;
+        Ok(is_behind.then_some(ahead.commits))
+    }
+
     /// Counts the commits that `remote` contains and `local` does not; `None` if `remote` is not in this repository.
     ///
     /// # Errors

@@ -10,8 +10,9 @@ use super::RemotePusher;
 use super::progress::Progress;
 use super::route::Route;
 use super::send::Push;
+use crate::event::Regression;
 use crate::failure::{Failure, Kind};
-use crate::state::{Divergence, RemoteTip};
+use crate::state::{Divergence, Lost, RemoteTip};
 use crate::transport::Session;
 
 /// What is to be done.
@@ -46,6 +47,30 @@ fn compare_with(branch: &LocalBranch, remote: Option<Oid>) -> Result<Option<Comp
     }))
 }
 
+/// What a remote has lost that was last known to be at `known`, and is an ancestor of the local tip.
+fn lost_since(
+    branch: &LocalBranch,
+    compared: Option<&Compared>,
+    known: Option<Oid>,
+    remote: Option<Oid>,
+) -> Result<Option<Lost>, LocalError> {
+    let (Some(compared), Some(known)) = (compared, known) else {
+        return Ok(None);
+    };
+    if !matches!(compared.relation, Relation::Ahead | Relation::Absent) {
+        return Ok(None);
+    }
+    let commits = branch.repository().lost(compared.tip, known, remote)?;
+    Ok(commits.map(|commits| Lost {
+        regression: Regression {
+            from: known,
+            to: remote,
+            commits,
+        },
+        is_all: compared.tip == known,
+    }))
+}
+
 impl RemotePusher {
     /// Compares with what the remote advertises over `session`.
     pub(super) async fn compare(
@@ -62,8 +87,8 @@ impl RemotePusher {
         }
         let remote = session.advertisement().tip(refname);
         let format = session.advertisement().object_format();
-        let route = Arc::clone(route);
-        let (compared, update) = self
+        let (route, known) = (Arc::clone(route), progress.terms.known);
+        let (compared, lost, update) = self
             .branch
             .ask(move |branch| {
                 let own = branch.repository().formats().objects;
@@ -71,6 +96,7 @@ impl RemotePusher {
                     return Ok(Err(Failure::other_format(format, own)));
                 }
                 let compared = compare_with(branch, remote)?;
+                let lost = lost_since(branch, compared.as_ref(), known, remote)?;
                 let mut update = None;
                 // Kept for the next start, which may find a tip there that is not here.
                 let relation = compared.as_ref().map(|compared| compared.relation);
@@ -79,11 +105,12 @@ impl RemotePusher {
                 {
                     update = branch.remember_remote(remote, &route.config);
                 }
-                Ok(Ok((compared, update)))
+                Ok(Ok((compared, lost, update)))
             })
             .await??;
         self.tracking.write(update);
         progress.remote = remote.map_or(RemoteTip::Absent, RemoteTip::At);
+        progress.lost = progress.lost.or(lost);
         let Some(compared) = compared else {
             return Ok(Comparison::NoBranch);
         };

@@ -9,7 +9,7 @@ use super::route::Route;
 use super::times::Times;
 use crate::event::SentPush;
 use crate::failure::{Failure, Kind};
-use crate::state::{Divergence, Outcome, RemoteTip};
+use crate::state::{Divergence, Lost, Outcome, RemoteTip, Terms};
 use crate::transport::Session;
 
 /// What the attempt found when it last compared the tips.
@@ -26,9 +26,12 @@ pub(super) enum Phase {
 
 #[derive(Default)]
 pub(super) struct Progress {
+    pub(super) terms: Terms,
     pub(super) phase: Phase,
     /// The remote's tip, as last advertised.
     pub(super) remote: RemoteTip,
+    /// What the remote has lost.
+    pub(super) lost: Option<Lost>,
     /// The push that has left, or is leaving.
     pub(super) sending: Option<SentPush>,
     /// An earlier push of this attempt, whose outcome is not known.

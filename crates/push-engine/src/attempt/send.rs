@@ -49,6 +49,31 @@ impl Push<'_> {
     }
 }
 
+/// How often in a row the remote may refuse to move the branch from the same tip before it counts as locked. The
+/// lock of another push lasts for a moment, and the winner of a race moves the branch.
+const REFUSALS: usize = 2;
+
+/// Refusals because the branch had moved. There is no limit while it moves: another writer, such as a second daemon, is
+/// bringing the same commits.
+#[derive(Default)]
+pub(super) struct LostRaces {
+    /// The tip from which the branch could not be moved the last time; `None` if it did not exist.
+    from: Option<Oid>,
+    in_a_row: usize,
+}
+
+impl LostRaces {
+    /// Whether to decide again from a fresh advertisement after this refusal.
+    pub(super) fn go_on_after(&mut self, report: &Report, from: Option<Oid>) -> bool {
+        let before = if self.from == from { self.in_a_row } else { 0 };
+        (self.from, self.in_a_row) = (from, before + 1);
+        let is_lost_race = |reason: &String| failure::is_lost_race(reason);
+        report.unpack.is_ok()
+            && report.reference.as_ref().is_err_and(is_lost_race)
+            && self.in_a_row < REFUSALS
+    }
+}
+
 /// Whether a success needs no second advertisement.
 pub(super) fn is_certain(session: &dyn Session, report: &Report) -> bool {
     session.compares_old_values() && !report.is_doubtful

@@ -1,6 +1,8 @@
 //! The events in the daemon's own log.
 
-use crate::event::{Event, SentPush};
+use std::time::Duration;
+
+use crate::event::{Event, Regression, SentPush};
 
 /// Logs an event.
 pub(super) fn log(event: &Event) {
@@ -48,6 +50,23 @@ pub(super) fn log(event: &Event) {
         }
         Event::Preserved { commit, reference } => {
             tracing::info!(%commit, reference, "the diverged local tip is preserved on the remote");
+        }
+        Event::Regressed {
+            regression: Regression { from, to, commits },
+            next_delay,
+        } => {
+            let to = to.map(|to| to.to_string());
+            let what_follows = match next_delay {
+                None => "it is left as it is until the next commit or a flush".to_owned(),
+                Some(Duration::ZERO) => "it is brought forward again at once".to_owned(),
+                Some(delay) => format!("again; it is brought forward in {} s", delay.as_secs()),
+            };
+            tracing::error!(
+                %from,
+                to,
+                commits,
+                "the remote lost {commits} commits that it had confirmed: {what_follows}"
+            );
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::event::Event;
 use crate::failure::Failure;
-use crate::state::{Attempted, Probed, Survey};
+use crate::state::{Attempted, Probed, Survey, Terms, Verified};
 use crate::transfer::{TransferProgress, TransferState};
 
 /// The local branch.
@@ -39,7 +39,10 @@ pub trait Branch: 'static {
 /// One attempt at bringing the remote up to the local branch, apart from the loop that repeats it.
 pub trait Pusher: 'static {
     /// Checks the remote and pushes what it lacks. Dropping the future cancels the attempt.
-    fn attempt(&self, preserve: bool) -> impl Future<Output = Attempted>;
+    fn attempt(&self, terms: Terms) -> impl Future<Output = Attempted>;
+
+    /// Reads the remote, which was last known to be at `known`, without pushing anything. Dropping the future cancels it.
+    fn verify(&self, known: Option<Oid>) -> impl Future<Output = Verified>;
 
     /// Checks a diverged remote without pushing the branch; with `preserve` it puts the local tip there under
     /// another name if it is still diverged. Dropping the future cancels it.

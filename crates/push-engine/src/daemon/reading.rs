@@ -2,9 +2,9 @@
 
 use git_wire::oid::Oid;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
-use super::{Branch, Request, sleep_until_some};
+use super::{Branch, Request};
 use crate::failure::Failure;
 use crate::state::Survey;
 
@@ -53,5 +53,13 @@ pub(super) async fn end_requested(
         if is_abort {
             return;
         }
+    }
+}
+
+/// Never returns without a deadline.
+pub(super) async fn sleep_until_some(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }

@@ -7,7 +7,7 @@ use super::*;
 use crate::backoff::BackoffConfig;
 use crate::event::{Event, SentPush};
 use crate::failure::Kind;
-use crate::state::{Attempted, Outcome, Probed, RemoteTip};
+use crate::state::{Attempted, Outcome, Probed, RemoteTip, Verdict, Verified};
 use crate::transfer::{Transfer, TransferProgress, TransferState};
 use tokio::sync::{Notify, oneshot};
 
@@ -35,6 +35,7 @@ struct World {
     transfer: Transfer,
     in_steps: Cell<bool>,
     attempts: Cell<u32>,
+    verifications: Cell<u32>,
     cancelled: Cell<u32>,
 }
 
@@ -108,7 +109,7 @@ impl Drop for Guard<'_> {
 }
 
 impl Pusher for FakePusher {
-    async fn attempt(&self, _preserve: bool) -> Attempted {
+    async fn attempt(&self, _terms: Terms) -> Attempted {
         let world = &*self.0;
         let mut guard = Guard(world, false);
         world.attempts.set(world.attempts.get() + 1);
@@ -127,6 +128,7 @@ impl Pusher for FakePusher {
             return Attempted {
                 outcome,
                 remote: RemoteTip::Unseen,
+                lost: None,
                 survey: Some(world.survey()),
             };
         }
@@ -144,7 +146,23 @@ impl Pusher for FakePusher {
         Attempted {
             outcome,
             remote: RemoteTip::At(oid(tip)),
+            lost: None,
             survey: Some(world.survey()),
+        }
+    }
+
+    async fn verify(&self, _known: Option<Oid>) -> Verified {
+        self.0.verifications.set(self.0.verifications.get() + 1);
+        let tip = self.0.tip.get();
+        Verified {
+            verdict: if self.0.remote.get() == tip {
+                Verdict::Holds(Some(oid(tip)))
+            } else {
+                Verdict::Lacks
+            },
+            remote: RemoteTip::At(oid(self.0.remote.get())),
+            lost: None,
+            survey: Some(self.0.survey()),
         }
     }
 
@@ -191,11 +209,15 @@ struct Rig {
 
 impl Rig {
     fn start(world: World) -> Self {
-        Self::start_with(world, None)
+        Self::start_with_policy(world, |_| ())
     }
 
     fn start_with(world: World, max_retries: Option<u32>) -> Self {
-        let policy = Policy {
+        Self::start_with_policy(world, |policy| policy.max_retries = max_retries)
+    }
+
+    fn start_with_policy(world: World, change: impl FnOnce(&mut Policy)) -> Self {
+        let mut policy = Policy {
             backoff: BackoffConfig {
                 base: MS(1000),
                 multiplier: 2.0,
@@ -203,11 +225,14 @@ impl Rig {
                 jitter: 0.0,
             },
             seed: 0,
-            max_retries,
+            max_retries: None,
             debounce: Duration::ZERO,
             diverged_probe: None,
             preserve: false,
+            verify: None,
+            restore: true,
         };
+        change(&mut policy);
         let world = Rc::new(world);
         let (requests, receiver) = mpsc::unbounded_channel();
         let (sender, deliveries) = mpsc::unbounded_channel();
@@ -373,6 +398,22 @@ fn a_remote_that_lost_a_commit_between_attempts_gets_it_again() {
         assert!(!rig.busy().await, "the first check has ended");
         rig.world.remote.set(1);
         rig.world.remote_moved.notify_one();
+        assert!(
+            matches!(rig.event().await, Event::Push { push: SentPush { commit, .. }, .. } if commit == oid(2))
+        );
+        assert!(rig.stop(MS(1000)).await.drained);
+    });
+}
+
+#[test]
+fn the_remote_is_read_while_nothing_is_due() {
+    paused(async {
+        let mut rig = Rig::start_with_policy(world(2, 2), |policy| policy.verify = Some(MS(5000)));
+        assert!(!rig.busy().await, "the first check has ended");
+        tokio::time::sleep(MS(17_000)).await;
+        assert!((3..=4).contains(&rig.world.verifications.get()));
+        assert_eq!(rig.world.attempts.get(), 1);
+        rig.world.remote.set(1);
         assert!(
             matches!(rig.event().await, Event::Push { push: SentPush { commit, .. }, .. } if commit == oid(2))
         );

@@ -4,6 +4,7 @@ mod outcome;
 mod preservation;
 mod status;
 mod streak;
+mod verification;
 
 use std::time::{Duration, SystemTime};
 
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 
 use self::preservation::Preservation;
 use self::streak::FailureStreak;
+use self::verification::Verification;
 use super::{Action, Input, Now, Preserved, Probed, RemoteTip, Survey};
 use crate::backoff::{Backoff, BackoffConfig};
 use crate::event::{Event, SentPush, Totals};
@@ -32,6 +34,10 @@ pub struct Policy {
     pub diverged_probe: Option<Duration>,
     /// Whether to put the local tip on a diverged remote under another name.
     pub preserve: bool,
+    /// How often the remote is read while in sync; `None` is never.
+    pub verify: Option<Duration>,
+    /// Whether commits that the remote has lost are brought back at once.
+    pub restore: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +56,12 @@ enum Phase {
     Probing { preserve: bool },
     /// `max_retries` is used up.
     GaveUp,
+    /// In sync as far as is known, and the remote is being read.
+    Verifying(Run),
+    /// In sync as far as is known, but the remote could not be read; the next reading is due after a wait.
+    Unverified(Wait),
+    /// The remote has lost commits, and is left as it is.
+    Regressed,
     /// The end.
     Stopped,
 }
@@ -92,6 +104,7 @@ pub struct State {
     /// The local tip that is not tried again by itself: diverged, or given up.
     refused: Option<Oid>,
     preservation: Preservation,
+    verification: Verification,
     /// The number of the last attempt in this run of failures.
     attempt: u32,
     failures: FailureStreak,
@@ -128,6 +141,7 @@ impl State {
             settled: None,
             refused: None,
             preservation: Preservation::new(Backoff::new(policy.backoff, policy.seed)),
+            verification: Verification::new(&policy),
             attempt: 0,
             failures: FailureStreak::new(Backoff::new(policy.backoff, policy.seed)),
             unconfirmed: Vec::new(),
@@ -162,7 +176,9 @@ impl State {
             Input::TimerFired => self.fire_timers(now, &mut actions),
             Input::AttemptEnded(attempted) => self.end_attempt(attempted, now, &mut actions),
             Input::ProbeEnded(probed) => self.end_probe(probed, now, &mut actions),
+            Input::VerificationEnded(verified) => self.end_verification(verified, now, &mut actions),
             Input::Nudge => {
+                self.verification.restores |= !self.is_in_sync();
                 if !self.is_in_sync() && !self.is_pushing() {
                     self.start_attempt(now, &mut actions);
                 }
@@ -181,12 +197,13 @@ impl State {
         !self.is_in_sync() && self.refused != self.survey.tip
     }
 
-    fn take_remote(&mut self, remote: RemoteTip) {
-        match remote {
-            RemoteTip::Unseen => {}
-            RemoteTip::Absent => self.remote = None,
-            RemoteTip::At(tip) => self.remote = Some(tip),
-        }
+    fn take_remote(&mut self, remote: RemoteTip, now: Now) {
+        self.remote = match remote {
+            RemoteTip::Unseen => return,
+            RemoteTip::Absent => None,
+            RemoteTip::At(tip) => Some(tip),
+        };
+        self.verification.verified_at = Some(now.wall);
     }
 
     fn take_survey(&mut self, survey: Option<Survey>, now: Now) {
@@ -213,6 +230,9 @@ impl State {
                 self.start_attempt(now, actions);
             }
             Phase::Diverged(Some(at)) if at <= now.instant => self.start_probe(actions),
+            _ if self.verification_due().is_some_and(|due| due <= now.instant) => {
+                self.start_verification(now, actions);
+            }
             _ => {}
         }
     }
@@ -244,18 +264,22 @@ impl State {
             return self.finish(actions);
         }
         match self.phase {
-            Phase::Idle | Phase::GaveUp | Phase::Diverged(_) | Phase::Probing { .. } if self.is_due() => {
-                let until = self.unpushed_since.unwrap_or(now.instant) + self.policy.debounce;
-                if until <= now.instant || self.stop_by.is_some() {
-                    self.start_attempt(now, actions);
-                } else {
-                    self.cancel_probe(actions);
-                    self.phase = Phase::Debouncing(until);
-                }
+            Phase::Idle
+            | Phase::GaveUp
+            | Phase::Diverged(_)
+            | Phase::Probing { .. }
+            | Phase::Verifying(_)
+            | Phase::Unverified(_)
+            | Phase::Regressed
+                if self.is_due() =>
+            {
+                self.begin_work(now, actions);
             }
             // The tip went back to one that needs nothing, or the branch is gone.
-            Phase::GaveUp | Phase::Diverged(_) | Phase::Probing { .. } if self.is_in_sync() => {
-                self.cancel_probe(actions);
+            Phase::GaveUp | Phase::Diverged(_) | Phase::Probing { .. } | Phase::Regressed
+                if self.is_in_sync() =>
+            {
+                self.cancel_check(actions);
                 self.rest(now);
             }
             Phase::Debouncing(_) if !self.is_due() => self.rest(now),
@@ -276,14 +300,31 @@ impl State {
         }
     }
 
-    fn cancel_probe(&self, actions: &mut Vec<Action>) {
-        if matches!(self.phase, Phase::Probing { .. }) {
+    /// Starts an attempt for commits that are due, or waits for others to join them.
+    fn begin_work(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let until = self.unpushed_since.unwrap_or(now.instant) + self.policy.debounce;
+        if self.stop_by.is_some() {
+            self.start_attempt(now, actions);
+        } else if let Some(wait) = self.verification.hold(now) {
+            self.cancel_check(actions);
+            self.phase = Phase::BackingOff(wait);
+        } else if until <= now.instant {
+            self.start_attempt(now, actions);
+        } else {
+            self.cancel_check(actions);
+            self.phase = Phase::Debouncing(until);
+        }
+    }
+
+    fn cancel_check(&self, actions: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Probing { .. } | Phase::Verifying(_)) {
             actions.push(Action::Cancel);
         }
     }
 
     fn finish(&mut self, actions: &mut Vec<Action>) {
-        if matches!(self.phase, Phase::Pushing(_) | Phase::Probing { .. }) {
+        self.cancel_check(actions);
+        if self.is_pushing() {
             actions.push(Action::Cancel);
         }
         self.phase = Phase::Stopped;
@@ -298,8 +339,10 @@ impl State {
             started: now.instant,
             tip: self.survey.tip,
         });
-        let preserve = self.is_to_preserve();
-        actions.push(Action::Attempt { preserve });
+        actions.push(Action::Attempt {
+            preserve: self.is_to_preserve(),
+            restore: self.policy.restore || self.verification.restores,
+        });
     }
 
     fn start_probe(&mut self, actions: &mut Vec<Action>) {
@@ -321,6 +364,8 @@ impl State {
             Phase::Idle
         } else if self.failures.kind() == Some(Kind::NonFastForward) {
             Phase::Diverged(self.next_probe(now))
+        } else if self.verification.left.is_some() {
+            Phase::Regressed
         } else {
             Phase::GaveUp
         };
@@ -349,7 +394,7 @@ impl State {
     }
 
     fn end_probe(&mut self, probed: Probed, now: Now, actions: &mut Vec<Action>) {
-        self.take_remote(probed.remote);
+        self.take_remote(probed.remote, now);
         self.take_survey(probed.survey, now);
         if let Some((tip, preserved)) = probed.preserved {
             self.end_preserving(tip, preserved, 1, actions);

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::backoff::BackoffConfig;
-use crate::event::{Event, SentPush, StateName};
+use crate::event::{Event, Regression, SentPush, StateName, Totals};
 use crate::failure::Kind;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -28,6 +28,8 @@ fn policy() -> Policy {
         debounce: Duration::ZERO,
         diverged_probe: Some(MS(60_000)),
         preserve: false,
+        verify: None,
+        restore: true,
     }
 }
 
@@ -53,7 +55,8 @@ impl Harness {
         assert_eq!(
             actions,
             [Action::Attempt {
-                preserve: policy.preserve
+                preserve: policy.preserve,
+                restore: policy.restore,
             }]
         );
         let actions = harness.ended(Outcome::UpToDate(Some(oid(1))), oid(1), survey(Some(oid(1)), 0));
@@ -73,6 +76,7 @@ impl Harness {
         self.step(Input::AttemptEnded(Attempted {
             outcome,
             remote: RemoteTip::At(remote),
+            lost: None,
             survey: Some(survey),
         }))
     }
@@ -97,6 +101,7 @@ impl Harness {
         self.step(Input::AttemptEnded(Attempted {
             outcome,
             remote: RemoteTip::Unseen,
+            lost: None,
             survey: Some(survey(self.state.tip(), 1)),
         }))
     }
@@ -153,7 +158,14 @@ impl Harness {
     }
 }
 
-const ATTEMPT: Action = Action::Attempt { preserve: false };
+const ATTEMPT: Action = Action::Attempt {
+    preserve: false,
+    restore: true,
+};
+const PRESERVING_ATTEMPT: Action = Action::Attempt {
+    preserve: true,
+    restore: true,
+};
 
 fn survey(tip: Option<Oid>, pending: u64) -> Survey {
     Survey {
@@ -220,10 +232,7 @@ fn durations(actions: &[Action]) -> Vec<Option<Duration>> {
 #[test]
 fn a_remote_that_is_not_where_it_was_is_looked_at_again() {
     let mut harness = Harness::in_sync(policy());
-    assert_eq!(
-        harness.step(Input::RemoteMoved),
-        [Action::Attempt { preserve: false }]
-    );
+    assert_eq!(harness.step(Input::RemoteMoved), [ATTEMPT]);
     // Once is enough, however often it is said.
     assert_eq!(harness.step(Input::RemoteMoved), []);
     let actions = harness.ended(Outcome::UpToDate(Some(oid(1))), oid(1), survey(Some(oid(1)), 0));
@@ -428,6 +437,7 @@ fn the_server_may_ask_for_a_longer_wait() {
     let actions = harness.step(Input::AttemptEnded(Attempted {
         outcome,
         remote: RemoteTip::Unseen,
+        lost: None,
         survey: Some(survey(Some(oid(2)), 1)),
     }));
     assert_eq!(retries(&actions), [(1, MS(30_000))]);
@@ -520,6 +530,7 @@ fn retries_end_for_a_remote_that_is_never_reached() {
                 unconfirmed: None,
             },
             remote: RemoteTip::Unseen,
+            lost: None,
             survey: Some(survey(Some(oid(2)), 1)),
         })
     };
@@ -677,15 +688,15 @@ fn a_local_tip_is_preserved_once() {
         preserve: true,
         ..policy()
     });
-    assert_eq!(harness.commit(oid(2)), [Action::Attempt { preserve: true }]);
+    assert_eq!(harness.commit(oid(2)), [PRESERVING_ATTEMPT]);
     let actions = harness.diverged_and_preserved(oid(2), Ok("refs/heads/conflicts/1".into()));
     assert!(matches!(
         events(&actions)[..],
         [Event::Error { .. }, Event::Preserved { .. }]
     ));
-    assert_eq!(harness.step(Input::Nudge), [Action::Attempt { preserve: false }]);
+    assert_eq!(harness.step(Input::Nudge), [ATTEMPT]);
     harness.diverged(oid(2), true);
-    assert_eq!(harness.commit(oid(3)), [Action::Attempt { preserve: true }]);
+    assert_eq!(harness.commit(oid(3)), [PRESERVING_ATTEMPT]);
 }
 
 #[test]
@@ -722,6 +733,7 @@ fn a_push_without_an_answer_that_arrived_all_the_same_is_reported() {
     harness.step(Input::AttemptEnded(Attempted {
         outcome,
         remote: RemoteTip::Unseen,
+        lost: None,
         survey: Some(survey(Some(oid(2)), 1)),
     }));
     harness.fire();
@@ -989,6 +1001,7 @@ fn a_branch_that_cannot_be_read_leads_to_an_attempt_that_reports_why() {
     let actions = harness.step(Input::AttemptEnded(Attempted {
         outcome,
         remote: RemoteTip::Unseen,
+        lost: None,
         survey: None,
     }));
     assert_eq!(errors(&actions), [(Some(oid(1)), 1, Kind::Local)]);
@@ -1199,4 +1212,366 @@ fn a_repository_that_is_there_again_is_attempted_at_once() {
             "once, though the attempt fails for another reason"
         );
     }
+}
+
+const VERIFY: Duration = Duration::from_secs(10);
+
+fn verifying() -> Policy {
+    Policy {
+        verify: Some(VERIFY),
+        ..policy()
+    }
+}
+
+fn leaving() -> Policy {
+    Policy {
+        restore: false,
+        ..verifying()
+    }
+}
+
+fn lost(from: u8, to: u8) -> Lost {
+    Lost {
+        regression: Regression {
+            from: oid(from),
+            to: Some(oid(to)),
+            commits: u64::from(from - to),
+        },
+        is_all: true,
+    }
+}
+
+impl Harness {
+    /// The time of the next reading has come.
+    fn read_remote(&mut self) {
+        assert_eq!(self.fire(), [Action::Verify]);
+    }
+
+    fn verified(&mut self, verdict: Verdict, remote: RemoteTip, lost: Option<Lost>) -> Vec<Action> {
+        let tip = self.state.tip();
+        let pending = u64::from(verdict == Verdict::Lacks);
+        self.step(Input::VerificationEnded(Verified {
+            verdict,
+            remote,
+            lost,
+            survey: Some(survey(tip, pending)),
+        }))
+    }
+
+    fn holds(&mut self) -> Vec<Action> {
+        let tip = self.state.tip().expect("there is a branch");
+        self.verified(Verdict::Holds(Some(tip)), RemoteTip::At(tip), None)
+    }
+
+    /// The reading finds the remote set back from the local tip.
+    fn set_back(&mut self, tip: u8) -> Vec<Action> {
+        self.verified(
+            Verdict::Lacks,
+            RemoteTip::At(oid(tip - 1)),
+            Some(lost(tip, tip - 1)),
+        )
+    }
+
+    fn unreachable(&mut self, kind: Kind) -> Vec<Action> {
+        let failure = Failure::new(kind, "it broke");
+        self.verified(Verdict::Failed(failure), RemoteTip::Unseen, None)
+    }
+}
+
+/// The waits of the regressions among the actions.
+fn regressions(actions: &[Action]) -> Vec<Option<Duration>> {
+    events(actions)
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Regressed { next_delay, .. } => Some(*next_delay),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn the_remote_is_read_again_and_again_while_in_sync() {
+    let mut harness = Harness::in_sync(verifying());
+    for _ in 0..20 {
+        let before = harness.now;
+        harness.read_remote();
+        let waited = harness.now.instant - before.instant;
+        assert!(
+            (VERIFY.mul_f64(0.8)..=VERIFY).contains(&waited),
+            "{waited:?}: with jitter"
+        );
+        assert_eq!(harness.name(), StateName::InSync);
+        assert!(!harness.state.is_busy(), "it does not keep the process alive");
+        assert_eq!(harness.holds(), [Action::Confirmed { commit: oid(1) }]);
+        assert_eq!(harness.state.status().verified_at, Some(harness.now.wall));
+    }
+    assert_eq!(harness.state.status().totals, Totals::default());
+}
+
+#[test]
+fn a_push_counts_as_a_reading() {
+    let mut harness = Harness::in_sync(verifying());
+    harness.advance(VERIFY / 2);
+    harness.commit(oid(2));
+    harness.pushed(oid(2));
+    assert_eq!(harness.state.status().verified_at, Some(harness.now.wall));
+    let due = harness.state.deadline().expect("the next reading");
+    assert!(due - harness.now.instant >= VERIFY.mul_f64(0.8));
+}
+
+#[test]
+fn the_remote_is_not_read_where_that_is_off_or_there_is_no_branch() {
+    assert_eq!(Harness::in_sync(policy()).state.deadline(), None);
+    let (harness, _) = Harness::start(verifying(), None, None);
+    assert_eq!(harness.state.deadline(), None);
+}
+
+#[test]
+fn a_commit_does_not_wait_for_a_reading() {
+    let mut harness = Harness::in_sync(verifying());
+    harness.read_remote();
+    assert_eq!(harness.commit(oid(2)), [ATTEMPT], "which replaces the reading");
+    harness.pushed(oid(2));
+    harness.read_remote();
+    assert_eq!(
+        harness.step(Input::Stop { timeout: MS(1000) }),
+        [Action::Cancel, Action::Finish]
+    );
+}
+
+#[test]
+fn a_remote_that_was_set_back_is_told_and_brought_forward_at_once() {
+    let mut harness = Harness::in_sync(verifying());
+    harness.commit(oid(2));
+    harness.pushed(oid(2));
+    harness.read_remote();
+    let actions = harness.set_back(2);
+    assert_eq!(
+        actions,
+        [
+            Action::Emit(Event::Regressed {
+                regression: lost(2, 1).regression,
+                next_delay: Some(Duration::ZERO),
+            }),
+            ATTEMPT
+        ]
+    );
+    assert_eq!(harness.name(), StateName::Pushing);
+    assert_eq!(harness.state.status().remote_commit, Some(oid(1)));
+    let actions = harness.pushed(oid(2));
+    assert!(
+        matches!(events(&actions)[..], [Event::Push { attempt: 1, .. }]),
+        "and nothing recovered"
+    );
+    assert_eq!(harness.state.status().totals.regressions, 1);
+}
+
+#[test]
+fn a_branch_that_is_gone_is_told_and_made_again() {
+    let mut harness = Harness::in_sync(verifying());
+    harness.read_remote();
+    let gone = Lost {
+        regression: Regression {
+            from: oid(1),
+            to: None,
+            commits: 1,
+        },
+        is_all: true,
+    };
+    let actions = harness.verified(Verdict::Lacks, RemoteTip::Absent, Some(gone));
+    assert_eq!(regressions(&actions), [Some(Duration::ZERO)]);
+    assert_eq!(actions.last(), Some(&ATTEMPT));
+    assert_eq!(harness.state.status().remote_commit, None);
+}
+
+#[test]
+fn a_remote_that_is_set_back_again_and_again_is_brought_forward_ever_later() {
+    let mut harness = Harness::in_sync(verifying());
+    let mut delays = Vec::new();
+    for _ in 0..5 {
+        harness.read_remote();
+        let mut actions = harness.set_back(1);
+        delays.extend(regressions(&actions));
+        if actions.last() != Some(&ATTEMPT) {
+            assert_eq!(harness.name(), StateName::BackingOff);
+            assert!(harness.state.status().next_attempt_at.is_some());
+            actions = harness.fire();
+        }
+        assert_eq!(actions.last(), Some(&ATTEMPT));
+        harness.pushed(oid(1));
+    }
+    assert_eq!(delays, [0, 1000, 2000, 4000, 8000].map(|delay| Some(MS(delay))));
+    harness.read_remote();
+    harness.holds();
+    harness.read_remote();
+    let actions = harness.set_back(1);
+    assert_eq!(
+        regressions(&actions),
+        [Some(Duration::ZERO)],
+        "it held for a time"
+    );
+}
+
+#[test]
+fn a_regression_that_a_push_finds_is_told_with_it() {
+    let mut harness = Harness::in_sync(verifying());
+    let set_back_before_push = |harness: &mut Harness, tip: u8| {
+        let sent = SentPush {
+            commit: oid(tip),
+            previous: Some(oid(tip - 2)),
+            commits: 2,
+            bytes: 100,
+        };
+        harness.step(Input::AttemptEnded(Attempted {
+            outcome: Outcome::Pushed(sent),
+            remote: RemoteTip::At(oid(tip)),
+            lost: Some(lost(tip - 1, tip - 2)),
+            survey: Some(survey(Some(oid(tip)), 0)),
+        }))
+    };
+    harness.commit(oid(3));
+    let actions = set_back_before_push(&mut harness, 3);
+    assert!(matches!(
+        events(&actions)[..],
+        [Event::Regressed { .. }, Event::Push { .. }]
+    ));
+    // The connection that is kept for the next push shows that it happens after each one.
+    harness.commit(oid(4));
+    set_back_before_push(&mut harness, 4);
+    assert_eq!(harness.step(Input::RemoteMoved), [], "no spin");
+    assert_eq!(harness.name(), StateName::BackingOff);
+    assert_eq!(harness.fire(), [ATTEMPT]);
+}
+
+#[test]
+fn a_remote_that_lost_commits_on_purpose_is_left_until_the_next_commit_or_a_flush() {
+    let mut harness = Harness::in_sync(leaving());
+    harness.read_remote();
+    let actions = harness.set_back(1);
+    assert_eq!(regressions(&actions), [None]);
+    assert!(
+        matches!(actions[1], Action::Refused { terminal: true, .. }),
+        "{actions:?}"
+    );
+    assert_eq!(actions.len(), 2);
+    assert_eq!(harness.name(), StateName::Regressed);
+    assert!(harness.state.refusal().is_some());
+    assert!(!harness.state.is_in_sync());
+    // It is read further on, and told of once.
+    for _ in 0..3 {
+        harness.read_remote();
+        assert_eq!(harness.name(), StateName::Regressed);
+        assert_eq!(harness.verified(Verdict::Lacks, RemoteTip::At(oid(0)), None), []);
+        assert_eq!(harness.name(), StateName::Regressed);
+    }
+    assert_eq!(harness.step(Input::Nudge), [ATTEMPT], "a flush");
+    harness.pushed(oid(1));
+    assert_eq!(harness.name(), StateName::InSync);
+    harness.read_remote();
+    harness.set_back(1);
+    let attempt = Action::Attempt {
+        preserve: false,
+        restore: false,
+    };
+    assert_eq!(harness.commit(oid(2)), [attempt], "another commit");
+    harness.pushed(oid(2));
+    assert_eq!(harness.name(), StateName::InSync);
+}
+
+#[test]
+fn what_a_person_put_back_is_in_sync_again() {
+    let mut harness = Harness::in_sync(leaving());
+    harness.read_remote();
+    harness.set_back(1);
+    harness.read_remote();
+    assert_eq!(harness.holds(), [Action::Confirmed { commit: oid(1) }]);
+    assert_eq!(harness.name(), StateName::InSync);
+    assert_eq!(harness.state.refusal(), None);
+}
+
+#[test]
+fn an_attempt_leaves_what_the_remote_lost_unless_a_flush_came_meanwhile() {
+    let (mut harness, _) = Harness::start(leaving(), Some(oid(2)), Some(oid(2)));
+    let left = |harness: &mut Harness| {
+        harness.step(Input::AttemptEnded(Attempted {
+            outcome: Outcome::Left(oid(2)),
+            remote: RemoteTip::At(oid(1)),
+            lost: Some(lost(2, 1)),
+            survey: Some(survey(Some(oid(2)), 1)),
+        }))
+    };
+    let actions = left(&mut harness);
+    assert_eq!(regressions(&actions), [None]);
+    assert_eq!(harness.name(), StateName::Regressed);
+    let (mut flushed, _) = Harness::start(leaving(), Some(oid(2)), Some(oid(2)));
+    flushed.step(Input::Nudge);
+    assert_eq!(left(&mut flushed).last(), Some(&ATTEMPT));
+}
+
+#[test]
+fn a_remote_that_cannot_be_read_is_an_error_with_retries_until_it_can() {
+    let mut harness = Harness::in_sync(verifying());
+    harness.read_remote();
+    let actions = harness.unreachable(Kind::Auth);
+    assert_eq!(errors(&actions), [(None, 0, Kind::Auth)]);
+    assert_eq!(retries(&actions), [(0, MS(1000))]);
+    assert_eq!(actions.len(), 2, "no request waits for it");
+    assert_eq!(harness.name(), StateName::BackingOff);
+    assert!(harness.state.is_in_sync(), "the remote had confirmed everything");
+    for delay in [2000, 4000, 8000, 10_000, 10_000] {
+        harness.read_remote();
+        assert_eq!(harness.name(), StateName::BackingOff);
+        let actions = harness.unreachable(Kind::Auth);
+        assert_eq!(
+            retries(&actions),
+            [(0, MS(delay))],
+            "at the latest after the usual time"
+        );
+    }
+    harness.read_remote();
+    let actions = harness.holds();
+    assert!(matches!(
+        events(&actions)[..],
+        [Event::Recovered {
+            failed_attempts: 6,
+            ..
+        }]
+    ));
+    assert_eq!(harness.name(), StateName::InSync);
+    assert_eq!(harness.state.status().last_error, None);
+}
+
+#[test]
+fn a_commit_is_pushed_at_once_though_the_remote_could_not_be_read() {
+    let mut harness = Harness::in_sync(verifying());
+    harness.read_remote();
+    harness.unreachable(Kind::Network);
+    assert_eq!(harness.commit(oid(2)), [ATTEMPT]);
+    let actions = harness.pushed(oid(2));
+    assert!(matches!(
+        events(&actions)[..],
+        [Event::Push { .. }, Event::Recovered { .. }]
+    ));
+}
+
+#[test]
+fn stopping_while_the_remote_cannot_be_read_ends_at_once() {
+    let mut harness = Harness::in_sync(verifying());
+    harness.read_remote();
+    harness.unreachable(Kind::Network);
+    assert_eq!(harness.step(Input::Stop { timeout: MS(1000) }), [Action::Finish]);
+    assert!(harness.state.is_in_sync());
+}
+
+#[test]
+fn a_reading_that_finds_a_divergence_leads_to_the_attempt_that_tells_of_it() {
+    let mut harness = Harness::in_sync(verifying());
+    harness.read_remote();
+    let actions = harness.verified(Verdict::Diverged, RemoteTip::At(oid(9)), None);
+    assert_eq!(actions, [ATTEMPT]);
+    assert_eq!(
+        errors(&harness.diverged(oid(1), true)),
+        [(Some(oid(1)), 1, Kind::NonFastForward)]
+    );
+    assert_eq!(harness.name(), StateName::Diverged);
 }

@@ -19,8 +19,12 @@ const MOST_UNCONFIRMED: usize = 8;
 impl State {
     pub(super) fn end_attempt(&mut self, attempted: Attempted, now: Now, actions: &mut Vec<Action>) {
         let Phase::Pushing(run) = self.phase else { return };
-        self.take_remote(attempted.remote);
+        self.take_remote(attempted.remote, now);
         self.take_survey(attempted.survey, now);
+        if let Some(lost) = attempted.lost {
+            let is_left = matches!(attempted.outcome, Outcome::Left(_));
+            self.tell_regression(lost.regression, is_left, now, actions);
+        }
         let is_first_check = !std::mem::replace(&mut self.has_checked, true);
         self.confirm_earlier(&attempted.outcome, attempted.remote, now, actions);
         match attempted.outcome {
@@ -40,6 +44,9 @@ impl State {
                 self.succeed(Some(push.commit), now, actions);
             }
             Outcome::Diverged(divergence) => self.diverge(divergence, run, is_first_check, now, actions),
+            // A flush that came meanwhile brings the remote forward.
+            Outcome::Left(_) if self.verification.restores => self.start_attempt(now, actions),
+            Outcome::Left(tip) => self.leave(tip, attempted.lost, actions),
             Outcome::Failed {
                 tip,
                 failure,
@@ -98,9 +105,10 @@ impl State {
         }));
     }
 
-    fn succeed(&mut self, tip: Option<Oid>, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn succeed(&mut self, tip: Option<Oid>, now: Now, actions: &mut Vec<Action>) {
         self.settled = tip;
         self.refused = None;
+        self.verification.succeeded(now);
         // Commits made during the push have waited long enough: no debounce window of their own.
         self.unpushed_since = now
             .instant
@@ -144,6 +152,7 @@ impl State {
         self.refused = Some(tip);
         // What the remote had before says nothing of what it has now.
         self.settled = None;
+        self.verification.left = None;
         self.unconfirmed.clear();
         self.unpushed_since = None;
         self.failures.restart_retries();
@@ -165,7 +174,7 @@ impl State {
     }
 
     /// Counts, keeps and emits a failure.
-    fn report(
+    pub(super) fn report(
         &mut self,
         commit: Option<Oid>,
         failure: Failure,

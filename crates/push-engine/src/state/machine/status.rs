@@ -14,7 +14,7 @@ impl State {
         let phase = match self.phase {
             Phase::Debouncing(until) | Phase::BackingOff(Wait { until, .. }) => Some(until),
             Phase::Diverged(probe) => probe,
-            _ => None,
+            _ => self.verification_due(),
         };
         phase.into_iter().chain(self.stop_by).min()
     }
@@ -44,8 +44,9 @@ impl State {
             self.phase,
             Phase::Diverged(_) | Phase::Probing { .. } | Phase::GaveUp
         );
-        let error = self.failures.last.as_ref().filter(|_| rests)?;
-        Some((self.refused?, &error.failure))
+        let error = self.failures.last.as_ref().filter(|_| rests);
+        let failure = error.map(|error| &error.failure);
+        Some((self.refused?, failure.or(self.verification.left.as_ref())?))
     }
 
     /// Whether a commit waits that no attempt has ended for: the process should not exit now.
@@ -61,7 +62,7 @@ impl State {
     #[must_use]
     pub fn status(&self) -> Status {
         let wait = match self.phase {
-            Phase::BackingOff(wait) => wait.shown,
+            Phase::BackingOff(wait) | Phase::Unverified(wait) => wait.shown,
             _ => None,
         };
         let runs = matches!(self.phase, Phase::Pushing(_) | Phase::BackingOff(_));
@@ -69,6 +70,7 @@ impl State {
             state: self.name(),
             running: self.stop_by.is_none() && self.phase != Phase::Stopped,
             last_push_at: self.last_push_at,
+            verified_at: self.verification.verified_at,
             last_error: self.failures.last.clone(),
             pending_commits: self.survey.pending,
             current_backoff: wait.map(|(delay, _)| delay),
@@ -91,12 +93,17 @@ impl State {
             Phase::Stopped => StateName::Stopped,
             _ if self.stop_by.is_some() => StateName::Stopping,
             Phase::Pushing(_) if !self.has_checked => StateName::Starting,
+            Phase::Verifying(_) | Phase::Unverified(_) if self.verification.left.is_some() => {
+                StateName::Regressed
+            }
             Phase::Idle => StateName::InSync,
+            Phase::Verifying(_) if self.failures.count == 0 => StateName::InSync,
             Phase::Debouncing(_) => StateName::Debouncing,
             Phase::Pushing(_) => StateName::Pushing,
-            Phase::BackingOff(_) => StateName::BackingOff,
+            Phase::BackingOff(_) | Phase::Unverified(_) | Phase::Verifying(_) => StateName::BackingOff,
             Phase::Diverged(_) | Phase::Probing { .. } => StateName::Diverged,
             Phase::GaveUp => StateName::GaveUp,
+            Phase::Regressed => StateName::Regressed,
         }
     }
 }
