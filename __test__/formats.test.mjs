@@ -14,6 +14,7 @@ import {
   until,
 } from './support/daemon.mjs';
 import { git, makeDirectory, makePair, makeRemote, Repository } from './support/git.mjs';
+import { processesIn } from './support/proc.mjs';
 import { assertArrived } from './support/remote.mjs';
 import { startGitDaemon } from './support/servers.mjs';
 
@@ -119,8 +120,12 @@ for (const format of FORMATS) {
       const { repo, remote, options } = makePairOf(t, format);
       const daemon = await startInSync(t, { ...options, backoff: FAST_BACKOFF });
       for (const refs of [OTHER[format.refs], format.refs]) {
-        await daemon.waitForPush(repo.commit());
-        // git converts no reflogs.
+        const tip = repo.commit();
+        await daemon.waitForPush(tip);
+        // git converts no reflogs, and no refs that another git is writing.
+        const isTracked = () => repo.git('rev-parse', 'refs/remotes/origin/main') === tip;
+        await until('the remote-tracking ref is written', isTracked);
+        await until('no git writes', () => processesIn(repo.path).length === 0);
         repo.git('reflog', 'expire', '--expire=all', '--all');
         repo.git('refs', 'migrate', `--ref-format=${refs}`);
         await daemon.waitForPush(repo.commit());
