@@ -749,3 +749,149 @@ export interface StopResult {
   /** The number of commits of the branch that the remote does not have. */
   readonly pendingCommits: number;
 }
+
+/**
+ * Makes sure that a repository is there, before a service opens it and starts its daemon: makes a bare clone of the
+ * remote if there is none, as after the loss of a volume.
+ *
+ * ```ts
+ * import { restoreRepository, startPushDaemon } from 'git-push-daemon';
+ *
+ * await restoreRepository({ repoPath, url: 'git@git.example.com:team/data.git', branch: 'main' });
+ * const daemon = startPushDaemon({ repoPath, remote: 'origin', branch: 'main' });
+ * ```
+ *
+ * - Nothing at `repoPath`, or an empty directory (a new volume, with or without `lost+found`): it clones. The clone
+ *   appears in one step, when it is whole and on the disk. After a crash, the next call removes or completes what was
+ *   begun. If two processes restore the same path, one waits for the other.
+ * - A repository of that remote: it is checked and left alone, also if it is ahead, behind or diverged, without a
+ *   connection. It must open, have the branch with its commit, and have a remote with that URL; credentials, a slash
+ *   and `.git` at the end do not count. Only an empty repository is compared with the remote, which must be empty too.
+ * - Anything else rejects, and nothing is changed.
+ *
+ * The clone has all branches and tags, as `git clone --bare` makes it, HEAD on the followed branch, the remote
+ * `origin`, and remote-tracking refs, in which the daemon remembers the remote's tip. Of an empty remote it is an empty
+ * repository. `git` itself clones, with the credentials, ssh settings and environment that pushes use; it must be
+ * installed.
+ *
+ * Misuse throws synchronously, with the `code` `ERR_PUSH_DAEMON_INVALID_OPTION` or `ERR_PUSH_DAEMON_SYSTEM`. Everything
+ * else rejects with a {@link RestoreError}. It is not retried: let the service fail to start, and start again.
+ */
+export function restoreRepository(options: RestoreOptions): Promise<RestoreResult>;
+
+/** The options of {@link restoreRepository}. An unknown option throws. */
+export interface RestoreOptions {
+  /**
+   * Where the repository is to be. Missing parent directories are made.
+   *
+   * @default the environment variable `CFP_DATA_REPO_PATH`; if unset, it is required
+   */
+  readonly repoPath?: string | undefined;
+
+  /** The URL or path of the remote, as `git clone` takes it. It becomes the URL of the clone's `origin`. */
+  readonly url: string;
+
+  /**
+   * The branch that the service writes, by its short name (`main`) or full name (`refs/heads/main`). A remote that has
+   * other branches but not this one is an error.
+   *
+   * @default the branch of the remote's HEAD, or of the repository's if it is there
+   */
+  readonly branch?: string | undefined;
+
+  /**
+   * The time limit for connecting, in milliseconds: until the remote begins to send, including the login and
+   * credential helpers. 0 disables the limit. A path has no connection.
+   *
+   * @default 15000
+   */
+  readonly connectTimeoutMs?: number | undefined;
+
+  /**
+   * How long git may make no progress, in milliseconds. 0 disables the limit. There is no limit for the whole: pass
+   * `AbortSignal.timeout()` for one.
+   *
+   * @default 60000
+   */
+  readonly idleTimeoutMs?: number | undefined;
+
+  /** Ends the restore: git is ended, and what it has made is removed, before the promise rejects. */
+  readonly signal?: AbortSignal | undefined;
+
+  /**
+   * Is called when a phase begins, and then once a second. A phase that is over at once may be skipped. If a repository is
+   * there, it is not called. If it throws, that is an uncaught exception, and the restore goes on.
+   */
+  readonly onProgress?: ((progress: RestoreProgress) => void) | undefined;
+}
+
+/** How far a restore has come. */
+export interface RestoreProgress {
+  /** What it is doing. */
+  readonly phase: RestorePhase;
+  /** The number of objects that this phase is through with; while `resolving`, the number of deltas. */
+  readonly objects: number;
+  /** The number of objects of this phase; `null` if unknown. */
+  readonly totalObjects: number | null;
+  /** The bytes of the pack that were received, as git tells them. */
+  readonly bytes: number;
+  /** The bytes received per second, since the last call; `null` unless the phase is `receiving`. */
+  readonly bytesPerSecond: number | null;
+  /** The last line that the server has told besides its progress; or `null`. */
+  readonly serverMessage: string | null;
+  /** How long the restore has been running, in milliseconds. */
+  readonly elapsedMs: number;
+  /** How much longer the phase will take, in milliseconds, estimated by its objects; `null` if unknown. */
+  readonly remainingMs: number | null;
+}
+
+/** What a restore is doing. */
+export type RestorePhase =
+  /** Another process restores the same path. */
+  | 'waiting'
+  /** The remote has not sent anything yet. */
+  | 'connecting'
+  /** The remote lists the objects to send. */
+  | 'counting'
+  /** The remote looks for deltas between them. */
+  | 'compressing'
+  /** The pack is being received. */
+  | 'receiving'
+  /** The deltas of the pack are resolved, and its objects checked. */
+  | 'resolving'
+  /** The clone is written through to the disk and put in place. */
+  | 'storing';
+
+/** The result of {@link restoreRepository}. */
+export interface RestoreResult {
+  /** Whether a clone was made; `false` if the repository was there. */
+  readonly restored: boolean;
+  /** The tip of the branch; `null` if the remote is empty. */
+  readonly commit: string | null;
+  /** How long it took, in milliseconds. */
+  readonly durationMs: number;
+}
+
+/** Why {@link restoreRepository} rejects. Nothing was changed. */
+export class RestoreError extends Error {
+  /** A stable code to compare with. */
+  readonly code: RestoreErrorCode;
+  /** The kind of failure, as of a push; `'local'` for everything about `repoPath`, `'unknown'` if it was aborted. */
+  readonly kind: PushFailureKind;
+  /** One line that tells the operator what to do. */
+  readonly hint: string;
+  /** Whether waiting can help. */
+  readonly retryable: boolean;
+}
+
+/** The `code` of a {@link RestoreError}. */
+export type RestoreErrorCode =
+  /** The clone could not be made, or `repoPath` cannot be read; `kind` and `message` say why. */
+  | 'ERR_PUSH_DAEMON_RESTORE_FAILED'
+  /**
+   * Something else is at `repoPath`: a file, other files, a part of a repository, a repository without the branch, or one
+   * of another remote.
+   */
+  | 'ERR_PUSH_DAEMON_NOT_THE_REPOSITORY'
+  /** The signal was aborted. As usual in Node, `name` is `AbortError` and `cause` is the signal's reason. */
+  | 'ABORT_ERR';

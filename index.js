@@ -91,6 +91,25 @@ Object.defineProperty(PushError.prototype, 'name', {
   configurable: true,
 });
 
+class RestoreError extends Error {
+  constructor(message, { code, kind, hint, retryable, name, cause }) {
+    super(message, cause === undefined ? undefined : { cause });
+    if (name !== undefined) {
+      this.name = name;
+    }
+    this.code = code;
+    this.kind = kind;
+    this.hint = hint;
+    this.retryable = retryable;
+  }
+}
+
+Object.defineProperty(RestoreError.prototype, 'name', {
+  value: 'RestoreError',
+  writable: true,
+  configurable: true,
+});
+
 function invalid(message) {
   return Object.assign(new TypeError(message), { code: 'ERR_PUSH_DAEMON_INVALID_OPTION' });
 }
@@ -169,9 +188,9 @@ function environment() {
  * Rethrows the binding's errors as errors of the caller's realm. In Jest and `node:vm` the addon belongs to another
  * realm, so `instanceof Error` would be false.
  */
-function startNative(options, hasLogger, deliver) {
+function startNative(start) {
   try {
-    return native.NativeDaemon.start(options, environment(), hasLogger, deliver);
+    return start();
   } catch ({ message, code }) {
     throw Object.assign(new Error(message), { code });
   }
@@ -274,7 +293,11 @@ class PushDaemon extends EventEmitter {
       rest = others;
     }
     this.#logger = logger;
-    this.#native = startNative(rest, logger !== null, (message) => this.#receive(message));
+    this.#native = startNative(() =>
+      native.NativeDaemon.start(rest, environment(), logger !== null, (message) =>
+        this.#receive(message),
+      ),
+    );
     running.add(this.#entry);
     // Keeps the process alive, too, until the daemon has told whether it is busy.
     setImmediate(() => {
@@ -597,6 +620,80 @@ function startPushDaemon(options) {
   return new PushDaemon(options);
 }
 
+/** How far a restore has come. */
+function restoreProgressOf({ phase, objects, bytes, elapsedMs, ...progress }) {
+  return {
+    phase,
+    objects,
+    totalObjects: progress.totalObjects ?? null,
+    bytes,
+    bytesPerSecond: progress.bytesPerSecond ?? null,
+    serverMessage: progress.serverMessage ?? null,
+    elapsedMs,
+    remainingMs: progress.remainingMs ?? null,
+  };
+}
+
+function restoreError({ code, failure }, signal) {
+  if (failure !== undefined) return new RestoreError(failure.message, { ...failure, code });
+  return new RestoreError('restoreRepository was aborted', {
+    code,
+    kind: 'unknown',
+    hint: 'Nothing was changed. Call it again to restore the repository.',
+    retryable: true,
+    name: 'AbortError',
+    cause: signal?.reason,
+  });
+}
+
+/** Checks its options synchronously, as `startPushDaemon` does, so it is no async function. */
+function restoreRepository(options) {
+  let rest = options;
+  let onProgress;
+  const signal = checkSignal(options ?? undefined, 'restoreRepository');
+  if (typeof options === 'object' && options !== null && !Array.isArray(options)) {
+    let _signal;
+    ({ signal: _signal, onProgress, ...rest } = options);
+  }
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw invalid(`option 'onProgress' is ${describe(onProgress)}; expected a function`);
+  }
+  let settle;
+  const ended = new Promise((resolve) => {
+    settle = resolve;
+  });
+  const handle = startNative(() =>
+    native.NativeRestore.start(rest, environment(), ({ event, restored }) => {
+      if (restored !== undefined) {
+        settle(restored);
+        return;
+      }
+      try {
+        onProgress?.(restoreProgressOf(event.progress));
+      } catch (error) {
+        process.nextTick(() => {
+          throw error;
+        });
+      }
+    }),
+  );
+  const abort = () => handle.abort();
+  signal?.addEventListener('abort', abort, { once: true });
+  if (signal?.aborted) abort();
+  // The messages of the addon alone do not keep the process alive.
+  const hold = setInterval(() => {}, MAX_TIMER_MS);
+  return ended.then((restored) => {
+    clearInterval(hold);
+    signal?.removeEventListener('abort', abort);
+    handle.join();
+    if (restored.code !== undefined) throw restoreError(restored, signal);
+    const { commit = null, durationMs } = restored;
+    return { restored: restored.restored, commit, durationMs };
+  });
+}
+
 module.exports.startPushDaemon = startPushDaemon;
+module.exports.restoreRepository = restoreRepository;
+module.exports.RestoreError = RestoreError;
 module.exports.PushDaemon = PushDaemon;
 module.exports.PushError = PushError;

@@ -1,6 +1,7 @@
 // The example API in a separate process, used over HTTP and ended by signals. operator.test.mjs has its routes and its log.
 
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 
@@ -104,7 +105,21 @@ describe('the boot path', () => {
   test('fails with a code and a reason if the clone lacks the remote', async (t) => {
     const { repo, env } = makePod(t);
     repo.git('remote', 'remove', 'origin');
-    await assert.rejects(Api.start(t, env), /ERR_PUSH_DAEMON_REMOTE_NOT_FOUND/);
+    await assert.rejects(Api.start(t, env), /ERR_PUSH_DAEMON_NOT_THE_REPOSITORY/);
+  });
+
+  test('restores lost data before it serves, and pushes on', async (t) => {
+    const { repo, remote, env } = makePod(t);
+    const first = await Api.start(t, env);
+    await pushed(first, remote, await first.put('before'));
+    first.kill();
+    await first.exited;
+    const tip = remote.tip();
+    rmSync(repo.path, { recursive: true });
+    const api = await Api.start(t, env);
+    assert.equal((await api.logged('the data was not there')).commit, tip);
+    assert.equal((await api.fetch('/proposals/before')).status, 200);
+    await pushed(api, remote, await api.put('after'));
   });
 });
 

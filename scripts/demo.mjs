@@ -45,15 +45,18 @@ await main(async () => {
     const place = remote ? await givenPlace(folder, remote) : await localPlace(folder);
     introduce(place, remote);
     const narrator = new Narrator();
-    api = await Api.start({
-      ...place.env,
-      CFP_DATA_REPO_PATH: place.data,
-      CFP_DATA_REMOTE: place.remote,
-      CFP_DATA_BRANCH: place.branch,
-      CFP_DATA_BACKOFF: JSON.stringify(BACKOFF),
-    });
-    narrator.say(`the API listens at ${api.address}`);
-    await tellStory({ narrator, api, place });
+    const start = async () => {
+      api = await Api.start({
+        ...place.env,
+        CFP_DATA_REPO_PATH: place.data,
+        CFP_DATA_REMOTE: place.remote,
+        CFP_DATA_BRANCH: place.branch,
+        CFP_DATA_BACKOFF: JSON.stringify(BACKOFF),
+      });
+      narrator.say(`the API listens at ${api.address}`);
+      return api;
+    };
+    await tellStory({ narrator, start, place });
     narrator.end('Every step holds.');
     if (remote) {
       const shown = withoutSecrets(remote);

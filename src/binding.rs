@@ -11,6 +11,7 @@ mod exit;
 mod host;
 mod misuse;
 mod raw;
+mod restore;
 mod shapes;
 
 use std::collections::HashMap;

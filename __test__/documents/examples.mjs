@@ -27,7 +27,7 @@ async function runByHand(t, block) {
   const { scripts } = JSON.parse(
     readFileSync(path.join(ROOT, 'examples/fastify-api/package.json'), 'utf8'),
   );
-  const [clone, start] = sandbox
+  const [start] = sandbox
     .localize(block, {
       'data.git': path.join(sandbox.directory, 'data.git'),
       '<remote>': remote.path,
@@ -37,7 +37,6 @@ async function runByHand(t, block) {
     .trim()
     .split('\n');
   const cwd = path.join(ROOT, 'examples/fastify-api');
-  await sandbox.run(clone, { cwd });
   const stop = new AbortController();
   const ended = sandbox.outcome(start, { cwd, env: { PORT: String(port) }, signal: stop.signal });
   const put = () =>

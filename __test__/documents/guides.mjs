@@ -2,8 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
+
+import { load } from 'js-yaml';
 
 import { ROOT } from '../support/child.mjs';
 import { atEnd } from '../support/cleanup.mjs';
@@ -37,6 +39,16 @@ async function installFromSource(t, block) {
   const env = { CFP_DATA_REPO_PATH: repo.path, PROGRAM: program };
   await sandbox.run('node -e "$PROGRAM"', { cwd: application, env });
   assert.equal(remote.tip(), commit);
+}
+
+/** The volume that takes the place of the claim. */
+function emptyDir({ body }, claims) {
+  const volumes = load(body);
+  assert.deepEqual(
+    volumes.map(({ name }) => name),
+    claims,
+  );
+  for (const volume of volumes) assert.deepEqual(Object.keys(volume), ['name', 'emptyDir']);
 }
 
 /** What the block of the synchronous mode uses without saying where it comes from. */
@@ -105,9 +117,9 @@ async function production(t, block) {
 /**
  * There is no container engine here. What can be true without: the image's instructions are known, what it copies is
  * made by the README's service, and its command runs that service in the manifest's environment, with the manifest's
- * clone, key, probes and end, against a real ssh server.
+ * key, probes and end, against a real ssh server. Its volume is new at first, and lost in the end.
  */
-async function container(t, image, pod) {
+async function container(t, image, pod, withoutVolume) {
   const server = new Document('README.md').block('ts in Fastify');
   const service = new Service(t, {
     packages: ['fastify', 'fastify-plugin', 'close-with-grace'],
@@ -121,12 +133,12 @@ async function container(t, image, pod) {
   const { remote, url, repo: other } = await makeSshRemote(t, sandbox);
   const volume = path.join(sandbox.directory, 'data');
   const {
-    clone,
     env: podEnv,
     graceMs,
     probes,
     port,
     volumes,
+    claims,
   } = manifest(sandbox.localize(pod, { 'git@git.example.com:team/data.git': url }));
   assert.deepEqual(volumes, ['/data', sandbox.secrets, sandbox.temporary]);
   assert.equal(port, Number(imageEnv.PORT));
@@ -138,30 +150,34 @@ async function container(t, image, pod) {
     PORT: String(await freePort()),
   };
 
-  const init = new Sandbox(t, env);
-  await init.run(`mkdir -p ${volume}`);
-  await init.run(clone);
-  await init.run(clone);
+  mkdirSync(volume);
   const repo = new Repository(env.CFP_DATA_REPO_PATH);
-  assert.equal(repo.tip(), other.tip());
 
   const [program, ...args] = command;
-  const child = spawn(program, args, {
-    cwd: service.directory,
-    env: { ...process.env, NODE_TEST_CONTEXT: undefined, ...env },
-    stdio: 'ignore',
-  });
-  const exited = new Promise((resolve) => child.once('exit', (code) => resolve(code)));
-  atEnd(t, () => {
-    child.kill('SIGKILL');
-    return exited;
-  });
+  const startPod = () => {
+    const child = spawn(program, args, {
+      cwd: service.directory,
+      env: { ...process.env, NODE_TEST_CONTEXT: undefined, ...env },
+      stdio: 'ignore',
+    });
+    const exited = new Promise((resolve) => child.once('exit', (code) => resolve(code)));
+    atEnd(t, () => {
+      child.kill('SIGKILL');
+      return exited;
+    });
+    return { child, exited };
+  };
   const get = (route, headers = {}) =>
     fetch(`http://127.0.0.1:${env.PORT}${route}`, { headers }).catch(() => null);
-  for (const probe of probes) {
-    const response = await until(`${probe} answers`, () => get(probe));
-    assert.equal(response.status, 200);
-  }
+  const isUp = async () => {
+    for (const probe of probes) {
+      const response = await until(`${probe} answers`, () => get(probe));
+      assert.equal(response.status, 200);
+    }
+  };
+  const { child, exited } = startPod();
+  await isUp();
+  assert.equal(repo.tip(), other.tip());
   const commit = repo.commit();
   await until('the commit is on the remote', () => remote.tip() === commit);
   const admin = { authorization: `Bearer ${env.ADMIN_TOKEN}` };
@@ -175,6 +191,15 @@ async function container(t, image, pod) {
   child.kill('SIGTERM');
   assert.equal(await exited, 0);
   assert.equal(remote.tip(), last);
+
+  emptyDir(withoutVolume, claims);
+  rmSync(volume, { recursive: true });
+  mkdirSync(volume);
+  const next = startPod();
+  await isUp();
+  assert.equal(repo.tip(), last);
+  next.child.kill('SIGTERM');
+  assert.equal(await next.exited, 0);
 }
 
 export default [
@@ -188,7 +213,7 @@ export default [
       },
       {
         title: 'the server of the README runs as its image and its manifest say',
-        blocks: ['dockerfile in The image', 'yaml in Kubernetes'],
+        blocks: ['dockerfile in The image', 'yaml in Kubernetes', 'yaml in Without a volume'],
         run: container,
         skip: missing.ssh,
       },

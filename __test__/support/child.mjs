@@ -18,7 +18,7 @@ const SCRIPT_LIMIT_MS = 60_000;
 const PACKAGE = `
 import { createRequire } from 'node:module';
 const require = createRequire(${JSON.stringify(pathToFileURL(path.join(ROOT, 'package.json')).href)});
-const { startPushDaemon, PushDaemon, PushError } = require('./index.js');
+const { startPushDaemon, PushDaemon, PushError, restoreRepository } = require('./index.js');
 `;
 /** The connection of a script to its test. */
 const PRELUDE = `
@@ -115,8 +115,8 @@ function parse(line) {
 }
 
 /**
- * Starts a module in a separate Node process. It can use `startPushDaemon`, `PushDaemon`, `PushError`, `require` (from
- * the package's root), `input` (from the test) and `tell(value)`.
+ * Starts a module in a separate Node process. It can use `startPushDaemon`, `PushDaemon`, `PushError`,
+ * `restoreRepository`, `require` (from the package's root), `input` (from the test) and `tell(value)`.
  *
  * @param {string} source
  * @param {{input?: unknown, env?: object, cwd?: string, nodeArguments?: string[], limitMs?: number,

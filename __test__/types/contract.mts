@@ -20,6 +20,13 @@ import {
   type PushProgressPhase,
   type PushReceipt,
   type RegressedEvent,
+  RestoreError,
+  type RestoreErrorCode,
+  type RestoreOptions,
+  type RestorePhase,
+  type RestoreProgress,
+  type RestoreResult,
+  restoreRepository,
   type StopResult,
   startPushDaemon,
 } from 'git-push-daemon';
@@ -151,3 +158,30 @@ daemon.on('push', ({ nope }) => nope);
 daemon.status().pendingCommits = 0;
 // @ts-expect-error a commit is a string
 daemon.waitForPush(1);
+
+// Restoring: every option may be given as undefined, save url.
+const toRestore: RestoreOptions = {
+  repoPath: undefined,
+  url: 'git@git.example.com:team/data.git',
+  branch: undefined,
+  connectTimeoutMs: 0,
+  idleTimeoutMs: undefined,
+  signal: new AbortController().signal,
+  onProgress: (progress) => {
+    assertType<Equal<typeof progress, RestoreProgress>>();
+    assertType<Equal<typeof progress.phase, RestorePhase>>();
+    assertType<Equal<typeof progress.totalObjects, number | null>>();
+  },
+};
+const restored = await restoreRepository(toRestore);
+assertType<Equal<typeof restored, RestoreResult>>();
+assertType<Equal<typeof restored.commit, string | null>>();
+declare const reason: unknown;
+if (reason instanceof RestoreError) {
+  assertType<Equal<typeof reason.code, RestoreErrorCode>>();
+  assertType<Equal<typeof reason.kind, PushFailureKind>>();
+}
+// @ts-expect-error: url is required
+restoreRepository({ repoPath: '/data/data.git' });
+// @ts-expect-error: an unknown option
+restoreRepository({ url: '/data/remote.git', remote: 'origin' });

@@ -6,6 +6,7 @@ import { latency } from './latency.mjs';
 import { many } from './many.mjs';
 import { clientWork, pushes } from './pushes.mjs';
 import { resources } from './resources.mjs';
+import { restore } from './restore.mjs';
 import { start } from './start.mjs';
 
 export const allCases = [
@@ -17,4 +18,5 @@ export const allCases = [
   ...latency,
   ...resources,
   ...many,
+  ...restore,
 ];

@@ -1,4 +1,4 @@
-/** The place of the demo: a bare repository for the API's data, and its remote. */
+/** The place of the demo: where the API's data will be, and its remote. */
 
 import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
@@ -19,7 +19,6 @@ export async function localPlace(folder) {
   const branch = 'main';
   await git(folder, 'init', '--quiet', '--bare', `--initial-branch=${branch}`, remote);
   await commitFile(folder, gitAs('First Author', env), remote, branch, 'README.md', 'Proposals\n');
-  await git(folder, 'clone', '--quiet', '--bare', remote, data);
   return {
     env,
     git,
@@ -33,16 +32,19 @@ export async function localPlace(folder) {
   };
 }
 
-/** A given remote: the demo only pushes a new branch there and has no control over it. */
+/** A given remote: the demo only pushes a new branch there, which begins with an empty commit, and has no control over it. */
 export async function givenPlace(folder, url) {
   const env = cleanEnvironment();
   const git = gitAs('Operator', env);
   const data = path.join(folder, 'data.git');
   const time = new Date().toISOString().replace(/[-:]/g, '').slice(0, 15);
   const branch = `git-push-daemon-demo-${time}`;
-  await git(folder, 'init', '--quiet', '--bare', data);
-  await git(data, 'remote', 'add', 'origin', url);
   const ref = `refs/heads/${branch}`;
+  const seed = path.join(folder, 'seed.git');
+  await git(folder, 'init', '--quiet', '--bare', seed);
+  const tree = await git(seed, 'hash-object', '-w', '-t', 'tree', '/dev/null');
+  const commit = await git(seed, 'commit-tree', tree, '-m', 'Begin the demo');
+  await git(seed, 'push', '--quiet', url, `${commit}:${ref}`);
   return {
     env,
     git,
@@ -51,7 +53,7 @@ export async function givenPlace(folder, url) {
     remote: url,
     branch,
     localTip: () => git(data, 'rev-parse', ref),
-    remoteTip: async () => (await git(data, 'ls-remote', 'origin', ref)).split('\t')[0],
+    remoteTip: async () => (await git(seed, 'ls-remote', url, ref)).split('\t')[0],
     control: null,
   };
 }

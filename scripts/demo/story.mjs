@@ -1,5 +1,6 @@
 /** The demo's steps, in order. Each explains itself and checks its result. */
 
+import { existsSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
 import { duration, style } from '../process.mjs';
@@ -15,13 +16,28 @@ const LARGE = { commits: 4, files: 4, bytes: 512 * 1024 };
 /** Delays short enough to watch: 200 ms, 400 ms, 800 ms, ... */
 export const BACKOFF = { base: 200, multiplier: 2, cap: 2_000 };
 
-export async function tellStory({ narrator, api, place }) {
+/** @param {{narrator: object, start: () => Promise<object>, place: object}} options `start` starts the API */
+export async function tellStory({ narrator, start, place }) {
+  const api = await dataIsRestored({ narrator, start, place });
   await writesArePushed({ narrator, api, place });
   await statusIsThere({ narrator, api, place });
   await outageHeals({ narrator, api, place });
   await divergenceNeedsAPerson({ narrator, api, place });
   await largePushHasProgress({ narrator, api, place });
   await shutdownDrains({ narrator, api, place });
+  await lostDataComesBack({ narrator, start, place });
+}
+
+async function dataIsRestored({ narrator, start, place }) {
+  narrator.step('The API starts without data: it is cloned from the remote');
+  narrator.check(!existsSync(place.data), 'there is no data directory');
+  const api = await start();
+  narrator.log(await api.logged('the data was not there'), 'commit', 'durationMs');
+  narrator.check(
+    (await place.localTip()) === (await place.remoteTip()),
+    "the data directory is a clone, with the remote's tip",
+  );
+  return api;
 }
 
 async function writesArePushed({ narrator, api, place }) {
@@ -252,6 +268,27 @@ async function shutdownDrains({ narrator, api, place }) {
     tip === commit && (await place.remoteTip()) === tip,
     `the remote has the last commit, ${brief(tip)}`,
   );
+}
+
+async function lostDataComesBack({ narrator, start, place }) {
+  narrator.step('The data directory is lost: the next start brings everything back');
+  const tip = await place.remoteTip();
+  rmSync(place.data, { recursive: true });
+  narrator.say('the data directory is gone');
+  const api = await start();
+  const restored = await api.logged('the data was not there');
+  narrator.log(restored, 'commit', 'durationMs');
+  narrator.check(
+    restored.commit === tip && (await place.localTip()) === tip,
+    `git finds ${brief(tip)} in the new data directory`,
+  );
+  const last = await api.get('/proposals/the-last');
+  narrator.check(last.status === 200, 'the API serves what was written last');
+  const { commit } = await write(narrator, api, 'after-the-loss', 'Written after the loss');
+  await showPushed(narrator, api, commit);
+  narrator.check((await place.remoteTip()) === commit, 'writes go on, and are pushed');
+  api.terminate();
+  await until('the API exits', () => api.hasExited);
 }
 
 function talk(title) {

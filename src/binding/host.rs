@@ -49,7 +49,7 @@ impl Deliver {
         Ok(Self(Arc::new(callback)))
     }
 
-    fn send(&self, message: impl Into<NativeMessage>) {
+    pub(super) fn send(&self, message: impl Into<NativeMessage>) {
         // It fails only when the environment, and so the receiver, is going away.
         self.0
             .call(message.into(), ThreadsafeFunctionCallMode::NonBlocking);
@@ -110,11 +110,7 @@ impl Host {
         has_logger: bool,
         deliver: Deliver,
     ) -> Result<Self, Error<Misuse>> {
-        let default_path = environment
-            .get_os("CFP_DATA_REPO_PATH")
-            .filter(|path| !path.is_empty())
-            .map(PathBuf::from);
-        let options = Options::from_raw(options, default_path, is_valid_branch_refname)
+        let options = Options::from_raw(options, default_path(&environment), is_valid_branch_refname)
             .map_err(|error| Misuse::InvalidOption.error(error.to_string()))?;
         let repository = Repository::open(options.repo_path.as_deref(), &environment)
             .map_err(|error| misuse_of(&error))?;
@@ -220,12 +216,25 @@ impl Host {
         let served = AssertUnwindSafe(serving.with_subscriber(dispatch)).catch_unwind();
         let served = served.await;
         drop(registration);
-        served.unwrap_or_else(|panic| {
-            let text = text_of(&*panic);
-            let message = format!("a bug in git-push-daemon, please report it: {text}");
-            broken(&deliver, &status, &message)
-        })
+        served.unwrap_or_else(|panic| broken(&deliver, &status, bug(&*panic)))
     }
+}
+
+/// The repository's path if the options have none.
+pub(super) fn default_path(environment: &Environment) -> Option<PathBuf> {
+    environment
+        .get_os("CFP_DATA_REPO_PATH")
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+}
+
+/// The failure that a panic is.
+pub(super) fn bug(panic: &(dyn Any + Send)) -> Failure {
+    let text = text_of(panic);
+    Failure::new(
+        Kind::Local,
+        format!("a bug in git-push-daemon, please report it: {text}"),
+    )
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {
@@ -235,9 +244,8 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// Reports an end that was not requested.
-fn broken(deliver: &Deliver, status: &SharedStatus, message: &str) -> Ended {
+fn broken(deliver: &Deliver, status: &SharedStatus, failure: Failure) -> Ended {
     let pending_commits = status.stop();
-    let failure = Failure::new(Kind::Local, message);
     deliver.deliver(Delivery::Event(Event::Error {
         commit: None,
         attempt: 0,

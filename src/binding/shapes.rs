@@ -12,6 +12,7 @@ use push_engine::branch::FormatsNote;
 use push_engine::daemon::{Delivery, Ended, Receipt, Refusal, RequestId};
 use push_engine::event::{Event, Status};
 use push_engine::failure::Failure;
+use push_engine::restore::{RestoreError, RestoreProgress, Restored};
 use push_engine::state::Now;
 use push_engine::telemetry::{Record, Value};
 use push_engine::transfer::{TransferPhase, TransferProgress};
@@ -30,6 +31,8 @@ pub struct NativeMessage {
     pub log: Option<NativeLog>,
     /// The daemon has ended; nothing follows.
     pub ended: Option<NativeEnded>,
+    /// A restore has ended; nothing follows.
+    pub restored: Option<NativeRestored>,
 }
 
 /// An event; which fields are set depends on its name.
@@ -155,6 +158,22 @@ pub struct NativeEnded {
     pub drained: bool,
     /// The number of commits that the remote lacks.
     pub pending_commits: f64,
+}
+
+/// The end of a restore: with a code if it failed or was aborted.
+#[napi(object, object_from_js = false)]
+#[derive(Debug)]
+pub struct NativeRestored {
+    /// Whether a clone was made.
+    pub restored: bool,
+    /// The tip of the branch.
+    pub commit: Option<String>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: f64,
+    /// The code of the error.
+    pub code: Option<&'static str>,
+    /// The failure.
+    pub failure: Option<NativeFailure>,
 }
 
 /// A line for the logger.
@@ -315,6 +334,57 @@ impl From<Ended> for NativeMessage {
         };
         Self {
             ended: Some(ended),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<RestoreProgress> for NativeMessage {
+    fn from(progress: RestoreProgress) -> Self {
+        let progress = NativeProgress {
+            phase: progress.phase.as_str(),
+            commit: None,
+            objects: number(progress.objects),
+            total_objects: progress.total_objects.map(number),
+            bytes: number(progress.bytes),
+            total_bytes: None,
+            bytes_per_second: progress.bytes_per_second.map(number),
+            step: 1,
+            steps: 1,
+            server_message: progress.server,
+            elapsed_ms: whole_ms(progress.elapsed),
+            remaining_ms: progress.remaining.map(whole_ms),
+        };
+        Self {
+            event: Some(NativeEvent {
+                name: "progress".to_owned(),
+                progress: Some(progress),
+                ..NativeEvent::default()
+            }),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<(Result<Restored, RestoreError>, Duration)> for NativeMessage {
+    fn from((outcome, duration): (Result<Restored, RestoreError>, Duration)) -> Self {
+        let (code, failure) = match &outcome {
+            Ok(_) => (None, None),
+            Err(RestoreError::NotTheRepository(failure)) => {
+                (Some("ERR_PUSH_DAEMON_NOT_THE_REPOSITORY"), Some(failure))
+            }
+            Err(RestoreError::Failed(failure)) => (Some("ERR_PUSH_DAEMON_RESTORE_FAILED"), Some(failure)),
+            Err(RestoreError::Aborted) => (Some("ABORT_ERR"), None),
+        };
+        let restored = outcome.as_ref().ok();
+        Self {
+            restored: Some(NativeRestored {
+                restored: restored.is_some_and(|restored| restored.is_restored),
+                commit: restored.and_then(|restored| hex(restored.commit)),
+                duration_ms: ms(duration),
+                code,
+                failure: failure.map(Into::into),
+            }),
             ..Self::default()
         }
     }

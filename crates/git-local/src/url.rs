@@ -4,11 +4,13 @@
 //! look anything up and does not connect. No `Display` and no `Debug` in it shows a password or a token.
 
 mod parse;
+mod place;
 mod promisors;
 mod remote;
 mod remote_url;
 
 pub use parse::decoded_path;
+pub use place::configured_remotes;
 pub use promisors::Promisors;
 pub use remote::Remote;
 pub use remote_url::{HttpUrl, RemoteUrl};

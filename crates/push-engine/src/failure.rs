@@ -188,6 +188,15 @@ impl Failure {
         }
     }
 
+    /// `git clone` failed; its standard error tells why.
+    #[must_use]
+    pub fn from_git_clone(stderr: &str) -> Self {
+        if git::is_about_storing(stderr) {
+            return Self::new(Kind::Local, format!("git clone failed: {}", cleaned(stderr)));
+        }
+        Self::from_git_cli("git clone", stderr)
+    }
+
     /// Something did not happen in time; `what` begins the message.
     #[must_use]
     pub fn timed_out(what: &str, limit: Duration) -> Self {

@@ -13,6 +13,7 @@ pub mod daemon;
 pub mod event;
 pub mod failure;
 pub mod options;
+pub mod restore;
 pub mod state;
 pub mod telemetry;
 pub mod transfer;

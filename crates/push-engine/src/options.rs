@@ -49,7 +49,7 @@ impl fmt::Display for Raw {
 
 /// An unusable option. The message says which option, what was given and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidOption(String);
+pub struct InvalidOption(pub(crate) String);
 
 impl fmt::Display for InvalidOption {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,7 +59,7 @@ impl fmt::Display for InvalidOption {
 
 impl std::error::Error for InvalidOption {}
 
-fn invalid(name: &str, given: &Raw, expected: &str) -> InvalidOption {
+pub(crate) fn invalid(name: &str, given: &Raw, expected: &str) -> InvalidOption {
     InvalidOption(format!("option '{name}' is {given}; expected {expected}"))
 }
 
@@ -244,7 +244,7 @@ pub fn short_branch_name(refname: &str) -> &str {
     refname.strip_prefix(BRANCH_PREFIX).unwrap_or(refname)
 }
 
-fn none_if_zero(duration: Duration) -> Option<Duration> {
+pub(crate) fn none_if_zero(duration: Duration) -> Option<Duration> {
     (!duration.is_zero()).then_some(duration)
 }
 
@@ -268,7 +268,8 @@ fn duration_of(name: &str, given: &Raw) -> Result<Duration, InvalidOption> {
     }
 }
 
-struct Fields<'a>(&'a [(String, Raw)]);
+/// The options that were given, by their names.
+pub(crate) struct Fields<'a>(pub(crate) &'a [(String, Raw)]);
 
 impl Fields<'_> {
     /// An option's value. `undefined` counts as absent, as for a default parameter in JavaScript.
@@ -280,7 +281,7 @@ impl Fields<'_> {
             .filter(|value| **value != Raw::Undefined)
     }
 
-    fn string(&self, name: &str, expected: &str) -> Result<Option<String>, InvalidOption> {
+    pub(crate) fn string(&self, name: &str, expected: &str) -> Result<Option<String>, InvalidOption> {
         match self.get(name) {
             None => Ok(None),
             Some(Raw::String(value)) if !value.is_empty() && !value.contains('\0') => Ok(Some(value.clone())),
@@ -296,7 +297,7 @@ impl Fields<'_> {
         }
     }
 
-    fn milliseconds(&self, name: &str, default: u64) -> Result<Duration, InvalidOption> {
+    pub(crate) fn milliseconds(&self, name: &str, default: u64) -> Result<Duration, InvalidOption> {
         self.get(name)
             .map_or(Ok(Duration::from_millis(default)), |given| {
                 duration_of(name, given)
@@ -332,7 +333,7 @@ impl Fields<'_> {
         )
     }
 
-    fn branch(&self, is_valid: impl Fn(&str) -> bool) -> Result<Option<String>, InvalidOption> {
+    pub(crate) fn branch(&self, is_valid: impl Fn(&str) -> bool) -> Result<Option<String>, InvalidOption> {
         const EXPECTED: &str =
             "the name of a branch, such as 'main' or 'refs/heads/main' (refspecs are not allowed)";
         let Some(given) = self.string("branch", EXPECTED)? else {

@@ -210,27 +210,49 @@ impl GitProgress {
     }
 
     fn parse(line: &str) -> Option<Self> {
-        let (title, rest) = line.split_once(':')?;
+        let (title, amounts) = line.split_once(':')?;
         let phase = match title {
             "Enumerating objects" | "Counting objects" => TransferPhase::Counting,
             "Compressing objects" => TransferPhase::Compressing,
             "Writing objects" => TransferPhase::Sending,
             _ => return None,
         };
-        let rest = rest.trim_start();
-        let Some((_, rest)) = rest.split_once('(') else {
-            let digits = rest.split(|character: char| !character.is_ascii_digit()).next()?;
+        let Amounts {
+            objects,
+            total,
+            bytes,
+        } = Amounts::parse(amounts)?;
+        Some(Self {
+            phase,
+            objects,
+            total,
+            bytes,
+        })
+    }
+}
+
+/// What stands behind the title in a line of git's progress: `  45% (123/271), 1.20 MiB | 2.00 MiB/s`, or `1234, done.`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Amounts {
+    pub(crate) objects: u64,
+    pub(crate) total: Option<u64>,
+    pub(crate) bytes: Option<u64>,
+}
+
+impl Amounts {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let text = text.trim_start();
+        let Some((_, counted)) = text.split_once('(') else {
+            let digits = text.split(|character: char| !character.is_ascii_digit()).next()?;
             return Some(Self {
-                phase,
                 objects: digits.parse().ok()?,
                 total: None,
                 bytes: None,
             });
         };
-        let (counts, rest) = rest.split_once(')')?;
+        let (counts, rest) = counted.split_once(')')?;
         let (objects, total) = counts.split_once('/')?;
         Some(Self {
-            phase,
             objects: objects.parse().ok()?,
             total: Some(total.parse().ok()?),
             bytes: rest.strip_prefix(", ").and_then(bytes_of),

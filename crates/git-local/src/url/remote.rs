@@ -126,8 +126,14 @@ pub(super) fn fetch_url(config: &Config, name: &str, root: &Path) -> Result<Opti
     let Some(url) = urls.into_iter().next() else {
         return Ok(None);
     };
-    let url = Rewrites::read(config, "insteadof")?.apply(&url).unwrap_or(url);
+    let url = rewritten(config, &url)?;
     Ok(RemoteUrl::parse(&url).ok().map(|url| absolute(url, root)))
+}
+
+/// A URL or path to fetch from, as `insteadOf` rewrites it.
+pub(super) fn rewritten(config: &Config, given: &str) -> Result<String, LocalError> {
+    let rewritten = Rewrites::read(config, "insteadof")?.apply(given);
+    Ok(rewritten.unwrap_or_else(|| given.to_owned()))
 }
 
 /// A list of URLs. An empty one discards those before it.
@@ -170,7 +176,7 @@ fn not_found(config: &Config, given: &str) -> LocalError {
 }
 
 /// A relative path is below the root, except `~`, which receive-pack expands.
-fn absolute(url: RemoteUrl, root: &Path) -> RemoteUrl {
+pub(super) fn absolute(url: RemoteUrl, root: &Path) -> RemoteUrl {
     match url {
         RemoteUrl::Local(path) if !path.to_string_lossy().starts_with('~') => {
             RemoteUrl::Local(root.join(path))

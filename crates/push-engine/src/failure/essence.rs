@@ -3,8 +3,9 @@
 /// git's message without its progress, and without the lines that end every failure: hints, and advice for people at a
 /// terminal.
 pub(crate) fn essence(stderr: &str) -> String {
-    const REPEATED: [&str; 4] = [
+    const REPEATED: [&str; 5] = [
         "hint:",
+        "Cloning into ",
         "error: failed to push some refs to ",
         "Please make sure you have the correct access rights",
         "and the repository exists.",
@@ -24,12 +25,13 @@ pub(crate) fn without_progress(messages: &str) -> String {
 
 /// Whether a line is progress of git on this machine, of git on the server, or of git-lfs.
 fn is_progress(line: &str) -> bool {
-    const STEPS: [&str; 9] = [
+    const STEPS: [&str; 10] = [
         "Enumerating objects: ",
         "Counting objects: ",
         "Delta compression using ",
         "Compressing objects: ",
         "Writing objects: ",
+        "Receiving objects: ",
         "Unpacking objects: ",
         "Resolving deltas: ",
         "Checking connectivity: ",
@@ -52,6 +54,10 @@ mod tests {
             (
                 "declined because\nerror: failed to push some refs to '../r.git'\nhint: Updates were rejected\nhint:\nhint: Fetch first",
                 "declined because",
+            ),
+            (
+                "Cloning into bare repository 'x'...\nReceiving objects:  12% (1/8), 1.00 KiB | 1.00 KiB/s\nfatal: early EOF",
+                "fatal: early EOF",
             ),
             (
                 "ssh: connect to host h port 1: Connection refused\nfatal: Could not read from remote repository.\nPlease make sure you have the correct access rights\nand the repository exists.",

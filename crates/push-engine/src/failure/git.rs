@@ -230,6 +230,8 @@ const SERVING: Table<Kind> = Table(&[
     ("does not appear to be a git repository", RemoteError),
     ("not a git repository", RemoteError),
     ("unable to chdir or not a git archive", RemoteError),
+    // git clone, of a path on this machine.
+    ("fatal: repository '/", RemoteError),
     ("dubious ownership", RemoteError),
     ("unsafe repository", RemoteError),
     ("bad config line", RemoteError),
@@ -239,6 +241,20 @@ const SERVING: Table<Kind> = Table(&[
     ("service not enabled", Rejected),
     ("access denied", Auth),
 ]);
+
+/// What git on this machine reports when it cannot write what it receives. The server writes nothing to serve a clone.
+const UNWRITABLE_HERE: [&str; 5] = [
+    "no space left on device",
+    "disk quota exceeded",
+    "read-only file system",
+    "could not create ",
+    "cannot mkdir ",
+];
+
+/// Whether a clone failed because this machine could not store it.
+pub(super) fn is_about_storing(text: &str) -> bool {
+    contains_any(text, &UNWRITABLE_HERE)
+}
 
 /// The end of every failure of git over ssh, whatever ssh reported.
 pub(super) const UNREAD: &str = "could not read from remote repository";

@@ -8,6 +8,7 @@
 //! So does silence after git has told why it fails. At any other time (in a hook of either side, while a remote unpacks) git may
 //! be silent for as long as the report may take.
 
+mod cloning;
 mod command;
 mod pack_objects;
 mod porcelain;
@@ -21,6 +22,7 @@ use git_wire::oid::Oid;
 use git_wire::send_pack::{Advertisement, Command, Report};
 use tokio::time::Instant;
 
+pub(crate) use self::cloning::{CloneSource, Cloning};
 use self::command::{Destination, GitCli};
 pub(crate) use self::pack_objects::{Encoding, PackObjects, is_worth_progress};
 pub use self::porcelain::{Porcelain, RefList, Verdict};

@@ -18,6 +18,18 @@ use crate::transport::program;
 /// Stands for a URL; not a likely name of a remote.
 const PLACEHOLDER: &str = "git-push-daemon/destination";
 
+/// Stands for a URL that `git clone` would show to everyone on the machine, and that it writes into the configuration of the
+/// clone. With its colon it is no path.
+const HIDDEN_URL: &str = "git-push-daemon:hidden-url";
+
+/// Variables that give a repository other objects than those in its directory.
+const OBJECT_VARIABLES: [&str; 4] = [
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_QUARANTINE_PATH",
+    "GIT_SHALLOW_FILE",
+];
+
 /// Settings of a named remote that also apply when one of its push URLs is read.
 const REMOTE_SETTINGS: [&str; 4] = ["vcs", "uploadpack", "proxy", "proxyauthmethod"];
 
@@ -90,6 +102,26 @@ impl Destination {
             .collect()
     }
 
+    /// The source of `git clone`. A `secret` URL, with `insteadOf` applied, stays off the command line.
+    pub(super) fn to_clone(given: &str, secret: Option<&str>) -> Self {
+        let (argument, settings) = match secret {
+            None => (given, Vec::new()),
+            Some(url) => {
+                let mapping = (format!("url.{url}.insteadOf"), HIDDEN_URL.to_owned());
+                (HIDDEN_URL, vec![mapping])
+            }
+        };
+        Self {
+            argument: argument.to_owned(),
+            settings,
+        }
+    }
+
+    /// What a clone has as the URL of its remote.
+    pub(super) fn argument(&self) -> &str {
+        &self.argument
+    }
+
     fn placeholder(url: &str) -> Self {
         let mapping = |setting: &str| (format!("url.{url}.{setting}"), PLACEHOLDER.to_owned());
         Self {
@@ -146,6 +178,47 @@ impl GitCli {
             root: root.to_owned(),
             environment,
         })
+    }
+
+    /// Finds git for commands that name the repository themselves, if there is one.
+    pub(super) fn find_outside(root: &Path, environment: &Environment) -> Option<Self> {
+        let mut git = Self::find(root, root, environment)?;
+        git.environment = OBJECT_VARIABLES
+            .iter()
+            .fold(git.environment.without("GIT_DIR"), Environment::without);
+        Some(git)
+    }
+
+    /// Makes a bare clone whose remote is `origin`, with all branches, and with remote-tracking refs besides. Objects that the
+    /// source borrows from another repository are copied.
+    pub(super) fn clone_bare(&self, source: &Destination, into: &Path) -> Command {
+        let mut command = self.command(&source.settings);
+        command
+            .args(["clone", "--bare", "--progress", "--dissociate", "--origin=origin"])
+            .args(["-c", "remote.origin.fetch=+refs/heads/*:refs/remotes/origin/*"])
+            .args(["--", &source.argument])
+            .arg(into);
+        command
+    }
+
+    /// Lists the first refs of a repository, the branches before all others.
+    pub(super) fn for_each_ref(&self, git_dir: &Path, count: usize) -> Command {
+        let mut command = self.command(&[]);
+        command.env("GIT_DIR", git_dir).args([
+            "for-each-ref",
+            &format!("--count={count}"),
+            "--format=%(refname)",
+        ]);
+        command
+    }
+
+    /// Points `HEAD` of a repository to a branch.
+    pub(super) fn set_head(&self, git_dir: &Path, refname: &str) -> Command {
+        let mut command = self.command(&[]);
+        command
+            .env("GIT_DIR", git_dir)
+            .args(["symbolic-ref", "HEAD", refname]);
+        command
     }
 
     /// Lists the refs of a remote.
