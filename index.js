@@ -634,10 +634,18 @@ function restoreProgressOf({ phase, objects, bytes, elapsedMs, ...progress }) {
   };
 }
 
-function restoreError({ code, failure }, signal) {
-  if (failure !== undefined) return new RestoreError(failure.message, { ...failure, code });
+/** The codes of the errors, by the name of the binding's last event. */
+const RESTORE_CODES = {
+  failed: 'ERR_PUSH_DAEMON_RESTORE_FAILED',
+  foreign: 'ERR_PUSH_DAEMON_NOT_THE_REPOSITORY',
+};
+
+function restoreError({ name, failure }, signal) {
+  if (failure !== undefined) {
+    return new RestoreError(failure.message, { ...failure, code: RESTORE_CODES[name] });
+  }
   return new RestoreError('restoreRepository was aborted', {
-    code,
+    code: 'ABORT_ERR',
     kind: 'unknown',
     hint: 'Nothing was changed. Call it again to restore the repository.',
     retryable: true,
@@ -663,9 +671,9 @@ function restoreRepository(options) {
     settle = resolve;
   });
   const handle = startNative(() =>
-    native.NativeRestore.start(rest, environment(), ({ event, restored }) => {
-      if (restored !== undefined) {
-        settle(restored);
+    native.NativeRestore.start(rest, environment(), ({ event }) => {
+      if (event.name !== 'progress') {
+        settle(event);
         return;
       }
       try {
@@ -682,13 +690,13 @@ function restoreRepository(options) {
   if (signal?.aborted) abort();
   // The messages of the addon alone do not keep the process alive.
   const hold = setInterval(() => {}, MAX_TIMER_MS);
-  return ended.then((restored) => {
+  return ended.then((event) => {
     clearInterval(hold);
     signal?.removeEventListener('abort', abort);
     handle.join();
-    if (restored.code !== undefined) throw restoreError(restored, signal);
-    const { commit = null, durationMs } = restored;
-    return { restored: restored.restored, commit, durationMs };
+    const { name, commit = null, durationMs } = event;
+    if (name !== 'restored' && name !== 'present') throw restoreError(event, signal);
+    return { restored: name === 'restored', commit, durationMs };
   });
 }
 

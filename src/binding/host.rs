@@ -216,7 +216,11 @@ impl Host {
         let served = AssertUnwindSafe(serving.with_subscriber(dispatch)).catch_unwind();
         let served = served.await;
         drop(registration);
-        served.unwrap_or_else(|panic| broken(&deliver, &status, bug(&*panic)))
+        served.unwrap_or_else(|panic| {
+            let text = text_of(&*panic);
+            let message = format!("a bug in git-push-daemon, please report it: {text}");
+            broken(&deliver, &status, &message)
+        })
     }
 }
 
@@ -228,15 +232,6 @@ pub(super) fn default_path(environment: &Environment) -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
-/// The failure that a panic is.
-pub(super) fn bug(panic: &(dyn Any + Send)) -> Failure {
-    let text = text_of(panic);
-    Failure::new(
-        Kind::Local,
-        format!("a bug in git-push-daemon, please report it: {text}"),
-    )
-}
-
 fn text_of(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied())
@@ -244,8 +239,9 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// Reports an end that was not requested.
-fn broken(deliver: &Deliver, status: &SharedStatus, failure: Failure) -> Ended {
+fn broken(deliver: &Deliver, status: &SharedStatus, message: &str) -> Ended {
     let pending_commits = status.stop();
+    let failure = Failure::new(Kind::Local, message);
     deliver.deliver(Delivery::Event(Event::Error {
         commit: None,
         attempt: 0,

@@ -2,36 +2,37 @@
 
 use std::collections::HashMap;
 use std::env::current_dir;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
-use futures_util::FutureExt as _;
 use git_local::config::Environment;
 use git_local::repository::is_valid_branch_refname;
 use git_local::url::RemoteUrl;
 use napi::bindgen_prelude::{Function, Unknown};
 use napi::{CleanupEnvHook, Env, Error};
 use napi_derive::napi;
+use push_engine::failure::{Failure, Kind};
 use push_engine::options::Raw;
-use push_engine::restore::{Request, RestoreError, RestoreOptions, restore};
+use push_engine::restore::{Abort, Request, RestoreError, RestoreOptions, Restored, restore};
 use push_engine::telemetry::{self, LOG_VARIABLE};
-use tokio::sync::Notify;
-use tracing::instrument::WithSubscriber as _;
+use push_engine::turns::THREAD_NAME;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use super::driver::Driver;
 use super::host::{self, Deliver};
 use super::misuse::{self, Misuse};
 use super::raw;
-use super::shapes::NativeMessage;
+use super::shapes::{NativeEvent, NativeMessage, end_of_restore};
 
 /// A running restore, as `index.js` holds it.
 #[napi]
 #[expect(missing_debug_implementations, reason = "a handle for JavaScript")]
 pub struct NativeRestore {
     driver: Arc<Driver>,
-    abort: Arc<Notify>,
-    cleanup: Option<CleanupEnvHook<Arc<Notify>>>,
+    abort: Abort,
+    cleanup: Option<CleanupEnvHook<Abort>>,
 }
 
 #[napi]
@@ -52,11 +53,11 @@ impl NativeRestore {
         let options = raw::from_js(options)?;
         let request = prepare(&options, environment.into_iter().collect())?;
         let deliver = Deliver::new(&deliver)?;
-        let abort = Arc::<Notify>::default();
-        let driver = spawn(request, Arc::clone(&abort), deliver)?;
+        let abort = Abort::new();
+        let driver = spawn(request, abort.clone(), deliver)?;
         // A worker that is terminated must leave neither git nor an unfinished clone behind.
         let cleanup = env
-            .add_env_cleanup_hook(Arc::clone(&abort), |abort| abort.notify_one())
+            .add_env_cleanup_hook(abort.clone(), |abort| abort.cancel())
             .map_err(misuse::from_napi)?;
         Ok(Self {
             driver,
@@ -68,7 +69,7 @@ impl NativeRestore {
     /// Ends the restore early. Its end is delivered as always, when nothing of it is left.
     #[napi]
     pub fn abort(&self) {
-        self.abort.notify_one();
+        self.abort.cancel();
     }
 
     /// To be called when the end was delivered: joins the thread of the daemons, if this was its last work.
@@ -103,21 +104,31 @@ fn prepare(options: &Raw, environment: Environment) -> Result<Request, Error<Mis
     })
 }
 
-fn spawn(request: Request, abort: Arc<Notify>, deliver: Deliver) -> Result<Arc<Driver>, Error<Misuse>> {
+/// It runs on a thread of its own, and the driver's runtime runs git.
+fn spawn(request: Request, abort: Abort, deliver: Deliver) -> Result<Arc<Driver>, Error<Misuse>> {
     let run = |_| async move {
         let begun = Instant::now();
-        let dispatch = telemetry::dispatch(None, request.environment.get(LOG_VARIABLE));
-        let tell = {
-            let deliver = deliver.clone();
-            Box::new(move |progress| deliver.send(progress))
+        let (end, ended) = oneshot::channel();
+        let runtime = Handle::current();
+        let of_progress = deliver.clone();
+        let tell = Box::new(move |progress| of_progress.send(NativeEvent::from(progress)));
+        let work = move || {
+            let dispatch = telemetry::dispatch(None, request.environment.get(LOG_VARIABLE));
+            let restoring = || restore(&request, &runtime, &abort, tell);
+            let _ = end.send(tracing::dispatcher::with_default(&dispatch, restoring));
         };
-        let aborted = async move { abort.notified().await };
-        let restoring = restore(request, aborted, tell).with_subscriber(dispatch);
-        let outcome = AssertUnwindSafe(restoring).catch_unwind().await;
-        let outcome = outcome.unwrap_or_else(|panic| Err(RestoreError::Failed(host::bug(&*panic))));
-        let duration = begun.elapsed();
-        move || deliver.send((outcome, duration))
+        let outcome = match thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(work) {
+            Ok(_) => ended
+                .await
+                .unwrap_or_else(|_| failed("a bug in git-push-daemon, please report it")),
+            Err(error) => failed(&format!("the system refuses a thread: {error}")),
+        };
+        move || deliver.send(end_of_restore(&outcome, begun.elapsed()))
     };
     Driver::start(run)
         .map_err(|error| Misuse::System.error(format!("the daemons' thread could not be started: {error}")))
+}
+
+fn failed(message: &str) -> Result<Restored, RestoreError> {
+    Err(RestoreError::Failed(Failure::new(Kind::Local, message)))
 }

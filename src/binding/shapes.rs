@@ -31,8 +31,6 @@ pub struct NativeMessage {
     pub log: Option<NativeLog>,
     /// The daemon has ended; nothing follows.
     pub ended: Option<NativeEnded>,
-    /// A restore has ended; nothing follows.
-    pub restored: Option<NativeRestored>,
 }
 
 /// An event; which fields are set depends on its name.
@@ -158,22 +156,6 @@ pub struct NativeEnded {
     pub drained: bool,
     /// The number of commits that the remote lacks.
     pub pending_commits: f64,
-}
-
-/// The end of a restore: with a code if it failed or was aborted.
-#[napi(object, object_from_js = false)]
-#[derive(Debug)]
-pub struct NativeRestored {
-    /// Whether a clone was made.
-    pub restored: bool,
-    /// The tip of the branch.
-    pub commit: Option<String>,
-    /// How long it took, in milliseconds.
-    pub duration_ms: f64,
-    /// The code of the error.
-    pub code: Option<&'static str>,
-    /// The failure.
-    pub failure: Option<NativeFailure>,
 }
 
 /// A line for the logger.
@@ -326,20 +308,17 @@ impl From<Delivery> for NativeMessage {
     }
 }
 
-impl From<Ended> for NativeMessage {
-    fn from(ended: Ended) -> Self {
-        let ended = NativeEnded {
-            drained: ended.drained,
-            pending_commits: number(ended.pending_commits),
-        };
+/// The progress or the end of a restore.
+impl From<NativeEvent> for NativeMessage {
+    fn from(event: NativeEvent) -> Self {
         Self {
-            ended: Some(ended),
+            event: Some(event),
             ..Self::default()
         }
     }
 }
 
-impl From<RestoreProgress> for NativeMessage {
+impl From<RestoreProgress> for NativeEvent {
     fn from(progress: RestoreProgress) -> Self {
         let progress = NativeProgress {
             phase: progress.phase.as_str(),
@@ -356,35 +335,39 @@ impl From<RestoreProgress> for NativeMessage {
             remaining_ms: progress.remaining.map(whole_ms),
         };
         Self {
-            event: Some(NativeEvent {
-                name: "progress".to_owned(),
-                progress: Some(progress),
-                ..NativeEvent::default()
-            }),
+            name: "progress".to_owned(),
+            progress: Some(progress),
             ..Self::default()
         }
     }
 }
 
-impl From<(Result<Restored, RestoreError>, Duration)> for NativeMessage {
-    fn from((outcome, duration): (Result<Restored, RestoreError>, Duration)) -> Self {
-        let (code, failure) = match &outcome {
-            Ok(_) => (None, None),
-            Err(RestoreError::NotTheRepository(failure)) => {
-                (Some("ERR_PUSH_DAEMON_NOT_THE_REPOSITORY"), Some(failure))
-            }
-            Err(RestoreError::Failed(failure)) => (Some("ERR_PUSH_DAEMON_RESTORE_FAILED"), Some(failure)),
-            Err(RestoreError::Aborted) => (Some("ABORT_ERR"), None),
+/// The end of a restore.
+pub(super) fn end_of_restore(outcome: &Result<Restored, RestoreError>, duration: Duration) -> NativeEvent {
+    let (name, commit, failure) = match outcome {
+        Ok(restored) if restored.is_restored => ("restored", restored.commit, None),
+        Ok(restored) => ("present", restored.commit, None),
+        Err(RestoreError::NotTheRepository(failure)) => ("foreign", None, Some(failure)),
+        Err(RestoreError::Failed(failure)) => ("failed", None, Some(failure)),
+        Err(RestoreError::Aborted) => ("aborted", None, None),
+    };
+    NativeEvent {
+        name: name.to_owned(),
+        commit: hex(commit),
+        duration_ms: Some(ms(duration)),
+        failure: failure.map(Into::into),
+        ..NativeEvent::default()
+    }
+}
+
+impl From<Ended> for NativeMessage {
+    fn from(ended: Ended) -> Self {
+        let ended = NativeEnded {
+            drained: ended.drained,
+            pending_commits: number(ended.pending_commits),
         };
-        let restored = outcome.as_ref().ok();
         Self {
-            restored: Some(NativeRestored {
-                restored: restored.is_some_and(|restored| restored.is_restored),
-                commit: restored.and_then(|restored| hex(restored.commit)),
-                duration_ms: ms(duration),
-                code,
-                failure: failure.map(Into::into),
-            }),
+            ended: Some(ended),
             ..Self::default()
         }
     }

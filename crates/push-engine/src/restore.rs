@@ -12,10 +12,8 @@ mod site;
 mod storing;
 mod workspace;
 
-use std::cell::RefCell;
-use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use git_local::config::{Config, Environment};
@@ -23,17 +21,18 @@ use git_local::repository::{Head, Repository};
 use git_local::url::RemoteUrl;
 use git_local::{LocalError, redact_url};
 use git_wire::oid::Oid;
-use tokio::time::{Instant, sleep};
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+pub use tokio_util::sync::CancellationToken as Abort;
 
 pub use self::options::RestoreOptions;
 use self::progress::Meter;
-pub use self::progress::{RestorePhase, RestoreProgress};
-use self::site::{Found, Site, Vacancy};
+pub use self::progress::{RestorePhase, RestoreProgress, Tell};
+use self::site::{Found, Site};
 use self::workspace::Workspace;
 use crate::failure::{Failure, Kind};
 use crate::options::short_branch_name;
 use crate::transport::{Background, CloneSource, Cloning};
-use crate::turns::Lane;
 
 /// How often a place is looked at that another process restores. The end of its lock raises no event.
 const LOCK_POLL: Duration = Duration::from_millis(50);
@@ -48,7 +47,7 @@ const NO_LOCAL_BRANCH_HINT: &str = "Nothing was changed. Check the options branc
 const NOT_EMPTY_HINT: &str = "Nothing was changed. The repository here is empty and the remote is not: remove the empty one, and the next start restores it.";
 
 /// Why nothing was restored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum RestoreError {
     /// Something else is in the place: no repository, a part of one, or one that does not belong to the remote.
     NotTheRepository(Failure),
@@ -85,7 +84,7 @@ fn with_hint_for_restoring(failure: Failure) -> Failure {
 }
 
 /// The repository is in place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Restored {
     /// Whether a clone was made.
     pub is_restored: bool,
@@ -94,7 +93,7 @@ pub struct Restored {
 }
 
 /// What to restore, from where.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Request {
     /// The checked options.
     pub options: RestoreOptions,
@@ -104,166 +103,130 @@ pub struct Request {
     pub current: PathBuf,
 }
 
-/// Makes sure that the repository is there, or says why not; then nothing was changed. `aborted` ends it early, `tell` gets its
-/// progress.
+/// Makes sure that the repository is there, or says why not; then nothing was changed. `tell` gets its progress. It blocks, so
+/// it has a thread of its own; the runtime runs git meanwhile.
 ///
 /// # Errors
 ///
 /// See [`RestoreError`].
-pub async fn restore(
-    request: Request,
-    aborted: impl Future<Output = ()>,
-    tell: Box<dyn Fn(RestoreProgress)>,
+pub fn restore(
+    request: &Request,
+    runtime: &Handle,
+    aborted: &Abort,
+    tell: Tell,
 ) -> Result<Restored, RestoreError> {
     let background = Background::default();
     let restoring = Restoring {
+        request,
         site: Site::new(&request.current.join(&request.options.repo_path)),
-        request: Arc::new(request),
-        lane: Lane::default(),
-        background: background.clone(),
+        background: &background,
+        runtime,
+        aborted,
         meter: Meter::new(tell),
-        workspace: RefCell::default(),
     };
-    let outcome = tokio::select! {
-        biased;
-        outcome = restoring.run() => outcome,
-        () = aborted => Err(RestoreError::Aborted),
-    };
-    background.close(Instant::now() + END_LIMIT).await;
-    restoring.clean().await;
-    match &outcome {
-        Ok(restored) => tracing::info!(path = restoring.site.shown(), ?restored, "restored"),
-        Err(error) => tracing::warn!(path = restoring.site.shown(), ?error, "not restored"),
+    match restoring.run() {
+        Err(_) if aborted.is_cancelled() => Err(RestoreError::Aborted),
+        outcome => outcome,
     }
-    outcome
 }
 
-/// One call. Whatever touches the disk runs on blocking threads, one after the other.
-struct Restoring {
-    request: Arc<Request>,
+/// One call.
+struct Restoring<'a> {
+    request: &'a Request,
     site: Site,
-    lane: Lane,
-    background: Background,
+    background: &'a Background,
+    runtime: &'a Handle,
+    aborted: &'a Abort,
     meter: Meter,
-    /// Dropping the last reference to it removes what is unfinished, which may block.
-    workspace: RefCell<Option<Arc<Workspace>>>,
 }
 
-impl Restoring {
-    async fn run(&self) -> Result<Restored, RestoreError> {
+impl Restoring<'_> {
+    fn run(&self) -> Result<Restored, RestoreError> {
         let mut is_restored = false;
         loop {
-            let vacancy = match self.inspect().await? {
+            if self.aborted.is_cancelled() {
+                return Err(RestoreError::Aborted);
+            }
+            let vacancy = match self.site.inspect(self.request)? {
                 Found::Vacant(vacancy) => vacancy,
-                Found::Repository(Look { tip: Some(tip), .. }) => {
-                    return Ok(Restored {
-                        is_restored,
-                        commit: Some(tip),
-                    });
-                }
                 Found::Repository(look) => {
-                    self.check_empty(&look, is_restored).await?;
+                    if look.tip.is_none() {
+                        self.check_empty(&look, is_restored)?;
+                    }
                     return Ok(Restored {
                         is_restored,
-                        commit: None,
+                        commit: look.tip,
                     });
                 }
             };
-            let Some(workspace) = self.enter(vacancy).await? else {
+            let Some(workspace) = Workspace::enter(&self.site, vacancy)? else {
                 self.meter.begin(RestorePhase::Waiting);
-                sleep(LOCK_POLL).await;
+                thread::sleep(LOCK_POLL);
                 continue;
             };
-            // The place may have changed before this process got the lock; an unfinished delivery is continued.
+            // An unfinished delivery is continued.
             if !workspace.holds_whole() {
-                if !matches!(self.inspect().await?, Found::Vacant(now) if now == vacancy) {
-                    // Not the last reference, which is dropped where it may block.
-                    drop(workspace);
-                    self.clean().await;
+                // The place may have changed before this process got the lock.
+                if !matches!(self.site.inspect(self.request)?, Found::Vacant(now) if now == vacancy) {
                     continue;
                 }
-                self.make(&workspace).await?;
+                let made = self.make(workspace.clone_path());
+                // git has ended before its files are removed.
+                let ended = self.background.close(Instant::now() + END_LIMIT);
+                self.runtime.block_on(ended);
+                made?;
             }
             self.meter.begin(RestorePhase::Storing);
-            is_restored |= self.blocking(move |_| workspace.deliver()).await?;
-            self.clean().await;
+            is_restored |= workspace.deliver()?;
         }
     }
 
-    /// What is in the place.
-    async fn inspect(&self) -> Result<Found, RestoreError> {
-        let site = self.site.clone();
-        self.blocking(move |request| site.inspect(request)).await
-    }
-
-    /// Makes the directory in which the clone is made; `None` while another process has it.
-    async fn enter(&self, vacancy: Vacancy) -> Result<Option<Arc<Workspace>>, RestoreError> {
-        let site = self.site.clone();
-        let entered = self
-            .blocking(move |_| Ok(Workspace::enter(&site, vacancy)?.map(Arc::new)))
-            .await?;
-        self.workspace.replace(entered.clone());
-        Ok(entered)
-    }
-
-    /// Makes a clone in the workspace, and checks it.
-    async fn make(&self, workspace: &Arc<Workspace>) -> Result<(), RestoreError> {
+    /// Makes a clone, and checks it.
+    fn make(&self, clone: &Path) -> Result<(), RestoreError> {
         self.meter.begin(RestorePhase::Connecting);
-        let source = self.blocking(|request| Source::resolve(request, None)).await?;
+        let Request {
+            options,
+            environment,
+            current,
+        } = self.request;
+        let source = Source::of(&Config::load_protected(environment)?, &options.url, current)?;
         let cloning = self.cloning()?;
-        let into = workspace.clone_path();
-        cloning
-            .clone_bare(&source.to_clone, into, &|line| self.meter.take_line(line))
-            .await?;
-        let (path, secret) = (into.to_owned(), source.secret.is_some());
-        let written = source.to_clone.written_url().to_owned();
-        let look = self
-            .blocking(move |request| {
-                if secret {
-                    storing::replace_url(&path, &written, &request.options.url)?;
-                }
-                let repository =
-                    Repository::open(Some(&path), &request.environment).map_err(LocalError::from)?;
-                Look::at(&repository, request)
-            })
-            .await?;
+        cloning.clone_bare(&source.to_clone, clone, &|line| self.meter.take_line(line))?;
+        if source.is_secret {
+            storing::replace_url(clone, source.to_clone.written_url(), &options.url)?;
+        }
+        let repository = Repository::open(Some(clone), environment).map_err(LocalError::from)?;
+        let look = Look::at(&repository, self.request)?;
         if look.tip.is_none() {
-            self.check_remote_empty(&cloning, into, &look).await?;
+            self.check_remote_empty(&cloning.refs(clone)?, &look)?;
         }
         if let Some(wanted) = &look.wanted
             && !look.is_head_on_wanted()
         {
-            cloning.set_head(into, wanted).await?;
+            cloning.set_head(clone, wanted)?;
         }
         self.meter.begin(RestorePhase::Storing);
-        let path = into.to_owned();
-        self.blocking(move |_| storing::flush(&path)).await
+        storing::flush(clone)
     }
 
     /// Checks that a clone without the branch is one of an empty remote.
-    async fn check_remote_empty(
-        &self,
-        cloning: &Cloning,
-        clone: &Path,
-        look: &Look,
-    ) -> Result<(), RestoreError> {
-        let refs = cloning.refs(clone).await?;
+    fn check_remote_empty(&self, refs: &[String], look: &Look) -> Result<(), RestoreError> {
         if refs.is_empty() {
             return Ok(());
         }
         let url = redact_url(&self.request.options.url);
-        let problem = match &self.request.options.branch {
-            Some(branch) => format!("the remote {url} has no branch '{}'", short_branch_name(branch)),
-            None => match &look.head {
-                Head::Branch(head) | Head::Unborn(head) => format!(
-                    "HEAD of the remote {url} names the branch '{head}', which it does not have; name one with the option 'branch'"
-                ),
-                Head::Detached => {
-                    format!("HEAD of the remote {url} is not on a branch; name one with the option 'branch'")
-                }
-            },
+        let problem = match (&self.request.options.branch, &look.head) {
+            (Some(branch), _) => {
+                format!("the remote {url} has no branch '{}'", short_branch_name(branch))
+            }
+            (None, Head::Branch(head) | Head::Unborn(head)) => format!(
+                "HEAD of the remote {url} names the branch '{head}', which it does not have; name one with the option 'branch'"
+            ),
+            (None, Head::Detached) => {
+                format!("HEAD of the remote {url} is not on a branch; name one with the option 'branch'")
+            }
         };
-        let message = format!("{problem}; {}", branches_among(&refs));
+        let message = format!("{problem}; {}", branches_among(refs));
         Err(RestoreError::Failed(
             Failure::new(Kind::RemoteError, message).with_hint(NO_REMOTE_BRANCH_HINT),
         ))
@@ -271,9 +234,9 @@ impl Restoring {
 
     /// Checks a repository without the branch: it must be as empty as its remote. Only here does a repository that is there need
     /// the network: if it hid a remote with data, the service would begin a second history.
-    async fn check_empty(&self, look: &Look, is_restored: bool) -> Result<(), RestoreError> {
+    fn check_empty(&self, look: &Look, is_restored: bool) -> Result<(), RestoreError> {
         let cloning = self.cloning()?;
-        let refs = cloning.refs(&look.git_dir).await?;
+        let refs = cloning.refs(&look.git_dir)?;
         let place = self.site.shown();
         if !refs.is_empty() {
             let named = look.wanted.as_deref().map_or_else(
@@ -290,93 +253,60 @@ impl Restoring {
             return Ok(());
         }
         self.meter.begin(RestorePhase::Connecting);
-        let git_dir = look.git_dir.clone();
-        let source = self
-            .blocking(move |request| Source::resolve(request, Some(&git_dir)))
-            .await?;
-        if cloning.has_refs(&source.to_clone).await? {
-            let message = format!(
-                "{place} is an empty repository, but the remote {} has data",
-                redact_url(&self.request.options.url)
-            );
+        let Request {
+            options,
+            environment,
+            current,
+        } = self.request;
+        let config = Config::load(environment, &look.git_dir, &look.git_dir)?;
+        let source = Source::of(&config, &options.url, current)?;
+        if cloning.has_refs(&source.to_clone)? {
+            let url = redact_url(&options.url);
+            let message = format!("{place} is an empty repository, but the remote {url} has data");
             return Err(not_the_repository(message, NOT_EMPTY_HINT));
         }
         Ok(())
     }
 
-    fn cloning(&self) -> Result<Cloning, RestoreError> {
+    fn cloning(&self) -> Result<Cloning<'_>, RestoreError> {
         let Request {
             options,
             environment,
             current,
-        } = &*self.request;
-        let limits = (options.connect, options.idle);
+        } = self.request;
+        let times = (options.connect, options.idle);
+        let place = (self.runtime, self.aborted);
         Ok(Cloning::find(
             current,
             environment,
-            self.background.clone(),
-            limits,
+            times,
+            self.background,
+            place,
         )?)
-    }
-
-    /// Removes what is unfinished.
-    async fn clean(&self) {
-        if let Some(workspace) = self.workspace.take() {
-            let _ = self
-                .blocking(move |_| {
-                    drop(workspace);
-                    Ok(())
-                })
-                .await;
-        }
-    }
-
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Request) -> Result<T, RestoreError> + Send + 'static,
-    ) -> Result<T, RestoreError> {
-        let request = Arc::clone(&self.request);
-        self.lane.read(move || Ok(work(&request))).await?
     }
 }
 
 /// The remote, as git is told of it.
 struct Source {
     to_clone: CloneSource,
-    /// The URL with its credentials, if it has some.
-    secret: Option<String>,
+    /// Whether the URL has credentials.
+    is_secret: bool,
     parsed: RemoteUrl,
 }
 
 impl Source {
-    /// Reads the URL by the settings of the system and the user, and those of the repository if there is one.
-    fn resolve(request: &Request, git_dir: Option<&Path>) -> Result<Self, RestoreError> {
-        let Request {
-            options,
-            environment,
-            current,
-        } = request;
-        let config = match git_dir {
-            Some(git_dir) => Config::load(environment, git_dir, git_dir)?,
-            None => Config::load_protected(environment)?,
-        };
-        Self::of(&config, &options.url, current)
-    }
-
+    /// Reads the URL by the settings of a repository, or those of the system and the user.
     fn of(config: &Config, given: &str, current: &Path) -> Result<Self, RestoreError> {
         let (url, parsed) = RemoteUrl::to_fetch(config, given, current)?;
-        let secret = [given, &url]
-            .into_iter()
-            .any(|url| redact_url(url) != url)
-            .then(|| url.clone());
+        let is_secret = redact_url(given) != given || redact_url(&url) != url;
         let is_path = matches!(parsed, RemoteUrl::Local(_));
         let given = match &parsed {
             RemoteUrl::Local(path) if url == given => path.to_string_lossy().into_owned(),
             _ => given.to_owned(),
         };
         Ok(Self {
-            to_clone: CloneSource::new(&given, secret.as_deref(), is_path),
-            secret,
+            to_clone: CloneSource::new(&given, is_secret.then_some(&*url), is_path),
+            is_secret,
             parsed,
         })
     }

@@ -1,6 +1,6 @@
 //! How far a restore has come, read from the lines of git's progress.
 
-use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -77,11 +77,14 @@ pub struct RestoreProgress {
     pub remaining: Option<Duration>,
 }
 
+/// Receives the progress.
+pub type Tell = Box<dyn Fn(RestoreProgress) + Send + Sync>;
+
 /// Tells the progress: at the beginning of each phase, and once a second.
 pub(super) struct Meter {
     begun: Instant,
-    tell: Box<dyn Fn(RestoreProgress)>,
-    noted: RefCell<Noted>,
+    tell: Tell,
+    noted: Mutex<Noted>,
 }
 
 struct Noted {
@@ -93,12 +96,12 @@ struct Noted {
 }
 
 impl Meter {
-    pub(super) fn new(tell: Box<dyn Fn(RestoreProgress)>) -> Self {
+    pub(super) fn new(tell: Tell) -> Self {
         let begun = Instant::now();
         Self {
             begun,
             tell,
-            noted: RefCell::new(Noted {
+            noted: Mutex::new(Noted {
                 phase: None,
                 phase_begun: begun,
                 server: None,
@@ -130,15 +133,19 @@ impl Meter {
             Some((phase, amounts)) => self.note(phase, amounts),
             None if is_of_server && !line.starts_with("Total ") => {
                 let line = Tail::from(line).text();
-                self.noted.borrow_mut().server = Some(line).filter(|line| !line.is_empty());
+                self.noted().server = Some(line).filter(|line| !line.is_empty());
             }
             None => {}
         }
     }
 
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn note(&self, phase: RestorePhase, amounts: Amounts) {
         let now = Instant::now();
-        let mut noted = self.noted.borrow_mut();
+        let mut noted = self.noted();
         let is_new = noted.phase != Some(phase);
         if is_new {
             noted.phase = Some(phase);
@@ -184,7 +191,7 @@ fn remaining(amounts: Amounts, elapsed: Duration) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
+    use std::sync::Arc;
 
     use tokio::time::advance;
 
@@ -192,10 +199,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_phase_is_told_when_it_begins_and_then_once_a_second() {
-        let told = Rc::<RefCell<Vec<RestoreProgress>>>::default();
+        let told = Arc::<Mutex<Vec<RestoreProgress>>>::default();
         let meter = Meter::new({
-            let told = Rc::clone(&told);
-            Box::new(move |progress| told.borrow_mut().push(progress))
+            let told = Arc::clone(&told);
+            Box::new(move |progress| told.lock().expect("one thread").push(progress))
         });
         meter.begin(RestorePhase::Connecting);
         for line in [
@@ -213,7 +220,7 @@ mod tests {
         meter.take_line("Receiving objects:  21% (21/100), 3.10 MiB | 1.00 MiB/s");
         meter.begin(RestorePhase::Storing);
 
-        let told = told.borrow();
+        let told = told.lock().expect("one thread");
         let phases: Vec<&str> = told.iter().map(|progress| progress.phase.as_str()).collect();
         assert_eq!(
             phases,

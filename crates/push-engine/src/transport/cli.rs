@@ -28,7 +28,9 @@ pub(crate) use self::pack_objects::{Encoding, PackObjects, is_worth_progress};
 pub use self::porcelain::{Porcelain, RefList, Verdict};
 use super::activity::{ADVERTISING, Activity, Limits, PUSHING};
 use super::child::Child;
-use super::{LocalFuture, LocalRepository, PackReceiver, PushFailure, Session, Settings, Transport};
+use super::{
+    Background, LocalFuture, LocalRepository, PackReceiver, PushFailure, Session, Settings, Transport,
+};
 use crate::failure::{self, Failure, Kind};
 
 /// Pushes by the git CLI.
@@ -160,7 +162,7 @@ impl Pushes {
     async fn read_refs_at(&self, destination: &Destination) -> Result<Vec<(Oid, String)>, Failure> {
         let mut list = RefList::default();
         let command = self.git.ls_remote(destination);
-        let ended = self.read(command, |bytes| list.read(bytes)).await?;
+        let ended = self.read(command, &mut |bytes| list.read(bytes)).await?;
         if !ended.is_success() {
             return Err(Failure::from_git_cli("git ls-remote", &ended.stderr));
         }
@@ -171,12 +173,16 @@ impl Pushes {
     async fn local_tip(&self) -> Result<Option<Oid>, Failure> {
         let mut output = Vec::new();
         let command = self.git.rev_parse(&self.refname);
-        self.read(command, |bytes| output.extend_from_slice(bytes))
+        self.read(command, &mut |bytes| output.extend_from_slice(bytes))
             .await?;
         Ok(Oid::from_hex(output.trim_ascii()))
     }
 
-    async fn read(&self, command: std::process::Command, take: impl FnMut(&[u8])) -> Result<Ended, Failure> {
+    async fn read(
+        &self,
+        command: std::process::Command,
+        take: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<Ended, Failure> {
         let limits = Limits::of_silence(self.settings.idle_timeout);
         self.run(command, limits, ADVERTISING, take).await
     }
@@ -191,46 +197,61 @@ impl Pushes {
         }
     }
 
-    /// Runs a command within these limits, and passes its output on as it comes. Dropping the future ends the command with
-    /// its whole process group.
     async fn run(
         &self,
         command: std::process::Command,
         limits: Limits,
         awaited: &str,
-        take: impl FnMut(&[u8]),
+        take: &mut (dyn FnMut(&[u8]) + Send),
     ) -> Result<Ended, Failure> {
-        // Standard input is closed at once: git reads nothing from it, and cannot ask.
-        let (mut child, _, stdout) = Child::spawn(command, &self.settings.background)
-            .map_err(|error| Failure::new(Kind::Local, format!("git could not be started: {error}")))?;
-        let activity = Activity::new();
-        activity.sent();
-        let mut state = child.state();
-        let following = async {
-            while state.changed().await.is_ok() {
-                let line = last_line(state.borrow_and_update().stderr.bytes());
-                self.settings.transfer.take_line(&line);
-                if is_sending(&line) || failure::is_last_word(&line) {
-                    activity.unsent();
-                } else {
-                    activity.touch();
-                    activity.sent();
-                }
-            }
-            std::future::pending().await
-        };
-        let ending = async {
-            let status = child.read_to_exit(stdout, take).await;
-            Ended::of(&mut child, status).await
-        };
-        let running = async {
-            tokio::select! {
-                ended = ending => ended,
-                ended = following => ended,
+        let heard = |line: &str, activity: &Activity| {
+            self.settings.transfer.take_line(line);
+            if is_sending(line) || failure::is_last_word(line) {
+                activity.unsent();
+            } else {
+                activity.touch();
+                activity.sent();
             }
         };
-        activity.guard(limits, awaited, running).await
+        let background = &self.settings.background;
+        run(command, background, limits, awaited, &heard, take).await
     }
+}
+
+/// Runs a command within these limits. Passes on its output as it comes, and the lines of its standard error, which show whether
+/// it moves. Dropping the future ends the command with its whole process group.
+async fn run(
+    command: std::process::Command,
+    background: &Background,
+    limits: Limits,
+    awaited: &str,
+    heard: &(dyn Fn(&str, &Activity) + Sync),
+    take: &mut (dyn FnMut(&[u8]) + Send),
+) -> Result<Ended, Failure> {
+    // Standard input is closed at once: git reads nothing from it, and cannot ask.
+    let (mut child, _, stdout) = Child::spawn(command, background)
+        .map_err(|error| Failure::new(Kind::Local, format!("git could not be started: {error}")))?;
+    let activity = Activity::new();
+    activity.sent();
+    let mut state = child.state();
+    let following = async {
+        while state.changed().await.is_ok() {
+            let line = last_line(state.borrow_and_update().stderr.bytes());
+            heard(&line, &activity);
+        }
+        std::future::pending().await
+    };
+    let ending = async {
+        let status = child.read_to_exit(stdout, take).await;
+        Ended::of(&mut child, status).await
+    };
+    let running = async {
+        tokio::select! {
+            ended = ending => ended,
+            ended = following => ended,
+        }
+    };
+    activity.guard(limits, awaited, running).await
 }
 
 /// The last whole line on git's standard error that is not empty.
@@ -286,7 +307,9 @@ impl GitCliSession {
         let mut porcelain = Porcelain::new(command.new_oid(), refname);
         let push = pushes.git.push(&pushes.to_push, command.new_oid(), refname);
         let ended = pushes
-            .run(push, pushes.push_limits(), PUSHING, |bytes| porcelain.read(bytes))
+            .run(push, pushes.push_limits(), PUSHING, &mut |bytes| {
+                porcelain.read(bytes);
+            })
             .await
             .map_err(|failure| {
                 // A git that fell silent may have sent everything before.
