@@ -43,7 +43,7 @@ function install(_t, { body }, { body: server }) {
   const [, names] = /^npm install (.+)\n$/.exec(body);
   const named = new Set(names.split(' '));
   const used = [...server.matchAll(/^import .* from '([^'/]+)(?:\/[^']+)?';$/gm)];
-  for (const [line, name] of used) assert.ok(named.delete(name), line);
+  for (const name of new Set(used.map(([, name]) => name))) assert.ok(named.delete(name), name);
   // What is left is what the plugin itself asks for.
   assert.deepEqual([...named], ['fastify-plugin']);
   assert.ok(packageJson.peerDependencies['fastify-plugin']);

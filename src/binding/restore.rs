@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 use std::env::current_dir;
-use std::sync::Arc;
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use git_local::config::Environment;
@@ -12,13 +11,11 @@ use git_local::url::RemoteUrl;
 use napi::bindgen_prelude::{Function, Unknown};
 use napi::{CleanupEnvHook, Env, Error};
 use napi_derive::napi;
-use push_engine::failure::{Failure, Kind};
 use push_engine::options::Raw;
-use push_engine::restore::{Abort, Request, RestoreError, RestoreOptions, Restored, restore};
+use push_engine::restore::{Abort, Request, RestoreError, RestoreOptions, restore};
 use push_engine::telemetry::{self, LOG_VARIABLE};
-use push_engine::turns::THREAD_NAME;
+use push_engine::turns::apart;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 
 use super::driver::Driver;
 use super::host::{self, Deliver};
@@ -108,27 +105,25 @@ fn prepare(options: &Raw, environment: Environment) -> Result<Request, Error<Mis
 fn spawn(request: Request, abort: Abort, deliver: Deliver) -> Result<Arc<Driver>, Error<Misuse>> {
     let run = |_| async move {
         let begun = Instant::now();
-        let (end, ended) = oneshot::channel();
+        let outcome = Arc::<Mutex<Option<_>>>::default();
+        let place = Arc::clone(&outcome);
         let runtime = Handle::current();
         let of_progress = deliver.clone();
         let tell = Box::new(move |progress| of_progress.send(NativeEvent::from(progress)));
         let work = move || {
             let dispatch = telemetry::dispatch(None, request.environment.get(LOG_VARIABLE));
             let restoring = || restore(&request, &runtime, &abort, tell);
-            let _ = end.send(tracing::dispatcher::with_default(&dispatch, restoring));
+            let made = tracing::dispatcher::with_default(&dispatch, restoring);
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
         };
-        let outcome = match thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(work) {
-            Ok(_) => ended
-                .await
-                .unwrap_or_else(|_| failed("a bug in git-push-daemon, please report it")),
-            Err(error) => failed(&format!("the system refuses a thread: {error}")),
+        let done = apart(Box::new(work)).await;
+        let outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let outcome = match done {
+            Ok(()) => outcome.unwrap_or(Err(RestoreError::Aborted)),
+            Err(error) => Err(error.into()),
         };
         move || deliver.send(end_of_restore(&outcome, begun.elapsed()))
     };
     Driver::start(run)
         .map_err(|error| Misuse::System.error(format!("the daemons' thread could not be started: {error}")))
-}
-
-fn failed(message: &str) -> Result<Restored, RestoreError> {
-    Err(RestoreError::Failed(Failure::new(Kind::Local, message)))
 }

@@ -22,7 +22,6 @@ use git_local::url::RemoteUrl;
 use git_local::{LocalError, redact_url};
 use git_wire::oid::Oid;
 use tokio::runtime::Handle;
-use tokio::time::Instant;
 pub use tokio_util::sync::CancellationToken as Abort;
 
 pub use self::options::RestoreOptions;
@@ -32,13 +31,10 @@ use self::site::{Found, Site};
 use self::workspace::Workspace;
 use crate::failure::{Failure, Kind};
 use crate::options::short_branch_name;
-use crate::transport::{Background, CloneSource, Cloning};
+use crate::transport::{CloneSource, Cloning};
 
 /// How often a place is looked at that another process restores. The end of its lock raises no event.
 const LOCK_POLL: Duration = Duration::from_millis(50);
-
-/// How long the end of git's processes may take before their files are removed.
-const END_LIMIT: Duration = Duration::from_secs(2);
 
 const NO_REMOTE_BRANCH_HINT: &str = "Nothing was changed. Check the options branch and url; if this service is to begin a new branch, push its first commit to the remote once.";
 
@@ -115,11 +111,9 @@ pub fn restore(
     aborted: &Abort,
     tell: Tell,
 ) -> Result<Restored, RestoreError> {
-    let background = Background::default();
     let restoring = Restoring {
         request,
         site: Site::new(&request.current.join(&request.options.repo_path)),
-        background: &background,
         runtime,
         aborted,
         meter: Meter::new(tell),
@@ -134,7 +128,6 @@ pub fn restore(
 struct Restoring<'a> {
     request: &'a Request,
     site: Site,
-    background: &'a Background,
     runtime: &'a Handle,
     aborted: &'a Abort,
     meter: Meter,
@@ -170,11 +163,7 @@ impl Restoring<'_> {
                 if !matches!(self.site.inspect(self.request)?, Found::Vacant(now) if now == vacancy) {
                     continue;
                 }
-                let made = self.make(workspace.clone_path());
-                // git has ended before its files are removed.
-                let ended = self.background.close(Instant::now() + END_LIMIT);
-                self.runtime.block_on(ended);
-                made?;
+                self.make(workspace.clone_path())?;
             }
             self.meter.begin(RestorePhase::Storing);
             is_restored |= workspace.deliver()?;
@@ -198,7 +187,12 @@ impl Restoring<'_> {
         let repository = Repository::open(Some(clone), environment).map_err(LocalError::from)?;
         let look = Look::at(&repository, self.request)?;
         if look.tip.is_none() {
-            self.check_remote_empty(&cloning.refs(clone)?, &look)?;
+            let refs = cloning.refs(clone)?;
+            if !refs.is_empty() {
+                let remote = format!("the remote {}", redact_url(&options.url));
+                let failure = Failure::new(Kind::RemoteError, look.lacks_branch(&remote, &refs));
+                return Err(RestoreError::Failed(failure.with_hint(NO_REMOTE_BRANCH_HINT)));
+            }
         }
         if let Some(wanted) = &look.wanted
             && !look.is_head_on_wanted()
@@ -209,29 +203,6 @@ impl Restoring<'_> {
         storing::flush(clone)
     }
 
-    /// Checks that a clone without the branch is one of an empty remote.
-    fn check_remote_empty(&self, refs: &[String], look: &Look) -> Result<(), RestoreError> {
-        if refs.is_empty() {
-            return Ok(());
-        }
-        let url = redact_url(&self.request.options.url);
-        let problem = match (&self.request.options.branch, &look.head) {
-            (Some(branch), _) => {
-                format!("the remote {url} has no branch '{}'", short_branch_name(branch))
-            }
-            (None, Head::Branch(head) | Head::Unborn(head)) => format!(
-                "HEAD of the remote {url} names the branch '{head}', which it does not have; name one with the option 'branch'"
-            ),
-            (None, Head::Detached) => {
-                format!("HEAD of the remote {url} is not on a branch; name one with the option 'branch'")
-            }
-        };
-        let message = format!("{problem}; {}", branches_among(refs));
-        Err(RestoreError::Failed(
-            Failure::new(Kind::RemoteError, message).with_hint(NO_REMOTE_BRANCH_HINT),
-        ))
-    }
-
     /// Checks a repository without the branch: it must be as empty as its remote. Only here does a repository that is there need
     /// the network: if it hid a remote with data, the service would begin a second history.
     fn check_empty(&self, look: &Look, is_restored: bool) -> Result<(), RestoreError> {
@@ -239,15 +210,10 @@ impl Restoring<'_> {
         let refs = cloning.refs(&look.git_dir)?;
         let place = self.site.shown();
         if !refs.is_empty() {
-            let named = look.wanted.as_deref().map_or_else(
-                || "its HEAD is not on a branch; name one with the option 'branch'".to_owned(),
-                |wanted| format!("it has no branch '{}'", short_branch_name(wanted)),
-            );
-            let message = format!(
-                "{place} is a repository of this remote, but {named}; {}",
-                branches_among(&refs)
-            );
-            return Err(not_the_repository(message, NO_LOCAL_BRANCH_HINT));
+            return Err(not_the_repository(
+                look.lacks_branch(&place, &refs),
+                NO_LOCAL_BRANCH_HINT,
+            ));
         }
         if is_restored {
             return Ok(());
@@ -276,13 +242,7 @@ impl Restoring<'_> {
         } = self.request;
         let times = (options.connect, options.idle);
         let place = (self.runtime, self.aborted);
-        Ok(Cloning::find(
-            current,
-            environment,
-            times,
-            self.background,
-            place,
-        )?)
+        Ok(Cloning::find(current, environment, times, place)?)
     }
 }
 
@@ -350,6 +310,16 @@ impl Look {
         })
     }
 
+    /// What to tell about a place that has refs, but not the branch.
+    fn lacks_branch(&self, place: &str, refs: &[String]) -> String {
+        let wanted = self.wanted.as_deref().map_or("at its HEAD", short_branch_name);
+        let mut message = format!("{place} has no branch {wanted}; name another with the option 'branch'");
+        for name in refs.iter().filter_map(|name| name.strip_prefix("refs/heads/")) {
+            message = format!("{message}; it has {name}");
+        }
+        message
+    }
+
     fn is_head_on_wanted(&self) -> bool {
         let (Head::Branch(head) | Head::Unborn(head)) = &self.head else {
             return false;
@@ -360,16 +330,4 @@ impl Look {
 
 fn not_the_repository(message: impl AsRef<str>, hint: &'static str) -> RestoreError {
     RestoreError::NotTheRepository(Failure::new(Kind::Local, message).with_hint(hint))
-}
-
-/// The branches among the first refs, as a part of a sentence.
-fn branches_among(refs: &[String]) -> String {
-    let names: Vec<&str> = refs
-        .iter()
-        .filter_map(|name| name.strip_prefix("refs/heads/"))
-        .collect();
-    match names.as_slice() {
-        [] => "it has no branches".to_owned(),
-        names => format!("it has {}", names.join(", ")),
-    }
 }

@@ -104,16 +104,7 @@ impl Turns {
             if others < THREADS {
                 return spawn_blocking(work).await.map_err(|panic| panicked(&panic));
             }
-            let (end, ended) = oneshot::channel();
-            let own = thread::Builder::new().name(THREAD_NAME.to_owned());
-            own.spawn(move || {
-                work();
-                let _ = end.send(());
-            })
-            .map_err(|error| LocalError::new(format!("the system refuses a thread: {error}")))?;
-            ended
-                .await
-                .map_err(|_| LocalError::new("a bug: a thread panicked"))
+            apart(Box::new(work)).await
         };
         self.run(blocking).await
     }
@@ -121,7 +112,25 @@ impl Turns {
 
 /// A closure without its result, so that the futures that wait for it are compiled once for all types of results: 200 KB of
 /// the addon.
-type Work = Box<dyn FnOnce() + Send>;
+pub type Work = Box<dyn FnOnce() + Send>;
+
+/// Runs work on a thread of its own.
+///
+/// # Errors
+///
+/// The work has panicked, or the system refuses a thread.
+pub async fn apart(work: Work) -> Result<(), LocalError> {
+    let (end, ended) = oneshot::channel();
+    let own = thread::Builder::new().name(THREAD_NAME.to_owned());
+    own.spawn(move || {
+        work();
+        let _ = end.send(());
+    })
+    .map_err(|error| LocalError::new(format!("the system refuses a thread: {error}")))?;
+    ended
+        .await
+        .map_err(|_| LocalError::new("a bug: a thread panicked"))
+}
 
 /// Where the result of work is when it has ended.
 struct ResultOf<T>(Arc<Mutex<Option<T>>>);

@@ -1,74 +1,39 @@
 //! Whether two URLs lead to the same repository, for the check that a repository belongs to a remote.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::remote::{Remote, absolute, fetch_url, rewritten};
 use super::remote_url::RemoteUrl;
 use crate::LocalError;
 use crate::config::Config;
 
-/// The ports that a URL means if it names none.
-const SSH_PORT: u16 = 22;
-const HTTP_PORT: u16 = 80;
-const HTTPS_PORT: u16 = 443;
-
 /// What tells one repository from another in a URL: not the credentials, a trailing slash, or the `.git` at the end.
-#[derive(Debug, PartialEq, Eq)]
-enum Place {
-    Path(PathBuf),
-    Host {
-        scheme: &'static str,
-        host: String,
-        port: u16,
-        path: String,
-    },
-    Helper {
-        name: String,
-        address: String,
-    },
+fn place_of(url: &RemoteUrl) -> String {
+    match url {
+        RemoteUrl::Local(path) | RemoteUrl::File(path) => {
+            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+            short(&real.to_string_lossy()).to_owned()
+        }
+        RemoteUrl::Ssh { host, port, path, .. } => on_host("ssh", host, port.unwrap_or(22), path),
+        RemoteUrl::Git { host, port, path, .. } => on_host("git", host, *port, path),
+        RemoteUrl::Http(url) => {
+            let default = if url.is_https { 443 } else { 80 };
+            on_host(url.scheme(), &url.host, url.port.unwrap_or(default), &url.path)
+        }
+        RemoteUrl::Helper { name, address } => format!("{name}::{}", short(address)),
+    }
 }
 
-impl Place {
-    fn of(url: &RemoteUrl) -> Self {
-        match url {
-            RemoteUrl::Local(path) | RemoteUrl::File(path) => Self::Path(real(path)),
-            RemoteUrl::Ssh { host, port, path, .. } => {
-                Self::host("ssh", host, port.unwrap_or(SSH_PORT), path)
-            }
-            RemoteUrl::Git { host, port, path, .. } => Self::host("git", host, *port, path),
-            RemoteUrl::Http(url) => {
-                let default = if url.is_https { HTTPS_PORT } else { HTTP_PORT };
-                Self::host(url.scheme(), &url.host, url.port.unwrap_or(default), &url.path)
-            }
-            RemoteUrl::Helper { name, address } => Self::Helper {
-                name: name.clone(),
-                address: short(address).to_owned(),
-            },
-        }
-    }
-
-    /// The path's first slash does not count: `host:team/data` and `ssh://host/team/data` are the same to hosting services.
-    fn host(scheme: &'static str, host: &str, port: u16, path: &str) -> Self {
-        Self::Host {
-            scheme,
-            host: host.to_ascii_lowercase(),
-            port,
-            path: short(path.trim_start_matches('/')).to_owned(),
-        }
-    }
+/// The path's first slash does not count: `host:team/data` and `ssh://host/team/data` are the same to hosting services.
+fn on_host(scheme: &str, host: &str, port: u16, path: &str) -> String {
+    let path = short(path.trim_start_matches('/'));
+    format!("{scheme}://{}:{port}/{path}", host.to_ascii_lowercase())
 }
 
 /// The path without what git adds by itself when it looks for a repository.
 fn short(path: &str) -> &str {
     let path = path.trim_end_matches('/');
     path.strip_suffix(".git").unwrap_or(path).trim_end_matches('/')
-}
-
-/// The path without symbolic links, as far as it exists.
-fn real(path: &Path) -> PathBuf {
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    path.to_str()
-        .map_or_else(|| path.clone(), |text| PathBuf::from(short(text)))
 }
 
 impl RemoteUrl {
@@ -86,27 +51,24 @@ impl RemoteUrl {
     /// Whether both lead to the same repository, whatever their credentials, a trailing slash and `.git` at the end.
     #[must_use]
     pub fn is_same_place(&self, other: &Self) -> bool {
-        Place::of(self) == Place::of(other)
+        place_of(self) == place_of(other)
     }
 }
 
-/// The configured remotes of a repository, each with the URLs from which git fetches and to which it pushes. Relative paths are
-/// below `root`. A remote whose URLs cannot be read has none.
+/// The configured remotes of a repository by their names: from where git fetches, and to where it pushes. Relative paths are
+/// below `root`. A URL that cannot be read is left out.
 #[must_use]
-pub fn configured_remotes(config: &Config, root: &Path) -> Vec<(String, Vec<RemoteUrl>)> {
-    let names = config.subsections("remote").into_iter();
-    let remotes = names.map(|name| {
-        let to_fetch = fetch_url(config, name, root).ok().flatten();
-        let to_push = Remote::resolve(config, name, root).ok();
-        let mut urls: Vec<RemoteUrl> = to_fetch.into_iter().collect();
-        urls.extend(
-            to_push
-                .map(|remote| remote.parsed)
-                .filter(|url| !urls.contains(url)),
-        );
-        (name.to_owned(), urls)
-    });
-    remotes.filter(|(_, urls)| !urls.is_empty()).collect()
+pub fn configured_remotes(config: &Config, root: &Path) -> Vec<(String, RemoteUrl)> {
+    let mut remotes = Vec::new();
+    for name in config.subsections("remote") {
+        if let Ok(Some(url)) = fetch_url(config, name, root) {
+            remotes.push((name.to_owned(), url));
+        }
+        if let Ok(remote) = Remote::resolve(config, name, root) {
+            remotes.push((name.to_owned(), remote.parsed));
+        }
+    }
+    remotes
 }
 
 #[cfg(test)]
@@ -166,23 +128,21 @@ mod tests {
             ("remote.origin.url", "team:d.git"),
             ("remote.backup.url", "/srv/d.git"),
             ("remote.backup.pushurl", "https://h.example/d.git"),
-            ("remote.nothing.fetch", "+refs/heads/*:refs/remotes/nothing/*"),
             ("url.https://t.example/.insteadOf", "team:"),
         ]);
         let config = Config::load_protected(&environment).expect("well-formed");
         let remotes = configured_remotes(&config, Path::new("/root"));
         let shown: Vec<String> = remotes
             .iter()
-            .map(|(name, urls)| {
-                let urls: Vec<String> = urls.iter().map(ToString::to_string).collect();
-                format!("{name} {}", urls.join(" "))
-            })
+            .map(|(name, url)| format!("{name} {url}"))
             .collect();
         assert_eq!(
             shown,
             [
                 "origin https://t.example/d.git",
-                "backup /srv/d.git https://h.example/d.git"
+                "origin https://t.example/d.git",
+                "backup /srv/d.git",
+                "backup https://h.example/d.git"
             ]
         );
         let (url, parsed) = RemoteUrl::to_fetch(&config, "team:e", Path::new("/")).expect("a URL");

@@ -54,7 +54,7 @@ impl Site {
     /// `path` is absolute.
     pub(super) fn new(path: &Path) -> Self {
         Self {
-            path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+            path: path.to_owned(),
         }
     }
 
@@ -118,16 +118,13 @@ impl Site {
 
     /// A directory that is no repository must be empty, or have an unfinished delivery.
     fn directory(&self) -> Result<Found, RestoreError> {
-        let entries = fs::read_dir(&self.path).map_err(|error| self.unreadable(&error))?;
-        let names = entries.map(|entry| Ok(entry?.file_name()));
-        let names: Vec<OsString> = names
-            .collect::<io::Result<_>>()
-            .map_err(|error| self.unreadable(&error))?;
-        let content: Vec<String> = names
-            .iter()
-            .filter(|name| *name != LOST_AND_FOUND && *name != UNFINISHED)
-            .map(|name| name.to_string_lossy().into_owned())
-            .collect();
+        let names = names_in(&self.path).map_err(|error| self.unreadable(&error))?;
+        let mut content = Vec::new();
+        for name in &names {
+            if name != LOST_AND_FOUND && name != UNFINISHED {
+                content.push(name.to_string_lossy());
+            }
+        }
         if content.is_empty() || self.path.join(UNFINISHED).join(WHOLE).is_dir() {
             return Ok(Found::Vacant(Vacancy::Empty));
         }
@@ -137,8 +134,8 @@ impl Site {
         } else {
             "is not empty, and is not a git repository"
         };
-        let some: Vec<&str> = content.iter().take(3).map(String::as_str).collect();
-        let message = format!("{} {what}: it has {}", self.shown(), some.join(", "));
+        content.truncate(3);
+        let message = format!("{} {what}: it has {}", self.shown(), content.join(", "));
         Err(not_the_repository(message, FOREIGN_HINT))
     }
 
@@ -150,24 +147,17 @@ impl Site {
         )?;
         let expected = Source::of(&config, &request.options.url, &request.current)?.parsed;
         let remotes = configured_remotes(&config, repository.root());
-        let mut urls = remotes.iter().flat_map(|(_, urls)| urls);
-        if urls.any(|url| url.is_same_place(&expected)) {
+        if remotes.iter().any(|(_, url)| url.is_same_place(&expected)) {
             return Ok(());
         }
-        let shown: Vec<String> = remotes
-            .iter()
-            .map(|(name, urls)| format!("{name} is {}", urls[0]))
-            .collect();
-        let has = if shown.is_empty() {
-            "it has no remotes".to_owned()
-        } else {
-            format!("its remote {}", shown.join(", "))
-        };
-        let message = format!(
-            "{} is a repository that does not belong to {}: {has}",
+        let mut message = format!(
+            "{} is a repository that does not belong to {}: it has no such remote",
             self.shown(),
             redact_url(&request.options.url)
         );
+        if let Some((name, url)) = remotes.first() {
+            message = format!("{message}, but {name}, which is {url}");
+        }
         Err(not_the_repository(message, OTHER_REMOTE_HINT))
     }
 
@@ -175,6 +165,15 @@ impl Site {
         let message = format!("{} cannot be read: {error}", self.shown());
         RestoreError::Failed(Failure::new(Kind::Local, message))
     }
+}
+
+/// The names in a directory.
+pub(super) fn names_in(directory: &Path) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        names.push(entry?.file_name());
+    }
+    Ok(names)
 }
 
 fn failed(error: OpenError) -> RestoreError {

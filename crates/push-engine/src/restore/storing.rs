@@ -5,13 +5,14 @@ use std::io;
 use std::path::Path;
 
 use super::RestoreError;
+use super::site::names_in;
 use crate::failure::{Failure, Kind};
 
 /// Replaces the URL that git was given to hide the real one by that, in the configuration of a clone.
 pub(super) fn replace_url(clone: &Path, written: &str, url: &str) -> Result<(), RestoreError> {
     let file = clone.join("config");
     let replacing = || {
-        let config = fs::read_to_string(&file)?;
+        let config = String::from_utf8(fs::read(&file)?).map_err(io::Error::other)?;
         let line = format!("\turl = {written}\n");
         if !config.contains(&line) {
             return Err(io::Error::other("git has not written the URL of the remote"));
@@ -45,16 +46,19 @@ pub(super) fn flush(clone: &Path) -> Result<(), RestoreError> {
 }
 
 fn flush_directory(directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let path = entry.path();
-        let metadata = entry.metadata()?;
+    for name in names_in(directory)? {
+        // A repository does not need the samples and descriptions of git's template.
+        if ["hooks", "info", "description"]
+            .iter()
+            .any(|unneeded| name == *unneeded)
+        {
+            continue;
+        }
+        let path = directory.join(name);
+        let metadata = path.symlink_metadata()?;
         if metadata.is_dir() {
-            // A repository does not need the samples and descriptions of git's template.
-            if entry.file_name() != "hooks" && entry.file_name() != "info" {
-                flush_directory(&path)?;
-            }
-        } else if metadata.is_file() && !is_shared(&metadata) && entry.file_name() != "description" {
+            flush_directory(&path)?;
+        } else if metadata.is_file() && !is_shared(&metadata) {
             File::open(&path)?.sync_all()?;
         }
     }

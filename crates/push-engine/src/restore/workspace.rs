@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::RestoreError;
-use super::site::{Site, Vacancy};
+use super::site::{Site, Vacancy, names_in};
 use super::storing::{sync_directory, unwritable};
 
 /// The name of a clone that is whole and on its way into the place.
@@ -47,17 +47,14 @@ struct Parents(Vec<PathBuf>);
 impl Parents {
     /// Makes the parents of a directory that do not exist.
     fn make(&mut self, directory: &Path) -> io::Result<()> {
-        let missing = directory
-            .ancestors()
-            .skip(1)
-            .take_while(|parent| !parent.exists());
-        let missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
-        for parent in missing.into_iter().rev() {
-            match fs::create_dir(&parent) {
-                Ok(()) => self.0.push(parent),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
+        let Some(parent) = directory.parent().filter(|parent| !parent.exists()) else {
+            return Ok(());
+        };
+        self.make(parent)?;
+        match fs::create_dir(parent) {
+            Ok(()) => self.0.push(parent.to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -158,20 +155,19 @@ impl Workspace {
             fs::rename(&self.clone, &whole)?;
             sync_directory(&self.directory)?;
         }
-        let entries = fs::read_dir(&whole)?.map(|entry| Ok(entry?.file_name()));
-        let mut names = entries.collect::<io::Result<Vec<_>>>()?;
+        let mut names = names_in(&whole)?;
         names.retain(|name| name != "HEAD");
-        let move_entry = |name: &Path| {
-            let target = self.place.join(name);
+        names.push("HEAD".into());
+        for name in names {
+            let target = self.place.join(&name);
             if target.symlink_metadata().is_ok() {
-                let message = format!("there is already {}", target.display());
-                return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+                return Err(io::ErrorKind::AlreadyExists.into());
             }
-            fs::rename(whole.join(name), target)
-        };
-        names.iter().try_for_each(|name| move_entry(Path::new(name)))?;
-        sync_directory(&self.place)?;
-        move_entry(Path::new("HEAD"))?;
+            if name == "HEAD" {
+                sync_directory(&self.place)?;
+            }
+            fs::rename(whole.join(name), target)?;
+        }
         sync_directory(&self.place)
     }
 
@@ -180,10 +176,9 @@ impl Workspace {
         if self.lock.is_none() {
             return;
         }
-        for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
-            let name = entry.file_name();
+        for name in names_in(&self.directory).unwrap_or_default() {
             if name != LOCK && !(keeps_whole && name == WHOLE) {
-                remove(&entry.path());
+                remove(&self.directory.join(name));
             }
         }
     }

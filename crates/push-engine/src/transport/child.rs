@@ -138,7 +138,7 @@ impl Child {
     pub(super) async fn read_to_exit(
         &mut self,
         mut stdout: ChildStdout,
-        mut take: impl FnMut(&[u8]),
+        take: &mut (dyn FnMut(&[u8]) + Send),
     ) -> Option<ExitStatus> {
         let mut reading = pin!(async {
             let mut chunk = vec![0; 8192];
@@ -195,11 +195,12 @@ pub(crate) async fn communicate(
         drop(stdin);
     };
     let mut stdout = Vec::new();
-    let answering = child.read_to_exit(pipe, |bytes| {
+    let mut take = |bytes: &[u8]| {
         if stdout.len() < OUTPUT_LIMIT {
             stdout.extend_from_slice(bytes);
         }
-    });
+    };
+    let answering = child.read_to_exit(pipe, &mut take);
     tokio::join!(asking, answering);
     // The child may have left a daemon behind that keeps the pipe open.
     let stderr = if stdout.is_empty() {
@@ -404,7 +405,7 @@ mod tests {
         let (mut child, _stdin, stdout) = Child::spawn(shell(script), &background).expect("sh exists");
         let mut output = Vec::new();
         child
-            .read_to_exit(stdout, |bytes| output.extend_from_slice(bytes))
+            .read_to_exit(stdout, &mut |bytes| output.extend_from_slice(bytes))
             .await;
         assert_eq!(
             (output.as_slice(), &*child.last_stderr().await),

@@ -82,7 +82,7 @@ impl Transport for GitTransport {
                 .write_all(&self.request())
                 .await
                 .map_err(|error| Failure::from_remote_io(&format!("could not talk to {address}"), &error))?;
-            let session = StreamSession::open(reader, writer, None, &self.settings).await.map_err(|failure| {
+            let session = StreamSession::open(Box::new(reader), Box::new(writer), None, &self.settings).await.map_err(|failure| {
                 // A daemon that does not accept pushes hangs up without a message.
                 if failure.kind() == Kind::Network {
                     let advice = "check that the server runs `git daemon --enable=receive-pack` and exports this repository";

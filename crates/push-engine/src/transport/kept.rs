@@ -232,7 +232,8 @@ mod tests {
         let (client, server) = tokio::io::duplex(1024);
         let connecting = async move {
             let (reader, writer) = tokio::io::split(client);
-            let session = StreamSession::open(reader, writer, None, &Settings::default()).await?;
+            let session =
+                StreamSession::open(Box::new(reader), Box::new(writer), None, &Settings::default()).await?;
             Ok(Box::new(session) as Box<dyn Session>)
         };
         (server, connecting)

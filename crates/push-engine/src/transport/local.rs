@@ -63,7 +63,8 @@ impl Transport for LocalTransport {
                 .command()
                 .and_then(|command| Child::spawn(command, &self.settings.background))
                 .map_err(|error| could_not_start(&error))?;
-            let session = StreamSession::open(stdout, stdin, Some(child), &self.settings).await?;
+            let session =
+                StreamSession::open(Box::new(stdout), Box::new(stdin), Some(child), &self.settings).await?;
             Ok(Box::new(session.on_this_machine()) as Box<dyn Session>)
         })
     }

@@ -20,10 +20,14 @@ use crate::user_agent::agent_capability;
 /// died unnoticed.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-pub(super) struct StreamSession<R, W> {
-    reader: PacketReader<Watched<R>>,
+/// The streams of a session. One type for all, so that sessions are compiled once.
+pub(super) type Reader = Box<dyn AsyncRead + Unpin + Send>;
+pub(super) type Writer = Box<dyn AsyncWrite + Unpin + Send>;
+
+pub(super) struct StreamSession {
+    reader: PacketReader<Watched<Reader>>,
     /// `None` once it was closed after a pack.
-    writer: Option<Watched<W>>,
+    writer: Option<Watched<Writer>>,
     child: Option<Child>,
     advertisement: Advertisement,
     advertised_at: Instant,
@@ -37,15 +41,11 @@ pub(super) struct StreamSession<R, W> {
     is_local: bool,
 }
 
-impl<R, W> StreamSession<R, W>
-where
-    R: AsyncRead + Unpin + Send + 'static,
-    W: AsyncWrite + Unpin + Send + 'static,
-{
+impl StreamSession {
     /// Reads the advertisement.
     pub(super) async fn open(
-        reader: R,
-        writer: W,
+        reader: Reader,
+        writer: Writer,
         mut child: Option<Child>,
         settings: &Settings,
     ) -> Result<Self, Failure> {
@@ -112,11 +112,7 @@ where
     }
 }
 
-impl<R, W> Session for StreamSession<R, W>
-where
-    R: AsyncRead + Unpin + Send + 'static,
-    W: AsyncWrite + Unpin + Send + 'static,
-{
+impl Session for StreamSession {
     fn advertisement(&self) -> &Advertisement {
         &self.advertisement
     }

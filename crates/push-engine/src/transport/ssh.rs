@@ -111,7 +111,7 @@ impl SshTransport {
         let mut arguments = variant.options(self.port, self.wants_version_1, self.has_askpass)?;
         arguments.extend([self.destination.clone(), self.remote_command.clone()]);
         let (child, stdin, stdout) = self.spawn(variant, &arguments)?;
-        let session = StreamSession::open(stdout, stdin, Some(child), &self.settings)
+        let session = StreamSession::open(Box::new(stdout), Box::new(stdin), Some(child), &self.settings)
             .await
             .map_err(|failure| self.explained(&failure))?;
         Ok(Box::new(session))
@@ -126,7 +126,7 @@ impl SshTransport {
         let (mut child, _, stdout) = self.spawn(Variant::Ssh, &arguments)?;
         let probing = async {
             let mut has_printed = false;
-            let status = child.read_to_exit(stdout, |_| has_printed = true).await;
+            let status = child.read_to_exit(stdout, &mut |_| has_printed = true).await;
             status.map_or(has_printed, |status| status.success())
         };
         match self.settings.idle_timeout {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use git_local::config::Environment;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::command::{Destination, GitCli};
@@ -24,6 +24,9 @@ use crate::transport::activity::{ADVERTISING, Activity, Limits};
 
 /// What is awaited, for the message about silence.
 const CLONING: &str = "while the repository was cloned";
+
+/// How long the end of git's processes may take.
+const END_LIMIT: Duration = Duration::from_secs(2);
 
 /// How many refs of a repository are listed.
 const REFS: usize = 20;
@@ -60,7 +63,6 @@ type Times = (Option<Duration>, Option<Duration>);
 pub(crate) struct Cloning<'a> {
     git: GitCli,
     times: Times,
-    background: &'a Background,
     runtime: &'a Handle,
     aborted: &'a CancellationToken,
 }
@@ -75,7 +77,6 @@ impl<'a> Cloning<'a> {
         root: &Path,
         environment: &Environment,
         times: Times,
-        background: &'a Background,
         (runtime, aborted): (&'a Handle, &'a CancellationToken),
     ) -> Result<Self, Failure> {
         let git = GitCli::find_outside(root, environment).ok_or_else(|| {
@@ -86,7 +87,6 @@ impl<'a> Cloning<'a> {
         Ok(Self {
             git,
             times,
-            background,
             runtime,
             aborted,
         })
@@ -142,7 +142,8 @@ impl<'a> Cloning<'a> {
         }
     }
 
-    /// Runs a command until it has ended, was aborted or has reached a limit. In any case nothing of it goes on.
+    /// Runs a command until it has ended, was aborted or has reached a limit. In any case nothing of it goes on, as its files may
+    /// be removed next.
     fn run(
         &self,
         command: Command,
@@ -166,13 +167,16 @@ impl<'a> Cloning<'a> {
             }
         };
         let limits = Limits::of_silence(idle);
+        let background = Background::default();
         self.runtime.block_on(async {
-            tokio::select! {
+            let ended = tokio::select! {
                 biased;
-                ended = run(command, self.background, limits, awaited, &heard, take) => ended,
+                ended = run(command, &background, limits, awaited, &heard, take) => ended,
                 limit = unanswered => Err(Failure::timed_out("the remote did not answer", limit)),
                 () = self.aborted.cancelled() => Err(Failure::new(Kind::Unknown, "aborted")),
-            }
+            };
+            background.close(Instant::now() + END_LIMIT).await;
+            ended
         })
     }
 }
