@@ -83,7 +83,9 @@ export function setEnvironment(t, env) {
  */
 export function gatedSsh(t, gate, bytes) {
   const waiting =
-    gate === undefined ? '' : `| { dd bs=1 count=${bytes} 2>/dev/null; ${gate.lines.join('\n')}\nexec cat; }`;
+    gate === undefined
+      ? ''
+      : `| { dd bs=1 count=${bytes} 2>/dev/null; ${gate.lines.join('\n')}\nexec cat; }`;
   const ssh = makeScript(t, 'for command; do :; done', `sh -c "$command" ${waiting}`);
   return { GIT_SSH_COMMAND: ssh, GIT_SSH_VARIANT: 'ssh' };
 }

@@ -361,7 +361,6 @@ fn a_clone_fails_for_the_reasons_of_a_push_or_because_it_cannot_be_stored() {
 remote-error: fatal: repository '/nowhere/data.git' does not exist
 remote-error: fatal: '/nowhere/data.git' does not appear to be a git repository
 remote-error: fatal: repository 'https://h.example/data.git/' not found
-network: fatal: unable to connect to h.example
 auth: fatal: Authentication failed for 'https://h.example/data.git/'
 network: error: RPC failed; curl 18 transfer closed with outstanding read data remaining
 local: fatal: write error: No space left on device

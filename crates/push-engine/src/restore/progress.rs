@@ -215,7 +215,7 @@ mod tests {
             meter.take_line(line);
         }
         meter.take_line("Receiving objects:  10% (10/100), 1.00 MiB | 1.00 MiB/s");
-        advance(Duration::from_millis(2000)).await;
+        advance(Duration::from_secs(2)).await;
         meter.take_line("Receiving objects:  20% (20/100), 3.00 MiB | 1.00 MiB/s");
         meter.take_line("Receiving objects:  21% (21/100), 3.10 MiB | 1.00 MiB/s");
         meter.begin(RestorePhase::Storing);

@@ -108,7 +108,7 @@ mod tests {
         fs::write(&file, config).expect("written");
         replace_url(clone.path(), "x:y", "https://u:p\"\\#@h/r").expect("replaced");
         let replaced = fs::read_to_string(&file).expect("readable");
-        assert_eq!(replaced, config.replace("x:y", r##""https://u:p\"\\#@h/r""##));
+        assert_eq!(replaced, config.replace("x:y", r#""https://u:p\"\\#@h/r""#));
         replace_url(clone.path(), "x:y", "z").expect_err("it is no longer there");
     }
 }
