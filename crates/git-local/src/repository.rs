@@ -6,6 +6,7 @@
 mod branch;
 mod chain;
 mod commit;
+mod fork;
 mod format;
 mod history;
 pub(crate) mod libgit2;
@@ -30,6 +31,7 @@ use git_wire::oid::Oid;
 pub use self::branch::{LocalBranch, Survey, Target};
 pub use self::chain::Chain;
 pub(crate) use self::commit::{Commit, Commits};
+pub use self::fork::{Distance, ForeignCommit, Fork};
 pub use self::format::{Formats, RefFormat};
 pub(crate) use self::history::missing_commits;
 pub(crate) use self::objects::Database;

@@ -8,7 +8,7 @@ use git_wire::oid::Oid;
 
 use super::refs::is_being_converted;
 use super::tracking::RefUpdate;
-use super::{Ahead, Relation, Repository, tracking_ref};
+use super::{Ahead, Distance, Relation, Repository, tracking_ref};
 use crate::LocalError;
 use crate::config::{Config, Environment};
 
@@ -32,7 +32,7 @@ pub struct Survey {
     pub pending: u64,
     /// The committer time of the oldest of them.
     pub oldest_pending: Option<SystemTime>,
-    /// Commits that only the remote has; `None` if this repository lacks them, so that they cannot be counted.
+    /// Commits that only the remote has; `None` if this repository lacks them and they could not be counted elsewhere.
     pub behind: Option<u64>,
 }
 
@@ -57,6 +57,8 @@ pub struct LocalBranch {
     counted: Option<Counted>,
     /// The last confirmed tip of the remote, for when no remote-tracking ref keeps it.
     confirmed: Option<Oid>,
+    /// What was found elsewhere about a tip of the remote that is not in this repository.
+    learned: Option<Distance>,
 }
 
 /// How long to wait for `git refs migrate`, which takes a few milliseconds.
@@ -93,6 +95,7 @@ impl LocalBranch {
             environment,
             counted: None,
             confirmed: None,
+            learned: None,
         })
     }
 
@@ -162,6 +165,11 @@ impl LocalBranch {
         })
     }
 
+    /// Takes what was found elsewhere about a tip of the remote that may not be in this repository, for the next surveys.
+    pub fn learn(&mut self, distance: Option<Distance>) {
+        self.learned = distance;
+    }
+
     /// The commits that the last survey counted from the remote's tip to this local one; `None` if it was about others.
     #[must_use]
     pub fn counted(&self, local: Oid, remote: Option<Oid>) -> Option<u64> {
@@ -207,9 +215,20 @@ impl LocalBranch {
                 ..Survey::default()
             });
         }
-        // If the remote's tip is not in this repository, the count starts from the last known one.
-        let basis = match remote {
-            Some(remote) if self.repository.has_commit(remote) => Some(remote),
+        let learned = self.learned.filter(|learned| Some(learned.remote) == remote);
+        if let Some(learned) = learned.filter(|learned| learned.local == tip) {
+            return Ok(Survey {
+                tip: Some(tip),
+                pending: learned.ahead.commits,
+                oldest_pending: learned.ahead.oldest,
+                behind: Some(learned.behind),
+            });
+        }
+        // If the remote's tip is not in this repository, the count starts from where the histories are known to part, or from
+        // the last known tip.
+        let basis = match (remote, learned) {
+            (Some(remote), _) if self.repository.has_commit(remote) => Some(remote),
+            (_, Some(learned)) => learned.base,
             _ => self
                 .last_known_remote()?
                 .filter(|known| self.repository.has_commit(*known)),

@@ -90,6 +90,23 @@ impl<'db> Commits<'db> {
         Ok(Self { odb, shallow })
     }
 
+    /// The same, where the boundary of a shallow clone is only where a parent is really missing: what was fetched since may
+    /// lead beyond it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Commits::new`].
+    pub(super) fn to_missing_parents(odb: &'db Odb<'static>, common_dir: &Path) -> Result<Self, LocalError> {
+        let mut commits = Self::new(odb, common_dir)?;
+        let boundary = std::mem::take(&mut commits.shallow);
+        let lacks_parents = |oid: &Oid| match commits.read(*oid) {
+            Ok(Some(commit)) => commits.existing(&commit.parents).count() < commit.parents.len(),
+            _ => true,
+        };
+        let shallow = boundary.into_iter().filter(lacks_parents).collect();
+        Ok(Self { odb, shallow })
+    }
+
     /// Reads a commit; `None` if it does not exist.
     ///
     /// # Errors

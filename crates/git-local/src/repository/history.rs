@@ -151,7 +151,7 @@ impl Repository {
     }
 }
 
-fn count(commits: &[Commit]) -> Ahead {
+pub(super) fn count(commits: &[Commit]) -> Ahead {
     Ahead {
         commits: commits.len() as u64,
         oldest: commits
@@ -163,7 +163,7 @@ fn count(commits: &[Commit]) -> Ahead {
 }
 
 /// Converts seconds since 1970, as git stores them.
-fn system_time(seconds: i64) -> Option<SystemTime> {
+pub(super) fn system_time(seconds: i64) -> Option<SystemTime> {
     let distance = Duration::from_secs(seconds.unsigned_abs());
     if seconds >= 0 {
         UNIX_EPOCH.checked_add(distance)

@@ -82,6 +82,12 @@ impl ObjectStore {
         }
     }
 
+    /// Its own directory, then those of its alternates.
+    #[must_use]
+    pub fn directories(&self) -> &[PathBuf] {
+        &self.directories
+    }
+
     pub(crate) fn common_dir(&self) -> &Path {
         &self.common_dir
     }
