@@ -81,14 +81,14 @@ impl SharedBranch {
     /// # Errors
     ///
     /// Fails if the repository cannot be opened, or `question` fails.
-    pub async fn ask<T: Send + 'static>(
+    pub fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut LocalBranch) -> Result<T, LocalError> + Send + 'static,
-    ) -> Result<T, Failure> {
+    ) -> impl Future<Output = Result<T, Failure>> + Send {
         let branch = Arc::clone(&self.branch);
         let (target, environment) = (self.target.clone(), self.environment.clone());
         let formats = self.formats.clone();
-        let asked = self.read(move || {
+        self.read(move || {
             let mut branch = branch.lock().unwrap_or_else(PoisonError::into_inner);
             let open = match &mut *branch {
                 Some(open) => open,
@@ -100,16 +100,15 @@ impl SharedBranch {
                 *branch = None;
             }
             answer.map_err(Failure::from)
-        });
-        asked.await
+        })
     }
 
     /// Reads files on a blocking thread, after this daemon's earlier reads.
-    pub(crate) async fn read<T: Send + 'static, E: Into<Failure> + Send + 'static>(
+    pub(crate) fn read<T: Send + 'static, E: Into<Failure> + Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, E> + Send + 'static,
-    ) -> Result<T, Failure> {
-        self.lane.read(move || work().map_err(E::into)).await
+    ) -> impl Future<Output = Result<T, Failure>> + Send {
+        self.lane.read(move || work().map_err(E::into))
     }
 
     /// Opens the repository anew: surveys of the branch do not wait for this reader. Call it on a thread that may block.

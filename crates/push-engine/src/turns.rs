@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use git_local::LocalError;
 use tokio::spawn;
 use tokio::sync::{Semaphore, oneshot};
@@ -170,16 +171,19 @@ impl Lane {
     /// # Errors
     ///
     /// Those of the closure, or that it has panicked.
-    pub(crate) async fn read<T: Send + 'static>(
+    pub(crate) fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T, Failure> {
+    ) -> impl Future<Output = Result<T, Failure>> + Send {
         let (work, result) = ResultOf::of(work);
-        self.run(work).await?;
-        result.take()
+        let running = self.run(work);
+        async move {
+            running.await?;
+            result.take()
+        }
     }
 
-    async fn run(&self, work: Work) -> Result<(), LocalError> {
+    fn run(&self, work: Work) -> BoxFuture<'static, Result<(), LocalError>> {
         let lane = Arc::clone(&self.0);
         let reading = async move {
             // The semaphore is never closed.
@@ -191,10 +195,13 @@ impl Lane {
             };
             READS.block(Box::new(work)).await
         };
-        // A task of its own: the caller may wait for a second read before it goes on with this one.
-        AbortOnDropHandle::new(spawn(reading.with_current_subscriber()))
-            .await
-            .unwrap_or_else(|panic| Err(panicked(&panic)))
+        let dispatched = reading.with_current_subscriber();
+        Box::pin(async move {
+            // A task of its own: the caller may wait for a second read before it goes on with this one.
+            AbortOnDropHandle::new(spawn(dispatched))
+                .await
+                .unwrap_or_else(|panic| Err(panicked(&panic)))
+        })
     }
 }
 

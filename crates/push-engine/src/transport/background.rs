@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,6 +25,11 @@ pub struct Background {
 impl Background {
     /// Starts a task that must end soon after [`Background::ended`] resolves. It logs as the caller does.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_boxed(Box::pin(task));
+    }
+
+    /// One type of future, so that what runs a task is compiled once: 20 KB of the addon.
+    fn spawn_boxed(&self, task: BoxFuture<'static, ()>) {
         self.tasks.spawn(task.with_current_subscriber());
     }
 
