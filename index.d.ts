@@ -399,6 +399,11 @@ export interface PushErrorEvent {
   readonly durationMs?: number;
   /** The remote branch's tip, if the failure is that the branches have diverged. */
   readonly remoteCommit?: string;
+  /**
+   * What only one side has, if the failure is that the branches have diverged; absent if it could not be found out (see
+   * {@link PushDaemonStatus.divergence}).
+   */
+  readonly divergence?: PushDivergence;
 }
 
 /** Another attempt follows. */
@@ -569,7 +574,10 @@ export interface PushDaemonStatus {
    * such branch or nothing is known.
    */
   readonly remoteCommit: string | null;
-  /** The number of commits of the remote branch that the local one does not have; `null` if unknown. */
+  /**
+   * The number of commits of the remote branch that the local one does not have; `null` if unknown. To count commits that
+   * are not in the local repository, the daemon fetches them as for `divergence`.
+   */
   readonly behindCommits: number | null;
   /** The committer time of the oldest commit that the remote does not have; `null` if nothing is pending. */
   readonly oldestPendingAt: string | null;
@@ -587,8 +595,50 @@ export interface PushDaemonStatus {
   readonly startedAt: string;
   /** Counts since the start. */
   readonly totals: PushDaemonTotals;
+  /**
+   * What only one side has while `state` is `'diverged'`; `null` in other states. Commits of the remote that are not in the
+   * local repository are fetched for this into a temporary directory in the git directory, which the daemon removes once it
+   * resumes or stops; the repository itself is not changed. Also `null` if that fails: there is no git command, the remote
+   * refuses it, it takes longer than 30 seconds, or it is more than 64 MiB.
+   */
+  readonly divergence: PushDivergence | null;
   /** How far the push under way has come; `null` in the first second of a push, and while nothing is pushed. */
   readonly progress: PushProgress | null;
+}
+
+/** What only one side of a diverged branch has. */
+export interface PushDivergence {
+  /**
+   * The last commit that both branches have; `null` if their histories are unrelated, or part beyond the boundary of a
+   * shallow clone.
+   */
+  readonly mergeBase: string | null;
+  /** The number of commits that only the local branch has. */
+  readonly ahead: number;
+  /** The number of commits that only the remote branch has. */
+  readonly behind: number;
+  /** The newest of the commits that only the remote branch has, at most 20, the newest first. */
+  readonly commits: readonly PushDivergentCommit[];
+  /**
+   * The commands that merge both sides, for a shell on this machine. They force nothing. The runbook has other ways to
+   * reconcile the branches.
+   */
+  readonly commands: readonly string[];
+}
+
+/**
+ * A commit that only the remote branch has. Anybody who can push may have written its texts: they have no control
+ * characters, but escape them for HTML.
+ */
+export interface PushDivergentCommit {
+  /** The full id. */
+  readonly commit: string;
+  /** The author as `Name <mail>`, cut after 100 characters. */
+  readonly author: string;
+  /** The committer's time, in ISO 8601. */
+  readonly committedAt: string;
+  /** The subject of the message, in one line, cut after 200 characters. */
+  readonly subject: string;
 }
 
 /** The last failure, as the status shows it. */

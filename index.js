@@ -216,6 +216,18 @@ function progressOf(progress) {
   };
 }
 
+/** What only one side of a diverged branch has, or `null`. */
+function divergenceOf(divergence) {
+  if (divergence === undefined) return null;
+  const { mergeBase, ahead, behind, commits: texts, commands } = divergence;
+  const commits = [];
+  for (let at = 0; at < texts.length; at += 4) {
+    const [commit, author, committedAt, subject] = texts.slice(at, at + 4);
+    commits.push({ commit, author, committedAt: iso(Number(committedAt)), subject });
+  }
+  return { mergeBase: mergeBase ?? null, ahead, behind, commits, commands };
+}
+
 /** Makes the public event of what the binding sends. */
 const EVENTS = {
   push: ({ commit, durationMs, previous = null, commits, attempt, bytes }) => ({
@@ -226,7 +238,7 @@ const EVENTS = {
     attempt,
     bytes,
   }),
-  error: ({ commit = null, attempt, durationMs, failure }) => {
+  error: ({ commit = null, attempt, durationMs, failure, divergence }) => {
     const { reason, kind, hint, retryable, remoteCommit } = failure;
     return {
       commit,
@@ -238,6 +250,7 @@ const EVENTS = {
       retryable,
       ...(durationMs === undefined ? {} : { durationMs }),
       ...(remoteCommit === undefined ? {} : { remoteCommit }),
+      ...(divergence === undefined ? {} : { divergence: divergenceOf(divergence) }),
     };
   },
   retry: ({ commit = null, attempt, nextDelayMs, reason, kind }) => ({
@@ -348,6 +361,7 @@ class PushDaemon extends EventEmitter {
       nextAttemptAt: iso(now.nextAttemptAt),
       startedAt: iso(now.startedAt),
       totals: { pushes, commits, failures, bytes, regressions },
+      divergence: divergenceOf(now.divergence),
       progress: progressOf(now.progress),
     };
   }
@@ -560,10 +574,15 @@ class PushDaemon extends EventEmitter {
   }
 
   /** Reports an `error` without a listener, which must neither end the process nor go unnoticed. */
-  #unheard({ commit, attempt, kind, reason, hint, err }) {
+  #unheard({ commit, attempt, kind, reason, hint, err, divergence }) {
     if (this.#logger !== null) {
       const level = reason === 'non-fast-forward' ? 'error' : 'warn';
-      this.#log(level, { commit, attempt, kind, reason, hint, err }, `push failed: ${err.message}`);
+      const fields = { commit, attempt, kind, reason, hint, err };
+      if (divergence !== undefined) {
+        const { mergeBase, ahead, behind, commits } = divergence;
+        fields.divergence = { mergeBase, ahead, behind, commits: commits.slice(0, 3) };
+      }
+      this.#log(level, fields, `push failed: ${err.message}`);
     } else if (this.#lastStatusError !== kind) {
       this.#lastStatusError = kind;
       process.emitWarning(`push failed (${kind}): ${err.message}`, {

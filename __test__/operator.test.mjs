@@ -604,7 +604,9 @@ describe('an API whose remote has diverged', () => {
       [LEVEL.error, 'non-fast-forward', ours, theirs, 1],
     );
     assert.equal(line.oldestPendingAt, oldestPendingAt);
-    says(line.msg, /^push refused: .* 1 commit /, oldestPendingAt);
+    const { ahead, behind, commits } = line.divergence;
+    assert.deepEqual([ahead, behind, commits[0].commit], [1, 1, theirs]);
+    says(line.msg, /^push refused: .* 1 commit /, oldestPendingAt, theirs.slice(0, 7));
     assert.deepEqual(it.api.lines('push retry'), []);
   });
 

@@ -105,6 +105,7 @@ const STATES = {
         'The remote has other commits: 1 commit exists only here.',
         'Once a person has reconciled the branches, pushing resumes by itself.',
         `Why, and what to do: ${lastError.hint}`,
+        'Divergence Only on the remote 1 commit Only here 1 commit',
       ],
     };
   },

@@ -3,6 +3,7 @@
 // Writes the daemon's events as log lines that stand alone: what failed, what is at risk, since when, and what to do.
 // An outage takes few lines: for each kind of failure one at once, then one a minute, and one at the end.
 
+const { divergenceInLog } = require('./divergence.js');
 const { afterStop } = require('./explain.js');
 
 const SUMMARY_EVERY_MS = 60_000;
@@ -51,6 +52,7 @@ function logEvents(daemon, log, now = () => performance.now()) {
 
 function logFailure(log, event, status, unlogged) {
   const { commit, err, attempt, reason, kind, hint, remoteCommit } = event;
+  const divergence = divergenceInLog(event.divergence);
   const { pendingCommits, lagMs, oldestPendingAt, consecutiveFailures } = status;
   const fields = {
     commit,
@@ -64,6 +66,7 @@ function logFailure(log, event, status, unlogged) {
     oldestPendingAt,
     consecutiveFailures,
     ...(remoteCommit === undefined ? {} : { remoteCommit }),
+    ...divergence.fields,
     ...(unlogged === 0 ? {} : { unlogged }),
   };
   const again = unlogged === 0 ? '' : `, as ${unlogged} more attempts since the last such line`;
@@ -71,7 +74,7 @@ function logFailure(log, event, status, unlogged) {
   if (reason === 'non-fast-forward') {
     log.error(
       fields,
-      `push refused${again}: the remote has commits that this repository lacks, and ${risk}. ` +
+      `push refused${again}: the remote has commits that this repository lacks, and ${risk}. ${divergence.sentence}` +
         'An operator must reconcile them (fetch, then merge or rebase); pushing then resumes by itself',
     );
   } else if (status.state === 'gave-up') {

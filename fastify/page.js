@@ -7,6 +7,7 @@ const { createHash } = require('node:crypto');
 const { readFileSync } = require('node:fs');
 const path = require('node:path');
 
+const { divergenceCard } = require('./divergence.js');
 const { explain } = require('./explain.js');
 const { html, trusted } = require('./html.js');
 const { plot } = require('./plot.js');
@@ -74,7 +75,7 @@ ${isRefreshed && html`<meta http-equiv="refresh" content="${REFRESH_SECONDS}">`}
 ${verdict.sentences.map((sentence) => html`<p>${sentence}</p>`)}
 ${verdict.hint && html`<p class="hint"><strong>Why, and what to do:</strong> ${verdict.hint}</p>`}
 </section>
-${status !== null && [pushUnderWay(status.progress), tiles(status, now), failure(status, history, now), recent(history, now), facts(status, now)]}
+${status !== null && [pushUnderWay(status.progress), tiles(status, now), divergenceCard(status.divergence), failure(status, history, now), recent(history, now), facts(status, now)]}
 </main>
 <footer>
 ${

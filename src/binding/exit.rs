@@ -235,6 +235,7 @@ mod tests {
             next_attempt_at: None,
             started_at: SystemTime::UNIX_EPOCH,
             totals: Totals::default(),
+            divergence: None,
             progress: None,
         }
     }

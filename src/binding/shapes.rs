@@ -17,6 +17,8 @@ use push_engine::state::Now;
 use push_engine::telemetry::{Record, Value};
 use push_engine::transfer::{TransferPhase, TransferProgress};
 
+use super::divergence::NativeDivergence;
+
 /// A message; exactly one field is set.
 #[napi(object, object_from_js = false)]
 #[derive(Debug, Default)]
@@ -69,6 +71,8 @@ pub struct NativeEvent {
     pub reference: Option<String>,
     /// The failure of an attempt.
     pub failure: Option<NativeFailure>,
+    /// What only one side has, if the branches have diverged and it is known.
+    pub divergence: Option<NativeDivergence>,
     /// How far a push has come.
     pub progress: Option<NativeProgress>,
 }
@@ -224,6 +228,7 @@ pub struct NativeStatus {
     pub failures: f64,
     pub bytes: f64,
     pub regressions: f64,
+    pub divergence: Option<NativeDivergence>,
     pub progress: Option<NativeProgress>,
 }
 
@@ -264,6 +269,7 @@ impl NativeStatus {
             failures: number(status.totals.failures),
             bytes: number(status.totals.bytes),
             regressions: number(status.totals.regressions),
+            divergence: status.divergence.as_deref().map(Into::into),
             progress: status.progress.as_ref().map(Into::into),
         }
     }
@@ -422,6 +428,7 @@ impl From<Event> for NativeEvent {
                 commit: hex(commit),
                 attempt: Some(attempt),
                 duration_ms: duration.map(ms),
+                divergence: failure.evidence().map(|evidence| (&**evidence).into()),
                 failure: Some((&failure).into()),
                 ..Self::default()
             },
@@ -507,7 +514,7 @@ fn reply(id: RequestId, result: Result<Receipt, Refusal>) -> NativeReply {
     }
 }
 
-fn hex(commit: Option<Oid>) -> Option<String> {
+pub(super) fn hex(commit: Option<Oid>) -> Option<String> {
     commit.map(|commit| commit.to_string())
 }
 
@@ -515,7 +522,7 @@ fn hex(commit: Option<Oid>) -> Option<String> {
     clippy::cast_precision_loss,
     reason = "exact up to 2^53, which no count here reaches"
 )]
-fn number(count: u64) -> f64 {
+pub(super) fn number(count: u64) -> f64 {
     count as f64
 }
 
@@ -531,7 +538,7 @@ fn whole_ms(duration: Duration) -> f64 {
 /// The latest moment that a `Date` of JavaScript can hold, in either direction. A commit can claim any time.
 const DATE_LIMIT_MS: f64 = 8.64e15;
 
-fn epoch_ms(time: SystemTime) -> f64 {
+pub(super) fn epoch_ms(time: SystemTime) -> f64 {
     let ms = match time.duration_since(UNIX_EPOCH) {
         Ok(since) => whole_ms(since),
         Err(before) => -whole_ms(before.duration()),

@@ -13,12 +13,14 @@
 mod compare;
 mod detour;
 mod divide;
+mod evidence;
 mod keep;
 mod limit;
 mod packing;
 mod plan;
 mod preserve;
 mod progress;
+mod quarantine;
 mod route;
 mod send;
 mod times;
@@ -35,6 +37,7 @@ use tokio::time::{Instant, timeout};
 use self::compare::Comparison;
 use self::detour::Detour;
 use self::divide::Division;
+use self::evidence::Findings;
 use self::plan::{Plan, explained};
 use self::progress::{Next, Phase, Progress};
 use self::route::Route;
@@ -66,6 +69,8 @@ pub struct RemotePusher {
     conflict: Mutex<Option<(Oid, String)>>,
     /// Whether git makes no packs, because its last one came to nothing.
     packs_here: AtomicBool,
+    /// What is known of commits that only the remote has.
+    findings: Findings,
     division: Mutex<Division>,
     transfer: Transfer,
 }
@@ -98,6 +103,7 @@ impl RemotePusher {
             background,
             conflict: Mutex::default(),
             packs_here: AtomicBool::default(),
+            findings: Findings::default(),
             division: Mutex::new(Division::new(destination.max_pack_bytes)),
             transfer: Transfer::default(),
             destination,
@@ -304,6 +310,7 @@ impl RemotePusher {
 
     /// The route to the remote by the configuration of this moment.
     async fn find_route(&self) -> Result<Arc<Route>, Failure> {
+        self.sweep().await;
         let (destination, target, settings) = (
             self.destination.clone(),
             self.branch.target().clone(),
@@ -368,9 +375,11 @@ impl RemotePusher {
     /// Reads the branch after an attempt that saw `remote`, and remembers the tip that was confirmed. Failing to
     /// remember it is no failure of the push.
     async fn survey_after(&self, remote: RemoteTip, confirmed: Option<(Oid, Arc<Route>)>) -> Option<Survey> {
+        let distance = self.findings.distance();
         let surveyed = self
             .branch
             .ask(move |branch| {
+                branch.learn(distance);
                 let update = confirmed.and_then(|(tip, route)| branch.remember_remote(tip, &route.config));
                 let remote = match remote {
                     RemoteTip::Unseen => branch.last_known_remote()?,
@@ -430,19 +439,16 @@ impl Pusher for RemotePusher {
             match self.compare(&*session, &route, &mut progress).await {
                 Ok(Comparison::Diverged(divergence)) => {
                     let divergence = self.end_diverged(session, &route, divergence, preserve).await;
-                    Ok((
-                        false,
-                        divergence.preserved.map(|preserved| (divergence.tip, preserved)),
-                    ))
+                    Ok(Some(divergence))
                 }
                 compared => {
                     session.finish();
-                    compared.map(|_| (true, None))
+                    compared.map(|_| None)
                 }
             }
         };
-        let (reconciled, preserved) = match ATTEMPTS.run(Box::pin(self.within_limit(check))).await {
-            Ok((reconciled, preserved)) => (Some(reconciled), preserved),
+        let (reconciled, divergence) = match ATTEMPTS.run(Box::pin(self.within_limit(check))).await {
+            Ok(divergence) => (Some(divergence.is_none()), divergence),
             Err(failure) => {
                 tracing::debug!(%failure, "the diverged remote could not be read");
                 (None, None)
@@ -450,7 +456,10 @@ impl Pusher for RemotePusher {
         };
         Probed {
             reconciled,
-            preserved,
+            evidence: divergence
+                .as_ref()
+                .and_then(|divergence| divergence.failure.evidence().cloned()),
+            preserved: divergence.and_then(|divergence| Some((divergence.tip, divergence.preserved?))),
             remote: progress.remote,
             survey: self.survey_after(progress.remote, None).await,
         }
@@ -470,6 +479,7 @@ impl Pusher for RemotePusher {
 
     async fn close(&self, deadline: Instant) {
         self.kept.close();
+        self.findings.close();
         self.background.close(deadline).await;
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The shapes are those of `index.d.ts`; `binding` turns them into objects.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use git_wire::oid::Oid;
@@ -32,6 +33,34 @@ pub struct Regression {
     pub to: Option<Oid>,
     /// The commits that it lost.
     pub commits: u64,
+}
+
+/// What only one side of a diverged branch has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// The last commit that both sides have; `None` if they have none in common.
+    pub merge_base: Option<Oid>,
+    /// The number of commits that only the local branch has.
+    pub ahead: u64,
+    /// The number of commits that only the remote branch has.
+    pub behind: u64,
+    /// The newest of the latter, the newest first.
+    pub commits: Vec<EvidenceCommit>,
+    /// The commands that merge both sides, for a shell.
+    pub commands: Vec<String>,
+}
+
+/// A commit that only the remote has. Its texts are clean, and at most some hundred characters long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvidenceCommit {
+    /// Its id.
+    pub commit: Oid,
+    /// The author, as `Name <mail>`.
+    pub author: String,
+    /// The committer's time.
+    pub committed_at: SystemTime,
+    /// The first paragraph of the message, in one line.
+    pub subject: String,
 }
 
 /// An event for the listeners, emitted only after the state changed.
@@ -200,6 +229,8 @@ pub struct Status {
     pub started_at: SystemTime,
     /// Counts since then.
     pub totals: Totals,
+    /// What only one side has while the branches have diverged; `None` at other times, and where that could not be found out.
+    pub divergence: Option<Arc<Evidence>>,
     /// How far the push under way has come; `None` in its first second, and while nothing is pushed.
     pub progress: Option<TransferProgress>,
 }

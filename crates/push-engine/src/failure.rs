@@ -26,6 +26,7 @@ mod tls;
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use git_local::{LocalError, redact};
@@ -47,6 +48,11 @@ pub(crate) use tail::LIMIT as TAIL_LIMIT;
 pub(crate) use tail::Tail;
 pub use tls::TlsFault;
 
+use crate::event::Evidence;
+
+/// The bytes of a foreign text that are looked at.
+const TEXT_LIMIT: usize = 4096;
+
 const OTHER_FORMAT_HINT: &str = "make a remote repository of the same format (git init --bare --object-format=...), or push from a clone of this remote; ids of one format cannot be converted to the other";
 
 /// A failed attempt: its kind and its message, with secrets removed.
@@ -55,6 +61,7 @@ pub struct Failure {
     kind: Kind,
     message: String,
     remote_commit: Option<Oid>,
+    evidence: Option<Arc<Evidence>>,
     retry_after: Option<Duration>,
     hint: Option<&'static str>,
     tls: Option<TlsFault>,
@@ -68,6 +75,7 @@ impl Failure {
             kind,
             message,
             remote_commit: None,
+            evidence: None,
             retry_after: None,
             hint: None,
             tls: None,
@@ -89,6 +97,15 @@ impl Failure {
         Self {
             remote_commit: Some(remote_commit),
             ..Self::new(Kind::NonFastForward, message)
+        }
+    }
+
+    /// Adds what is known of a divergence.
+    #[must_use]
+    pub fn with_evidence(self, evidence: Arc<Evidence>) -> Self {
+        Self {
+            evidence: Some(evidence),
+            ..self
         }
     }
 
@@ -296,6 +313,12 @@ impl Failure {
         self.remote_commit
     }
 
+    /// What is known of the divergence, if that is the failure and its commits could be looked at.
+    #[must_use]
+    pub const fn evidence(&self) -> Option<&Arc<Evidence>> {
+        self.evidence.as_ref()
+    }
+
     /// How long the server asked to wait, if it did.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
@@ -327,6 +350,13 @@ impl From<WireError> for Failure {
             WireError::Pack(error) => Self::new(Kind::Local, error.to_string()),
         }
     }
+}
+
+/// A text of a commit, which anybody may have written, as one line of at most so many characters, without secrets.
+pub(crate) fn foreign_line(text: &[u8], most: usize) -> String {
+    // Long enough for any line that is kept, and short enough for a message of megabytes.
+    let text = String::from_utf8_lossy(&text[..text.len().min(TEXT_LIMIT)]);
+    text::one_line(&redact(&text), most)
 }
 
 /// The end of another program's output, as clean text.

@@ -11,12 +11,13 @@ mod machine;
 #[allow(clippy::disallowed_methods)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use git_wire::oid::Oid;
 use tokio::time::Instant;
 
-use crate::event::{Event, Regression, SentPush};
+use crate::event::{Event, Evidence, Regression, SentPush};
 use crate::failure::Failure;
 pub use git_local::repository::Survey;
 
@@ -93,7 +94,7 @@ pub enum Outcome {
 pub struct Divergence {
     /// The local tip.
     pub tip: Oid,
-    /// The failure to report, with the remote's tip as evidence.
+    /// The failure to report, with the remote's tip and what could be found out about its commits as evidence.
     pub failure: Failure,
     /// False if no earlier tip of the remote is known either: the local branch may have no unpushed commits.
     pub comparable: bool,
@@ -111,6 +112,8 @@ pub struct Probed {
     pub reconciled: Option<bool>,
     /// The local tip that was to be preserved and the result; `None` where preserving was not tried.
     pub preserved: Option<(Oid, Preserved)>,
+    /// What only one side has, if the branches are still diverged and it could be found out.
+    pub evidence: Option<Arc<Evidence>>,
     /// As in [`Attempted`].
     pub remote: RemoteTip,
     /// As in [`Attempted`].

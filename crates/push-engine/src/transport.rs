@@ -36,7 +36,7 @@ use tokio::time::Instant;
 pub use background::Background;
 pub(crate) use child::{Output, communicate};
 pub(crate) use choice::permitted;
-pub(crate) use cli::{CloneSource, Cloning, Encoding, PackObjects, is_worth_progress};
+pub(crate) use cli::{CloneSource, Cloning, Encoding, Fetch, PackObjects, is_worth_progress};
 pub use cli::{GitCliTransport, Porcelain, RefList, Verdict};
 pub use git::GitTransport;
 use git_local::LocalError;

@@ -7,7 +7,8 @@ use git_local::repository::{LocalBranch, Relation};
 use git_wire::oid::Oid;
 
 use super::RemotePusher;
-use super::progress::Progress;
+use super::evidence::Found;
+use super::progress::{Phase, Progress};
 use super::route::Route;
 use super::send::Push;
 use crate::event::Regression;
@@ -87,7 +88,7 @@ impl RemotePusher {
         }
         let remote = session.advertisement().tip(refname);
         let format = session.advertisement().object_format();
-        let (route, known) = (Arc::clone(route), progress.terms.known);
+        let (config_of, known) = (Arc::clone(route), progress.terms.known);
         let (compared, lost, update) = self
             .branch
             .ask(move |branch| {
@@ -103,7 +104,7 @@ impl RemotePusher {
                 if let (Some(Relation::Same | Relation::Ahead | Relation::Behind), Some(remote)) =
                     (relation, remote)
                 {
-                    update = branch.remember_remote(remote, &route.config);
+                    update = branch.remember_remote(remote, &config_of.config);
                 }
                 Ok(Ok((compared, lost, update)))
             })
@@ -112,19 +113,58 @@ impl RemotePusher {
         progress.remote = remote.map_or(RemoteTip::Absent, RemoteTip::At);
         progress.lost = progress.lost.or(lost);
         let Some(compared) = compared else {
+            self.findings.clear();
             return Ok(Comparison::NoBranch);
         };
-        let (tip, relation) = (compared.tip, compared.relation);
-        Ok(match (relation, remote) {
-            (Relation::Same | Relation::Behind | Relation::BehindUnknown, _) => {
+        match (compared.relation, remote) {
+            (
+                relation @ (Relation::BehindUnknown
+                | Relation::Diverged
+                | Relation::DivergedUnknown
+                | Relation::Unknowable),
+                Some(remote),
+            ) => Ok(self
+                .look_closer(route, compared.tip, remote, relation, progress)
+                .await),
+            (Relation::Same | Relation::Behind, _) => {
+                self.findings.clear();
+                self.division().end();
+                Ok(Comparison::UpToDate(compared.tip))
+            }
+            (_, previous) => {
+                self.findings.clear();
+                Ok(Comparison::Ahead(self.push(compared, previous)))
+            }
+        }
+    }
+
+    /// Tells a branch that is merely behind from a divergence, by the remote's commits where they can be looked at.
+    async fn look_closer(
+        &self,
+        route: &Arc<Route>,
+        tip: Oid,
+        remote: Oid,
+        relation: Relation,
+        progress: &mut Progress,
+    ) -> Comparison<'_> {
+        let was_behind = relation == Relation::BehindUnknown;
+        let unseen = self.divergence(tip, remote, relation, None);
+        if !was_behind {
+            progress.phase = Phase::Looking(unseen.clone());
+        }
+        let is_here = relation == Relation::Diverged;
+        let found = Box::pin(self.look(route, tip, remote, is_here)).await;
+        progress.phase = Phase::Comparing;
+        match found {
+            Some(found) if found.distance.ahead.commits > 0 => {
+                Comparison::Diverged(self.divergence(tip, remote, relation, Some(&found)))
+            }
+            None if !was_behind => Comparison::Diverged(unseen),
+            _ => {
                 self.division().end();
                 Comparison::UpToDate(tip)
             }
-            (Relation::Diverged | Relation::DivergedUnknown | Relation::Unknowable, Some(remote)) => {
-                Comparison::Diverged(self.divergence(tip, remote, relation))
-            }
-            (_, previous) => Comparison::Ahead(self.push(compared, previous)),
-        })
+        }
     }
 
     /// The push of the local tip to a remote that is at `confirmed`, if it is a fast-forward.
@@ -154,19 +194,28 @@ impl RemotePusher {
         }
     }
 
-    fn divergence(&self, tip: Oid, remote: Oid, relation: Relation) -> Divergence {
+    fn divergence(&self, tip: Oid, remote: Oid, relation: Relation, found: Option<&Found>) -> Divergence {
         let refname = &self.branch.target().refname;
-        let comparable = relation != Relation::Unknowable;
-        let message = if comparable {
+        let comparable = relation != Relation::Unknowable || found.is_some();
+        let message = if let Some(Found { distance, .. }) = found {
+            let (there, here) = (distance.behind, distance.ahead.commits);
+            format!(
+                "the remote's {refname} is at {remote}, which the local {tip} does not contain (commits only there: {there}, only here: {here})"
+            )
+        } else if comparable {
             format!("the remote's {refname} is at {remote}, which the local {tip} does not contain")
         } else {
             format!(
                 "the remote's {refname} is at {remote}, which this repository lacks, and no earlier tip of the remote is known, so it is unclear whether {tip} has unpushed commits"
             )
         };
+        let failure = Failure::non_fast_forward(message, remote);
         Divergence {
             tip,
-            failure: Failure::non_fast_forward(message, remote),
+            failure: match found {
+                Some(found) => failure.with_evidence(Arc::clone(&found.evidence)),
+                None => failure,
+            },
             comparable,
             preserved: None,
         }

@@ -20,6 +20,8 @@ pub(super) enum Phase {
     Comparing,
     /// There is work: it pushes this local tip.
     Pushing(Oid),
+    /// The branches seem to have diverged; it looks at the remote's commits.
+    Looking(Divergence),
     /// The branches have diverged; it may be preserving the local tip.
     Diverged(Divergence),
 }
@@ -75,6 +77,7 @@ impl Progress {
     pub(super) fn end_with(self, failure: Failure) -> Outcome {
         let unconfirmed = self.sending.or(self.unconfirmed);
         let (tip, had_work) = match (self.phase, self.remote) {
+            (Phase::Looking(divergence), _) => return Outcome::Diverged(divergence),
             (Phase::Diverged(divergence), _) => {
                 return Outcome::Diverged(Divergence {
                     preserved: Some(Err(failure)),

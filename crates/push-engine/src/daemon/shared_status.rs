@@ -29,6 +29,7 @@ impl SharedStatus {
         self.set(Status {
             running: false,
             progress: None,
+            divergence: None,
             state: StateName::Stopped,
             ..status
         });

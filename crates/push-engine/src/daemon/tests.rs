@@ -170,6 +170,7 @@ impl Pusher for FakePusher {
         Probed {
             reconciled: None,
             preserved: None,
+            evidence: None,
             remote: RemoteTip::Unseen,
             survey: Some(self.0.survey()),
         }

@@ -14,6 +14,19 @@ pub(crate) fn clean(text: &str) -> String {
     lines.join("\n")
 }
 
+/// The same characters of a text that somebody else wrote, such as the subject of a commit, as one line of at most so many
+/// characters. Marks that change the direction of what follows go too.
+pub(crate) fn one_line(text: &str, most: usize) -> String {
+    let plain = without_control_characters(text);
+    let is_mark = |character: &char| matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let plain: String = plain.chars().filter(|character| !is_mark(character)).collect();
+    let line = plain.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
 fn is_rule(line: &str) -> bool {
     line.len() >= 8 && (line.bytes().all(|byte| byte == b'=') || line.bytes().all(|byte| byte == b'-'))
 }
@@ -48,6 +61,20 @@ fn without_control_characters(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_foreign_text_becomes_one_short_line() {
+        for (text, expected) in [
+            ("\x1b[31mred\x1b[0m\r\n\ttwo  words\n", "red two words"),
+            ("remote: kept", "remote: kept"),
+            ("ab\u{202e}cd\u{2066}", "abcd"),
+            ("1234567890123456", "1234567890123456"),
+            ("1234567890123ä567", "1234567890123ä56…"),
+            ("", ""),
+        ] {
+            assert_eq!(one_line(text, 16), expected);
+        }
+    }
 
     #[test]
     fn only_plain_text_is_left() {

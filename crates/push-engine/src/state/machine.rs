@@ -6,6 +6,7 @@ mod status;
 mod streak;
 mod verification;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use git_wire::oid::Oid;
@@ -16,7 +17,7 @@ use self::streak::FailureStreak;
 use self::verification::Verification;
 use super::{Action, Input, Now, Preserved, Probed, RemoteTip, Survey};
 use crate::backoff::{Backoff, BackoffConfig};
-use crate::event::{Event, SentPush, Totals};
+use crate::event::{Event, Evidence, SentPush, Totals};
 use crate::failure::Kind;
 
 /// The options that decisions depend on.
@@ -105,6 +106,8 @@ pub struct State {
     refused: Option<Oid>,
     preservation: Preservation,
     verification: Verification,
+    /// What was last found out about the divergence.
+    evidence: Option<Arc<Evidence>>,
     /// The number of the last attempt in this run of failures.
     attempt: u32,
     failures: FailureStreak,
@@ -142,6 +145,7 @@ impl State {
             refused: None,
             preservation: Preservation::new(Backoff::new(policy.backoff, policy.seed)),
             verification: Verification::new(&policy),
+            evidence: None,
             attempt: 0,
             failures: FailureStreak::new(Backoff::new(policy.backoff, policy.seed)),
             unconfirmed: Vec::new(),
@@ -401,6 +405,9 @@ impl State {
         }
         if !matches!(self.phase, Phase::Probing { .. }) {
             return;
+        }
+        if probed.reconciled == Some(false) {
+            self.evidence = probed.evidence;
         }
         if probed.reconciled == Some(true) {
             self.refused = None;

@@ -1,12 +1,13 @@
 //! Every path through the machine, one behaviour a test.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
 use super::*;
 use crate::backoff::BackoffConfig;
-use crate::event::{Event, Regression, SentPush, StateName, Totals};
+use crate::event::{Event, Evidence, Regression, SentPush, StateName, Totals};
 use crate::failure::Kind;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -123,6 +124,7 @@ impl Harness {
         self.step(Input::ProbeEnded(Probed {
             reconciled: Some(false),
             preserved: tip.zip(preserved),
+            evidence: None,
             remote: RemoteTip::At(oid(9)),
             survey: Some(survey(tip, 1)),
         }))
@@ -637,6 +639,7 @@ fn a_probe_that_sees_the_remote_reconciled_resumes() {
         Input::ProbeEnded(Probed {
             reconciled,
             preserved: None,
+            evidence: None,
             remote: RemoteTip::At(oid(9)),
             survey: Some(survey(Some(oid(2)), 1)),
         })
@@ -1574,4 +1577,57 @@ fn a_reading_that_finds_a_divergence_leads_to_the_attempt_that_tells_of_it() {
         [(Some(oid(1)), 1, Kind::NonFastForward)]
     );
     assert_eq!(harness.name(), StateName::Diverged);
+}
+
+#[test]
+fn the_evidence_of_a_divergence_is_shown_while_it_lasts_and_follows_the_remote() {
+    let evidence = |behind| {
+        Arc::new(Evidence {
+            merge_base: None,
+            ahead: 1,
+            behind,
+            commits: Vec::new(),
+            commands: Vec::new(),
+        })
+    };
+    let behind = |harness: &Harness| harness.state.status().divergence.map(|evidence| evidence.behind);
+    let mut harness = Harness::in_sync(policy());
+    harness.commit(oid(2));
+    assert_eq!(behind(&harness), None);
+    let outcome = Outcome::Diverged(Divergence {
+        tip: oid(2),
+        failure: Failure::non_fast_forward("diverged", oid(9)).with_evidence(evidence(7)),
+        comparable: true,
+        preserved: None,
+    });
+    let actions = harness.ended(outcome, oid(9), survey(Some(oid(2)), 1));
+    let [Event::Error { failure, .. }] = events(&actions)[..] else {
+        panic!("{actions:?}");
+    };
+    assert_eq!(failure.evidence(), Some(&evidence(7)));
+    assert_eq!(behind(&harness), Some(7));
+
+    let probe_ended = |reconciled, evidence| {
+        Input::ProbeEnded(Probed {
+            reconciled,
+            preserved: None,
+            evidence,
+            remote: RemoteTip::At(oid(9)),
+            survey: Some(survey(Some(oid(2)), 1)),
+        })
+    };
+    for (reconciled, found, expected) in [
+        (Some(false), Some(evidence(8)), Some(8)),
+        (None, None, Some(8)),
+        (Some(false), None, None),
+        (Some(false), Some(evidence(9)), Some(9)),
+    ] {
+        harness.fire();
+        harness.step(probe_ended(reconciled, found));
+        assert_eq!(behind(&harness), expected);
+    }
+    harness.fire();
+    harness.step(probe_ended(Some(true), None));
+    harness.pushed(oid(2));
+    assert_eq!(behind(&harness), None);
 }

@@ -10,6 +10,7 @@
 
 mod cloning;
 mod command;
+mod fetch;
 mod pack_objects;
 mod porcelain;
 
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 
 pub(crate) use self::cloning::{CloneSource, Cloning};
 use self::command::{Destination, GitCli};
+pub(crate) use self::fetch::Fetch;
 pub(crate) use self::pack_objects::{Encoding, PackObjects, is_worth_progress};
 pub use self::porcelain::{Porcelain, RefList, Verdict};
 use super::activity::{ADVERTISING, Activity, Limits, PUSHING};
@@ -220,38 +222,40 @@ impl Pushes {
 
 /// Runs a command within these limits. Passes on its output as it comes, and the lines of its standard error, which show whether
 /// it moves. Dropping the future ends the command with its whole process group.
-async fn run(
+fn run<'a>(
     command: std::process::Command,
-    background: &Background,
+    background: &'a Background,
     limits: Limits,
-    awaited: &str,
-    heard: &(dyn Fn(&str, &Activity) + Sync),
-    take: &mut (dyn FnMut(&[u8]) + Send),
-) -> Result<Ended, Failure> {
-    // Standard input is closed at once: git reads nothing from it, and cannot ask.
-    let (mut child, _, stdout) = Child::spawn(command, background)
-        .map_err(|error| Failure::new(Kind::Local, format!("git could not be started: {error}")))?;
-    let activity = Activity::new();
-    activity.sent();
-    let mut state = child.state();
-    let following = async {
-        while state.changed().await.is_ok() {
-            let line = last_line(state.borrow_and_update().stderr.bytes());
-            heard(&line, &activity);
-        }
-        std::future::pending().await
-    };
-    let ending = async {
-        let status = child.read_to_exit(stdout, take).await;
-        Ended::of(&mut child, status).await
-    };
-    let running = async {
-        tokio::select! {
-            ended = ending => ended,
-            ended = following => ended,
-        }
-    };
-    activity.guard(limits, awaited, running).await
+    awaited: &'a str,
+    heard: &'a (dyn Fn(&str, &Activity) + Sync),
+    take: &'a mut (dyn FnMut(&[u8]) + Send),
+) -> BoxFuture<'a, Result<Ended, Failure>> {
+    Box::pin(async move {
+        // Standard input is closed at once: git reads nothing from it, and cannot ask.
+        let (mut child, _, stdout) = Child::spawn(command, background)
+            .map_err(|error| Failure::new(Kind::Local, format!("git could not be started: {error}")))?;
+        let activity = Activity::new();
+        activity.sent();
+        let mut state = child.state();
+        let following = async {
+            while state.changed().await.is_ok() {
+                let line = last_line(state.borrow_and_update().stderr.bytes());
+                heard(&line, &activity);
+            }
+            std::future::pending().await
+        };
+        let ending = async {
+            let status = child.read_to_exit(stdout, take).await;
+            Ended::of(&mut child, status).await
+        };
+        let running = async {
+            tokio::select! {
+                ended = ending => ended,
+                ended = following => ended,
+            }
+        };
+        activity.guard(limits, awaited, running).await
+    })
 }
 
 /// The last whole line on git's standard error that is not empty.

@@ -150,6 +150,7 @@ impl State {
             self.preservation.backoff.reset();
         }
         self.refused = Some(tip);
+        self.evidence = failure.evidence().cloned();
         // What the remote had before says nothing of what it has now.
         self.settled = None;
         self.verification.left = None;

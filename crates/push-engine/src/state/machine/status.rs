@@ -65,6 +65,7 @@ impl State {
             Phase::BackingOff(wait) | Phase::Unverified(wait) => wait.shown,
             _ => None,
         };
+        let is_diverged = matches!(self.phase, Phase::Diverged(_) | Phase::Probing { .. });
         let runs = matches!(self.phase, Phase::Pushing(_) | Phase::BackingOff(_));
         Status {
             state: self.name(),
@@ -84,6 +85,7 @@ impl State {
             next_attempt_at: wait.and_then(|(_, at)| at),
             started_at: self.started_at,
             totals: self.totals,
+            divergence: self.evidence.clone().filter(|_| is_diverged),
             progress: None,
         }
     }

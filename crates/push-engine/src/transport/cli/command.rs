@@ -22,7 +22,7 @@ const PLACEHOLDER: &str = "git-push-daemon/destination";
 /// clone. With its colon it is no path.
 const HIDDEN_URL: &str = "git-push-daemon:hidden-url";
 
-/// Variables that give a repository other objects than those in its directory.
+/// Variables that give a repository other objects, or another boundary of a shallow clone, than those in its directory.
 const OBJECT_VARIABLES: [&str; 4] = [
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_OBJECT_DIRECTORY",
@@ -35,6 +35,21 @@ const REMOTE_SETTINGS: [&str; 4] = ["vcs", "uploadpack", "proxy", "proxyauthmeth
 
 /// Variables that could point git at another repository than the one in `GIT_DIR`.
 const REPOSITORY_VARIABLES: [&str; 4] = ["GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_WORK_TREE"];
+
+/// Settings of a fetch whose objects are looked at once. It runs no hook and no maintenance, checks nothing that is not checked
+/// out, needs little memory whatever the remote sends, and asks no alternate for its refs.
+const FETCH_SETTINGS: [(&str, &str); 9] = [
+    ("core.hooksPath", NO_FILE),
+    ("core.alternateRefsPrefixes", "refs/none"),
+    ("core.bigFileThreshold", "1m"),
+    ("fetch.fsckObjects", "false"),
+    // One pack, whose size shows how far the fetch has come.
+    ("fetch.unpackLimit", "1"),
+    ("fetch.writeCommitGraph", "false"),
+    ("gc.auto", "0"),
+    ("maintenance.auto", "false"),
+    ("pack.threads", "1"),
+];
 
 /// A file that is empty or does not exist.
 const NO_FILE: &str = if cfg!(windows) { "NUL" } else { "/dev/null" };
@@ -263,6 +278,40 @@ impl GitCli {
             .env_remove("GIT_SHALLOW_FILE")
             .args(["pack-objects", "--revs", "--stdout"])
             .args(options);
+        command
+    }
+
+    /// Fetches a ref into the repository, which is a scratch one, and writes no ref. With `commits_only`, trees and files are
+    /// left out where the server can do that.
+    pub(super) fn fetch(&self, source: &Destination, refname: &str, commits_only: bool) -> Command {
+        let fixed = FETCH_SETTINGS.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let settings = [&source.settings[..], &fixed].concat();
+        let mut command = self.command(&settings);
+        command.env("GIT_NO_LAZY_FETCH", "1").arg("fetch").args([
+            "--progress",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-auto-maintenance",
+            "--no-recurse-submodules",
+            "--no-prune",
+            "--refmap=",
+            // Of a remote that is a shallow clone, its boundary is taken over.
+            "--update-shallow",
+        ]);
+        for name in OBJECT_VARIABLES {
+            command.env_remove(name);
+        }
+        if commits_only {
+            command.arg("--filter=tree:0");
+        }
+        command.args(["--", &source.argument, refname]);
+        command
+    }
+
+    /// Prints git's version.
+    pub(super) fn version(&self) -> Command {
+        let mut command = self.command(&[]);
+        command.arg("version");
         command
     }
 
