@@ -256,10 +256,12 @@ describe('health', () => {
     ['not verified for too long', { verifiedAt: ago(240_001) }, 'unverified'],
     ['not verified, but without a branch', { verifiedAt: null, localCommit: null }, 'ok'],
     ['stopping', { running: false, state: 'stopping' }, 'stopped'],
-    ['starting', { state: 'starting', remoteCommit: null, startedAt: ago(1_000) }, 'starting'],
-    ['starting for too long', { state: 'starting', remoteCommit: null }, 'unconfirmed'],
-    ['never reached', { state: 'backing-off', remoteCommit: null }, 'unconfirmed'],
-    ['not reached yet', { state: 'backing-off', remoteCommit: null, startedAt: ago(1_000) }, 'ok'],
+    ['starting', { state: 'starting', verifiedAt: null, startedAt: ago(1_000) }, 'starting'],
+    ['starting for too long', { state: 'starting', verifiedAt: null }, 'unconfirmed'],
+    ['never reached', { state: 'backing-off', verifiedAt: null }, 'unconfirmed'],
+    ['not reached yet', { state: 'backing-off', verifiedAt: null, startedAt: ago(1_000) }, 'ok'],
+    ['pushing for long', { state: 'pushing', verifiedAt: ago(3_600_000), progress: {} }, 'ok'],
+    ['back to an empty remote', { state: 'pushing', remoteCommit: null }, 'ok'],
     ['in sync with an empty remote', { remoteCommit: null }, 'ok'],
   ]) {
     test(`calls a daemon that is ${what} ${verdict}`, () => {

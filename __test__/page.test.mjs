@@ -302,13 +302,18 @@ describe('the parts of the page', () => {
       'The remote has lost commits that it had: 2 commits exist only here.',
     ],
     [
+      'waiting because the remote loses commits again and again',
+      { ...pending, state: 'backing-off', nextAttemptAt: '2026-03-01T12:01:00Z' },
+      'The remote loses commits again and again: 2 commits exist only here.',
+    ],
+    [
       'unverified',
       { verifiedAt: '2026-03-01T11:39:00Z' },
       'The remote was not seen for longer than 20 min: it may have lost commits.',
     ],
     [
       'unconfirmed',
-      { ...failing, pendingCommits: 0, lagMs: 0, state: 'backing-off', remoteCommit: null },
+      { ...failing, pendingCommits: 0, lagMs: 0, state: 'backing-off', verifiedAt: null },
       'The remote has confirmed nothing since the start.',
       60_000,
     ],
@@ -378,7 +383,7 @@ describe('the parts of the page', () => {
   });
 
   test('do not call a commit missing before the remote was read', () => {
-    const unseen = { ...failing, state: 'backing-off', remoteCommit: null };
+    const unseen = { ...failing, state: 'backing-off', remoteCommit: null, verifiedAt: null };
     const headline =
       '<h1>The remote&#39;s branch was not seen yet: 2 commits may exist only here.</h1>';
     for (const maxLagMs of [300_000, 3_600_000]) {

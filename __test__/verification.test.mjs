@@ -16,12 +16,15 @@ import {
   untilState,
 } from './support/daemon.mjs';
 import { countConnections } from './support/gate.mjs';
-import { makePair } from './support/git.mjs';
+import { makePair, Repository } from './support/git.mjs';
 import { assertArrived, comeBack, goAway } from './support/remote.mjs';
 
 const OFTEN = { verifyMs: 50 };
 
 const rewind = (remote) => remote.git('update-ref', 'refs/heads/main', 'refs/heads/main~1');
+
+/** The same while the repository is away. */
+const rewindAway = ({ path }) => rewind(new Repository(`${path}.away`));
 
 const makeSynced = (t) => makePair(t, { commits: 3 });
 
@@ -102,7 +105,7 @@ describe('verification', () => {
           [
             from,
             to,
-            `the remote lost ${commits} commits that it had confirmed: it is brought forward again at once`,
+            `the remote lost ${commits === 1 ? '1 commit' : `${commits} commits`} that it had confirmed: it is brought forward again at once`,
           ],
         ],
       );
@@ -236,6 +239,43 @@ describe("onRegression: 'report'", () => {
     remote.git('update-ref', 'refs/heads/main', repo.tip());
     await untilState(daemon, 'in-sync');
     assert.deepEqual(seen.names(), ['regressed']);
+  });
+
+  test('remembers over a restart what the remote had, and reads on', async (t) => {
+    const { repo, remote, options, daemon } = await startRegressed(t);
+    await daemon.stop();
+    const again = start(t, { ...options, ...OFTEN, onRegression: 'report' });
+    await untilState(again, 'regressed');
+    const { verifiedAt } = again.status();
+    await until('it is read again', () => again.status().verifiedAt > verifiedAt);
+    assert.equal(remote.tip(), repo.git('rev-parse', 'main~1'));
+    remote.git('update-ref', 'refs/heads/main', repo.tip());
+    await untilState(again, 'in-sync');
+  });
+
+  test('tells a second loss, and leaves that as well', async (t) => {
+    const { repo, remote, daemon, seen } = await startRegressed(t);
+    rewind(remote);
+    await until('it is told', () => seen.of('regressed').length === 2);
+    const [first, second] = seen.of('regressed');
+    assert.deepEqual([first.from, second.from], [repo.tip(), repo.tip()]);
+    assert.deepEqual([second.commits, second.nextDelayMs], [2, null]);
+    assert.equal(daemon.status().state, 'regressed');
+    assert.equal(remote.tip(), repo.git('rev-parse', 'main~2'));
+  });
+
+  test('ends the failures to read before it', async (t) => {
+    const { remote, options } = makeSynced(t);
+    const report = { onRegression: 'report', backoff: FAST_BACKOFF };
+    const daemon = await startInSync(t, { ...options, ...OFTEN, ...report });
+    goAway(remote);
+    await once(daemon, 'error');
+    const recovered = once(daemon, 'recovered');
+    rewindAway(remote);
+    comeBack(remote);
+    await recovered;
+    const { state, lastError, consecutiveFailures } = await untilState(daemon, 'regressed');
+    assert.deepEqual([state, lastError, consecutiveFailures], ['regressed', null, 0]);
   });
 
   test('leaves the remote as it is at the start, too', async (t) => {

@@ -35,13 +35,13 @@ function explain({ status, history, limits, now }) {
   };
 }
 
-function summary({ state, pendingCommits, remoteCommit, lastError }, verdict, limits) {
+function summary({ state, pendingCommits, verifiedAt, lastError }, verdict, limits) {
   const { maxLagMs, maxUnverifiedMs } = limits;
   const pending = count(pendingCommits, 'commit');
   const isOne = pendingCommits === 1;
   const are = isOne ? 'is' : 'are';
   // Until the remote's branch has been read, every commit counts as pending.
-  const isSeen = remoteCommit !== null;
+  const isSeen = verifiedAt !== null;
   const onlyHere = `${pending} ${isSeen ? `exist${isOne ? 's' : ''}` : 'may exist'} only here.`;
   switch (verdict) {
     case 'stopped':
@@ -98,6 +98,13 @@ function summary({ state, pendingCommits, remoteCommit, lastError }, verdict, li
       headline: pushedLater({ pendingCommits, pending, are, isSeen, onlyHere }),
     };
   }
+  if (state === 'backing-off') {
+    return {
+      tone: 'warn',
+      label: 'Backing off',
+      headline: `The remote loses commits again and again: ${onlyHere}`,
+    };
+  }
   return pendingCommits === 0
     ? { tone: 'ok', label: 'In sync', headline: 'Every commit is on the remote.' }
     : { tone: 'busy', label: 'Pushing', headline: `${pending} ${are} on the way.` };
@@ -137,7 +144,7 @@ function why({ lastError, consecutiveFailures }, { failingSince }) {
 function next(status, verdict, now) {
   const { state, lastError, nextAttemptAt, progress } = status;
   if (verdict === 'stopped') return status.pendingCommits === 0 ? null : afterStop(status);
-  if (nextAttemptAt !== null && lastError !== null) {
+  if (nextAttemptAt !== null) {
     return `It is tried again by itself in ${duration(Math.max(0, Date.parse(nextAttemptAt) - now))}.`;
   }
   switch (state) {

@@ -17,10 +17,11 @@ function verdictOf(status, { maxLagMs, maxUnverifiedMs }, now = Date.now()) {
   if (status.state === 'starting') return runningMs > maxLagMs ? 'unconfirmed' : 'starting';
   if (status.lagMs > maxLagMs) return 'lagging';
   // A remote that was never reached may lack more than the daemon knows.
-  const isConfirmed = status.remoteCommit !== null || status.state === 'in-sync';
+  const isConfirmed = status.verifiedAt !== null || status.state === 'in-sync';
   if (!isConfirmed && runningMs > maxLagMs) return 'unconfirmed';
   const unverifiedMs = now - Date.parse(status.verifiedAt ?? status.startedAt);
-  const isKnown = status.localCommit === null || maxUnverifiedMs === 0;
+  // The remote answers a push under way, however long it takes.
+  const isKnown = status.localCommit === null || maxUnverifiedMs === 0 || Boolean(status.progress);
   return !isKnown && unverifiedMs > maxUnverifiedMs ? 'unverified' : 'ok';
 }
 

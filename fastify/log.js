@@ -107,14 +107,14 @@ function logUndrained(log, status) {
 }
 
 /** A clause that says what would be lost with this machine. */
-function atRisk({ pendingCommits, oldestPendingAt, remoteCommit }) {
+function atRisk({ pendingCommits, oldestPendingAt, verifiedAt }) {
   if (pendingCommits === 0) return 'no commit is known to be missing on the remote';
   const isOne = pendingCommits === 1;
   const commits = isOne ? '1 commit' : `${pendingCommits} commits`;
   const since =
     oldestPendingAt === null ? '' : `, ${isOne ? 'made at' : 'the oldest of'} ${oldestPendingAt}`;
   // Until the remote's branch has been read, every commit counts as pending.
-  return remoteCommit === null
+  return verifiedAt === null
     ? `the remote's branch was not seen yet, so ${commits} may exist only here${since}`
     : `${commits} exist${isOne ? 's' : ''} only here${since}`;
 }

@@ -143,7 +143,7 @@ function failure({ lastError, consecutiveFailures }, { failingSince }, now) {
 <pre class="message" tabindex="0">${message}</pre>
 <dl class="facts">
 <dt>Kind</dt><dd><code>${kind}</code></dd>
-<dt>When</dt><dd>${utc(at)}, ${ago(at, now)} ago${attempt === 0 ? ', at a look at the remote without a push' : `, attempt ${attempt}`}</dd>
+<dt>When</dt><dd>${utc(at)}, ${ago(at, now)} ago${attempt === 0 ? ', while reading the remote' : `, attempt ${attempt}`}</dd>
 <dt>In a row</dt><dd>${count(consecutiveFailures, 'failure')}${failingSince !== null && `, the first at ${utc(failingSince)}`}</dd>
 </dl>
 </section>`;

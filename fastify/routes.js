@@ -48,7 +48,7 @@ function checkRoutes(routes, verifyMs = VERIFY_MS) {
   }
   const checked = { ...routes };
   for (const [name, otherwise] of Object.entries(DEFAULTS)) {
-    checked[name] ??= otherwise ?? MISSED_READINGS * Number(verifyMs);
+    checked[name] ??= otherwise ?? MISSED_READINGS * (Number(verifyMs) || 0);
     if (typeof checked[name] !== 'number' || !(checked[name] >= 0)) {
       throw misuse(`option 'routes.${name}' must be a number of milliseconds, 0 or more`);
     }

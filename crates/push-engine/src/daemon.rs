@@ -282,7 +282,10 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             }
             // The branch has moved: the meter begins another count.
             Ok(_) => {}
-            Err(failure) => tracing::debug!(%failure, "the history could not be counted"),
+            Err(failure) => {
+                self.is_uncounted = false;
+                tracing::debug!(%failure, "the history could not be counted");
+            }
         }
     }
 
@@ -381,7 +384,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
             match action {
                 Action::Attempt { preserve, restore } => {
                     self.meter = Some(Meter::start(Instant::now()));
-                    let known = self.state.remote();
+                    let known = self.state.confirmed();
                     let terms = Terms {
                         preserve,
                         restore,
@@ -393,7 +396,7 @@ impl<P: Pusher, B: Branch, O: Observer> Daemon<P, B, O> {
                     }));
                 }
                 Action::Verify => {
-                    let known = self.state.remote();
+                    let known = self.state.confirmed();
                     let pusher = Rc::clone(&self.pusher);
                     self.in_flight = Some(Box::pin(async move {
                         Input::VerificationEnded(pusher.verify(known).await)

@@ -2,7 +2,7 @@
 //!
 //! It does no I/O and reads no clock, so every path through it is a table test. It is level-triggered: work
 //! is due while the remote is not known to have the local tip, whatever woke the daemon up. Only attempts
-//! tell it what the remote has.
+//! and checks tell it what the remote has.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -39,7 +39,7 @@ pub struct Terms {
     pub preserve: bool,
     /// Bring the remote forward even if it lacks nothing but commits that it has lost.
     pub restore: bool,
-    /// The tip that the remote was last known to have. If it has less now, it has lost commits.
+    /// The tip that the remote had confirmed last. If it has less now, it has lost commits.
     pub known: Option<Oid>,
 }
 
@@ -48,7 +48,7 @@ pub struct Terms {
 pub struct Lost {
     /// What the remote lost.
     pub regression: Regression,
-    /// Whether the local branch has no commits beside those that the remote had.
+    /// Whether the remote had the whole local branch.
     pub is_all: bool,
 }
 
@@ -74,7 +74,7 @@ pub enum Outcome {
     Pushed(SentPush),
     /// The remote has commits that the local branch lacks.
     Diverged(Divergence),
-    /// Nothing was sent: the remote has lost all that it lacks of this local tip, and is left as it is.
+    /// Nothing was sent: the remote had this local tip, has lost it, and is left as it is.
     Left(Oid),
     /// The attempt failed.
     Failed {
@@ -138,8 +138,8 @@ pub struct Verified {
 pub enum Verdict {
     /// The remote has this local tip. `None`: there is no local branch.
     Holds(Option<Oid>),
-    /// The remote lacks commits of the local branch.
-    Lacks,
+    /// The remote lacks commits of this local tip.
+    Lacks(Oid),
     /// The remote has commits that the local branch lacks: an attempt tells of it.
     Diverged,
     /// The remote could not be read.

@@ -43,6 +43,9 @@ static NAMES: Turns = Turns::new(4, Duration::from_secs(5));
 /// Attempts, each with up to two child processes and a connection.
 pub(crate) static ATTEMPTS: Turns = Turns::new(32, Duration::from_secs(1));
 
+/// Readings of remotes while in sync, which must not delay pushes.
+pub(crate) static VERIFICATIONS: Turns = Turns::new(8, Duration::from_secs(1));
+
 /// How many threads are blocked, or about to be.
 static BLOCKED: AtomicUsize = AtomicUsize::new(0);
 

@@ -121,21 +121,30 @@ impl Repository {
         Ok((count(&missing), contains))
     }
 
-    /// Counts the commits of the history of `local` that a remote has lost which was at `known` and is at `remote`. `None` if it
-    /// has lost none, or is not at an ancestor of `known`, or `local` does not contain `known`.
+    /// Counts the commits that a remote has lost which was at `known` and is at `remote`, and tells whether `known` contains
+    /// `local`. `None` if it has lost none, is not at an ancestor of `known`, or neither of `known` and `local` contains the other.
     ///
     /// # Errors
     ///
     /// As for [`Repository::ahead`].
-    pub fn lost(&self, local: Oid, known: Oid, remote: Option<Oid>) -> Result<Option<u64>, LocalError> {
-        if remote == Some(known) || !self.is_ancestor_or_same(known, local)? {
+    pub fn lost(
+        &self,
+        local: Oid,
+        known: Oid,
+        remote: Option<Oid>,
+    ) -> Result<Option<(u64, bool)>, LocalError> {
+        if remote == Some(known) || !self.has_commit(known) {
             return Ok(None);
         }
-        let Some(remote) = remote else {
-            return Ok(Some(self.ahead(known, &[])?.commits));
+        let is_all = self.is_ancestor_or_same(local, known)?;
+        if !is_all && !self.is_ancestor_or_same(known, local)? {
+            return Ok(None);
+        }
+        let (ahead, is_behind) = match remote {
+            Some(remote) => self.ahead_of(known, remote)?,
+            None => (self.ahead(known, &[])?, true),
         };
-        let (ahead, is_behind) = self.ahead_of(known, remote)?;
-        Ok(is_behind.then_some(ahead.commits))
+        Ok(is_behind.then_some((ahead.commits, is_all)))
     }
 
     /// Counts the commits that `remote` contains and `local` does not; `None` if `remote` is not in this repository.
@@ -426,6 +435,37 @@ mod tests {
     }
 
     const MISSING: Oid = Oid::sha1([7; 20]);
+
+    #[test]
+    fn what_a_remote_has_lost_is_counted_where_it_belongs_to_the_local_history() {
+        let sandbox = Sandbox::new();
+        let work = sandbox.init("work");
+        let Fork {
+            root,
+            one,
+            two,
+            other,
+        } = fork(&sandbox, &work);
+        let repository = sandbox.open(&work);
+        for (local, known, remote, expected) in [
+            (two, two, Some(two), None),
+            (two, two, Some(one), Some((1, true))),
+            (two, two, None, Some((3, true))),
+            // There is something new as well.
+            (two, one, Some(root), Some((1, false))),
+            (two, one, None, Some((2, false))),
+            // The local branch was set back before.
+            (one, two, Some(root), Some((2, true))),
+            // The remote went on, or has another history.
+            (two, one, Some(two), None),
+            (two, two, Some(other), None),
+            (other, two, Some(root), None),
+            (two, MISSING, Some(one), None),
+        ] {
+            let lost = repository.lost(local, known, remote).expect("readable");
+            assert_eq!(lost, expected, "{local} {known} {remote:?}");
+        }
+    }
 
     #[test]
     fn every_relation_is_told() {

@@ -48,28 +48,31 @@ fn compare_with(branch: &LocalBranch, remote: Option<Oid>) -> Result<Option<Comp
     }))
 }
 
-/// What a remote has lost that was last known to be at `known`, and is an ancestor of the local tip.
+/// What a remote has lost that had confirmed `known`. That is news and no condition of a push: if the history cannot be read,
+/// there is none.
 fn lost_since(
     branch: &LocalBranch,
     compared: Option<&Compared>,
     known: Option<Oid>,
     remote: Option<Oid>,
-) -> Result<Option<Lost>, LocalError> {
-    let (Some(compared), Some(known)) = (compared, known) else {
-        return Ok(None);
-    };
+) -> Option<Lost> {
+    let (compared, known) = (compared?, known?);
     if !matches!(compared.relation, Relation::Ahead | Relation::Absent) {
-        return Ok(None);
+        return None;
     }
-    let commits = branch.repository().lost(compared.tip, known, remote)?;
-    Ok(commits.map(|commits| Lost {
+    let lost = branch
+        .repository()
+        .lost(compared.tip, known, remote)
+        .inspect_err(|failure| tracing::debug!(%failure, "what the remote has lost is unknown"))
+        .ok()?;
+    lost.map(|(commits, is_all)| Lost {
         regression: Regression {
             from: known,
             to: remote,
             commits,
         },
-        is_all: compared.tip == known,
-    }))
+        is_all,
+    })
 }
 
 impl RemotePusher {
@@ -97,10 +100,14 @@ impl RemotePusher {
                     return Ok(Err(Failure::other_format(format, own)));
                 }
                 let compared = compare_with(branch, remote)?;
-                let lost = lost_since(branch, compared.as_ref(), known, remote)?;
+                let lost = lost_since(branch, compared.as_ref(), known, remote);
                 let mut update = None;
-                // Kept for the next start, which may find a tip there that is not here.
-                let relation = compared.as_ref().map(|compared| compared.relation);
+                // Kept for the next start, which may find a tip there that is not here. What the remote has lost is not
+                // forgotten before it has it again.
+                let relation = compared
+                    .as_ref()
+                    .filter(|_| lost.is_none())
+                    .map(|compared| compared.relation);
                 if let (Some(Relation::Same | Relation::Ahead | Relation::Behind), Some(remote)) =
                     (relation, remote)
                 {
@@ -111,7 +118,9 @@ impl RemotePusher {
             .await??;
         self.tracking.write(update);
         progress.remote = remote.map_or(RemoteTip::Absent, RemoteTip::At);
-        progress.lost = progress.lost.or(lost);
+        // An earlier push of this attempt may have brought it back.
+        let before = progress.lost.filter(|_| progress.unconfirmed.is_some());
+        progress.lost = lost.or(before);
         let Some(compared) = compared else {
             self.findings.clear();
             return Ok(Comparison::NoBranch);

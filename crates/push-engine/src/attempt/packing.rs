@@ -274,7 +274,14 @@ impl Packer {
                     on_remote.map(|on_remote| Some((on_remote, store.bytes() <= most)))
                 };
                 if counted.map_or_else(
-                    || pack::is_long_history(&store, &request, least.max(store.loose_objects() as u64 + 1)),
+                    || match least {
+                        u64::MAX => Ok(false),
+                        _ => pack::is_long_history(
+                            &store,
+                            &request,
+                            least.max(store.loose_objects() as u64 + 1),
+                        ),
+                    },
                     |counted| Ok(is_for_git(counted)),
                 )? {
                     return Ok((None, for_git()?));

@@ -9,7 +9,7 @@ use super::compare::Comparison;
 use super::progress::Progress;
 use crate::failure::Failure;
 use crate::state::{Terms, Verdict, Verified};
-use crate::turns::ATTEMPTS;
+use crate::turns::VERIFICATIONS;
 
 impl RemotePusher {
     /// Reads the remote, which was last known to be at `known`.
@@ -23,7 +23,7 @@ impl RemotePusher {
             ..Progress::default()
         };
         let reading = self.within_limit(Box::pin(self.verdict(&mut progress)));
-        let verdict = ATTEMPTS.run(Box::pin(reading)).await;
+        let verdict = VERIFICATIONS.run(Box::pin(reading)).await;
         let survey = self.survey_after(progress.remote, None).await;
         Verified {
             verdict: verdict.unwrap_or_else(Verdict::Failed),
@@ -41,7 +41,7 @@ impl RemotePusher {
         Ok(match compared? {
             Comparison::UpToDate(tip) => Verdict::Holds(Some(tip)),
             Comparison::NoBranch => Verdict::Holds(None),
-            Comparison::Ahead(_) => Verdict::Lacks,
+            Comparison::Ahead(push) => Verdict::Lacks(push.tip),
             Comparison::Diverged(_) => Verdict::Diverged,
         })
     }

@@ -59,13 +59,17 @@ pub(super) fn log(event: &Event) {
             let what_follows = match next_delay {
                 None => "it is left as it is until the next commit or a flush".to_owned(),
                 Some(Duration::ZERO) => "it is brought forward again at once".to_owned(),
-                Some(delay) => format!("again; it is brought forward in {} s", delay.as_secs()),
+                Some(delay) => {
+                    let seconds = delay.as_secs_f64();
+                    format!("that happens again and again, so it is brought forward in {seconds:.1} s")
+                }
             };
             tracing::error!(
                 %from,
                 to,
                 commits,
-                "the remote lost {commits} commits that it had confirmed: {what_follows}"
+                "the remote lost {commits} {} that it had confirmed: {what_follows}",
+                if *commits == 1 { "commit" } else { "commits" }
             );
         }
     }

@@ -158,7 +158,7 @@ impl Pusher for FakePusher {
             verdict: if self.0.remote.get() == tip {
                 Verdict::Holds(Some(oid(tip)))
             } else {
-                Verdict::Lacks
+                Verdict::Lacks(oid(tip))
             },
             remote: RemoteTip::At(oid(self.0.remote.get())),
             lost: None,

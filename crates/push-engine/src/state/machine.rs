@@ -144,7 +144,7 @@ impl State {
             settled: None,
             refused: None,
             preservation: Preservation::new(Backoff::new(policy.backoff, policy.seed)),
-            verification: Verification::new(&policy),
+            verification: Verification::new(&policy, remote),
             evidence: None,
             attempt: 0,
             failures: FailureStreak::new(Backoff::new(policy.backoff, policy.seed)),
@@ -286,6 +286,20 @@ impl State {
                 self.cancel_check(actions);
                 self.rest(now);
             }
+            // The wait is for what the remote has lost, and there is more now.
+            Phase::BackingOff(_)
+                if self.failures.count == 0
+                    && self.is_due()
+                    && self.verification.hold(self.survey.tip, now).is_none() =>
+            {
+                self.begin_work(now, actions);
+            }
+            // There is nothing to read any more.
+            Phase::Verifying(_) | Phase::Unverified(_) if self.survey.tip.is_none() => {
+                self.cancel_check(actions);
+                self.failures.end();
+                self.rest(now);
+            }
             Phase::Debouncing(_) if !self.is_due() => self.rest(now),
             Phase::BackingOff(wait) if self.stop_by.is_some() && wait.until <= now.instant => {
                 self.start_attempt(now, actions);
@@ -307,9 +321,13 @@ impl State {
     /// Starts an attempt for commits that are due, or waits for others to join them.
     fn begin_work(&mut self, now: Now, actions: &mut Vec<Action>) {
         let until = self.unpushed_since.unwrap_or(now.instant) + self.policy.debounce;
+        if matches!(self.phase, Phase::Verifying(_) | Phase::Unverified(_)) {
+            // Failures to read say nothing of this tip.
+            self.failures.restart_retries();
+        }
         if self.stop_by.is_some() {
             self.start_attempt(now, actions);
-        } else if let Some(wait) = self.verification.hold(now) {
+        } else if let Some(wait) = self.verification.hold(self.survey.tip, now) {
             self.cancel_check(actions);
             self.phase = Phase::BackingOff(wait);
         } else if until <= now.instant {

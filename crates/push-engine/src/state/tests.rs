@@ -1252,7 +1252,7 @@ impl Harness {
 
     fn verified(&mut self, verdict: Verdict, remote: RemoteTip, lost: Option<Lost>) -> Vec<Action> {
         let tip = self.state.tip();
-        let pending = u64::from(verdict == Verdict::Lacks);
+        let pending = u64::from(matches!(verdict, Verdict::Lacks(_)));
         self.step(Input::VerificationEnded(Verified {
             verdict,
             remote,
@@ -1269,7 +1269,7 @@ impl Harness {
     /// The reading finds the remote set back from the local tip.
     fn set_back(&mut self, tip: u8) -> Vec<Action> {
         self.verified(
-            Verdict::Lacks,
+            Verdict::Lacks(oid(tip)),
             RemoteTip::At(oid(tip - 1)),
             Some(lost(tip, tip - 1)),
         )
@@ -1381,7 +1381,7 @@ fn a_branch_that_is_gone_is_told_and_made_again() {
         },
         is_all: true,
     };
-    let actions = harness.verified(Verdict::Lacks, RemoteTip::Absent, Some(gone));
+    let actions = harness.verified(Verdict::Lacks(oid(1)), RemoteTip::Absent, Some(gone));
     assert_eq!(regressions(&actions), [Some(Duration::ZERO)]);
     assert_eq!(actions.last(), Some(&ATTEMPT));
     assert_eq!(harness.state.status().remote_commit, None);
@@ -1464,7 +1464,10 @@ fn a_remote_that_lost_commits_on_purpose_is_left_until_the_next_commit_or_a_flus
     for _ in 0..3 {
         harness.read_remote();
         assert_eq!(harness.name(), StateName::Regressed);
-        assert_eq!(harness.verified(Verdict::Lacks, RemoteTip::At(oid(0)), None), []);
+        assert_eq!(
+            harness.verified(Verdict::Lacks(oid(1)), RemoteTip::At(oid(0)), Some(lost(1, 0))),
+            []
+        );
         assert_eq!(harness.name(), StateName::Regressed);
     }
     assert_eq!(harness.step(Input::Nudge), [ATTEMPT], "a flush");
@@ -1555,6 +1558,63 @@ fn a_commit_is_pushed_at_once_though_the_remote_could_not_be_read() {
         events(&actions)[..],
         [Event::Push { .. }, Event::Recovered { .. }]
     ));
+}
+
+#[test]
+fn failures_to_read_do_not_make_the_retries_of_a_commit_later() {
+    let mut harness = Harness::in_sync(verifying());
+    for _ in 0..10 {
+        harness.read_remote();
+        harness.unreachable(Kind::Network);
+    }
+    harness.commit(oid(2));
+    assert_eq!(retries(&harness.failed(oid(2), Kind::Network)), [(1, MS(1000))]);
+}
+
+#[test]
+fn a_commit_that_lands_during_a_reading_is_pushed_though_the_rest_is_left() {
+    let mut harness = Harness::in_sync(leaving());
+    harness.read_remote();
+    // The branch is read again at the end of the reading.
+    let actions = harness.step(Input::VerificationEnded(Verified {
+        verdict: Verdict::Lacks(oid(1)),
+        remote: RemoteTip::At(oid(0)),
+        lost: Some(lost(1, 0)),
+        survey: Some(survey(Some(oid(2)), 2)),
+    }));
+    assert_eq!(regressions(&actions), [None]);
+    let attempt = Action::Attempt {
+        preserve: false,
+        restore: false,
+    };
+    assert_eq!(actions.last(), Some(&attempt));
+}
+
+#[test]
+fn a_new_commit_does_not_wait_for_a_remote_that_loses_others() {
+    let mut harness = Harness::in_sync(verifying());
+    for _ in 0..2 {
+        harness.read_remote();
+        harness.set_back(1);
+        if harness.name() == StateName::BackingOff {
+            break;
+        }
+        harness.pushed(oid(1));
+    }
+    assert_eq!(harness.name(), StateName::BackingOff);
+    assert_eq!(harness.commit(oid(2)), [ATTEMPT]);
+    harness.pushed(oid(2));
+    assert_eq!(harness.commit(oid(3)), [ATTEMPT]);
+}
+
+#[test]
+fn a_branch_that_is_deleted_while_the_remote_cannot_be_read_needs_nothing() {
+    let mut harness = Harness::in_sync(verifying());
+    harness.read_remote();
+    harness.unreachable(Kind::Network);
+    assert_eq!(harness.step(Input::Surveyed(survey(None, 0))), []);
+    assert_eq!(harness.name(), StateName::InSync);
+    assert_eq!(harness.state.deadline(), None);
 }
 
 #[test]

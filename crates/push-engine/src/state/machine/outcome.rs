@@ -46,7 +46,7 @@ impl State {
             Outcome::Diverged(divergence) => self.diverge(divergence, run, is_first_check, now, actions),
             // A flush that came meanwhile brings the remote forward.
             Outcome::Left(_) if self.verification.restores => self.start_attempt(now, actions),
-            Outcome::Left(tip) => self.leave(tip, attempted.lost, actions),
+            Outcome::Left(tip) => self.leave(tip, attempted.lost, now, actions),
             Outcome::Failed {
                 tip,
                 failure,
@@ -108,7 +108,7 @@ impl State {
     pub(super) fn succeed(&mut self, tip: Option<Oid>, now: Now, actions: &mut Vec<Action>) {
         self.settled = tip;
         self.refused = None;
-        self.verification.succeeded(now);
+        self.verification.succeeded(tip, now);
         // Commits made during the push have waited long enough: no debounce window of their own.
         self.unpushed_since = now
             .instant
@@ -154,6 +154,7 @@ impl State {
         // What the remote had before says nothing of what it has now.
         self.settled = None;
         self.verification.left = None;
+        self.verification.restores = false;
         self.unconfirmed.clear();
         self.unpushed_since = None;
         self.failures.restart_retries();

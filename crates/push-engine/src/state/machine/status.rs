@@ -25,6 +25,12 @@ impl State {
         self.remote
     }
 
+    /// The local tip that the remote had last, or what it is known to have had from before the start.
+    #[must_use]
+    pub const fn confirmed(&self) -> Option<Oid> {
+        self.verification.confirmed
+    }
+
     /// The local tip.
     #[must_use]
     pub const fn tip(&self) -> Option<Oid> {
@@ -45,8 +51,12 @@ impl State {
             Phase::Diverged(_) | Phase::Probing { .. } | Phase::GaveUp
         );
         let error = self.failures.last.as_ref().filter(|_| rests);
-        let failure = error.map(|error| &error.failure);
-        Some((self.refused?, failure.or(self.verification.left.as_ref())?))
+        let is_left = matches!(
+            self.phase,
+            Phase::Regressed | Phase::Verifying(_) | Phase::Unverified(_)
+        );
+        let left = self.verification.left.as_ref().filter(|_| is_left);
+        Some((self.refused?, error.map(|error| &error.failure).or(left)?))
     }
 
     /// Whether a commit waits that no attempt has ended for: the process should not exit now.

@@ -19,6 +19,8 @@ const JITTER: f64 = 0.2;
 /// After so long without another, a regression counts as the first again, unless a reading in between did so.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
 
+const LEFT_HINT: &str = "Find out whether the commits were removed on purpose. If not, flush() or the next commit brings them back.";
+
 /// What is known of the remote between pushes.
 #[derive(Debug)]
 pub(super) struct Verification {
@@ -26,6 +28,10 @@ pub(super) struct Verification {
     random: fastrand::Rng,
     /// When the next reading is due.
     due: Option<Instant>,
+    /// The local tip that the remote had last.
+    pub(super) confirmed: Option<Oid>,
+    /// The regression that was last told of, until the remote has the local tip again.
+    told: Option<Regression>,
     /// When the remote's tip was last read or confirmed.
     pub(super) verified_at: Option<SystemTime>,
     /// The waits of a remote that loses the same commits again and again.
@@ -40,11 +46,14 @@ pub(super) struct Verification {
 }
 
 impl Verification {
-    pub(super) fn new(policy: &Policy) -> Self {
+    /// `confirmed` is what the remote is known to have had from before the start.
+    pub(super) fn new(policy: &Policy, confirmed: Option<Oid>) -> Self {
         Self {
             period: policy.verify,
             random: fastrand::Rng::with_seed(policy.seed),
             due: None,
+            confirmed,
+            told: None,
             verified_at: None,
             backoff: Backoff::new(policy.backoff, policy.seed),
             last_regression: None,
@@ -55,7 +64,9 @@ impl Verification {
     }
 
     /// The remote has the local tip: the next reading is due after a period.
-    pub(super) fn succeeded(&mut self, now: Now) {
+    pub(super) fn succeeded(&mut self, tip: Option<Oid>, now: Now) {
+        self.confirmed = tip.or(self.confirmed);
+        self.told = None;
         self.left = None;
         self.restores = false;
         self.schedule(now);
@@ -68,9 +79,12 @@ impl Verification {
         self.due = wait.map(|wait| now.instant + wait);
     }
 
-    /// The rest of the wait before the remote is brought forward again.
-    pub(super) fn hold(&self, now: Now) -> Option<Wait> {
+    /// The rest of the wait before the remote gets this tip again; `None` if it has not lost it.
+    pub(super) fn hold(&self, tip: Option<Oid>, now: Now) -> Option<Wait> {
         let until = self.held_until.filter(|until| *until > now.instant)?;
+        if tip != self.confirmed {
+            return None;
+        }
         let wait = until - now.instant;
         Some(Wait {
             until,
@@ -90,6 +104,7 @@ impl Verification {
         }
         let delay = self.backoff.next_delay();
         self.held_until = Some(now.instant + delay);
+        self.last_regression = self.held_until;
         delay
     }
 }
@@ -123,28 +138,39 @@ impl State {
                 self.verification.held_until = None;
                 self.succeed(tip, now, actions);
             }
-            Verdict::Lacks => self.take_lack(verified.lost, now, actions),
+            Verdict::Lacks(tip) => self.take_lack(tip, verified.lost, now, actions),
             Verdict::Diverged => {
                 self.refused = None;
+                self.verification.left = None;
                 self.begin_work_now(now, actions);
             }
             Verdict::Failed(failure) => self.fail_verification(failure, run, now, actions),
         }
     }
 
-    fn take_lack(&mut self, lost: Option<Lost>, now: Now, actions: &mut Vec<Action>) {
+    fn take_lack(&mut self, tip: Oid, lost: Option<Lost>, now: Now, actions: &mut Vec<Action>) {
         let is_left = !self.policy.restore && lost.is_some_and(|lost| lost.is_all);
         if let Some(lost) = lost {
             self.tell_regression(lost.regression, is_left, now, actions);
         }
-        self.verification.schedule(now);
-        match self.survey.tip {
-            // It was left before, and has not changed.
-            tip if self.verification.left.is_some() && self.refused == tip => {
-                self.phase = Phase::Regressed;
-            }
-            Some(tip) if is_left => self.leave(tip, lost, actions),
-            _ => self.begin_work_now(now, actions),
+        if is_left {
+            self.end_failures(now, actions);
+            self.leave(tip, lost, now, actions);
+        } else {
+            self.begin_work_now(now, actions);
+        }
+    }
+
+    /// The remote can be read again, though it is left without some commits.
+    fn end_failures(&mut self, now: Now, actions: &mut Vec<Action>) {
+        if let Some((failed_attempts, since)) = self.failures.end()
+            && let Some(commit) = self.remote
+        {
+            actions.push(Action::Emit(Event::Recovered {
+                commit,
+                failed_attempts,
+                down: now.instant - since,
+            }));
         }
     }
 
@@ -164,6 +190,9 @@ impl State {
         now: Now,
         actions: &mut Vec<Action>,
     ) {
+        if self.verification.told.replace(regression) == Some(regression) {
+            return;
+        }
         self.totals.regressions += 1;
         let delay = (!is_left).then(|| self.verification.regressed(now));
         // An attempt that finds it brings the remote forward by itself; the wait is for the next one.
@@ -175,20 +204,25 @@ impl State {
     }
 
     /// Leaves the remote without what it has lost, until there is another commit, or a flush.
-    pub(super) fn leave(&mut self, tip: Oid, lost: Option<Lost>, actions: &mut Vec<Action>) {
+    pub(super) fn leave(&mut self, tip: Oid, lost: Option<Lost>, now: Now, actions: &mut Vec<Action>) {
+        self.verification.schedule(now);
+        self.phase = Phase::Regressed;
+        if self.verification.left.is_some() && self.refused == Some(tip) {
+            return;
+        }
         let lost = lost.map_or(0, |lost| lost.regression.commits);
         let failure = Failure::new(
             Kind::RemoteError,
             format!(
                 "the remote has lost {lost} commits that it had confirmed, and onRegression is 'report': it is left as it is until the next commit or a flush"
             ),
-        );
+        )
+        .with_hint(LEFT_HINT);
         self.settled = None;
         self.refused = Some(tip);
         self.unpushed_since = None;
         self.attempt = 0;
         self.verification.left = Some(failure.clone());
-        self.phase = Phase::Regressed;
         actions.push(Action::Refused {
             commit: Some(tip),
             failure,
