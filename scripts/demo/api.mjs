@@ -57,6 +57,11 @@ export class Api {
     return this.#log[found];
   }
 
+  /** A line from before the API listened, with this beginning. */
+  early(beginning) {
+    return this.#log.slice(0, this.#seen).find(({ msg }) => msg.startsWith(beginning));
+  }
+
   /** How often the log has had a line with this beginning since the start. */
   count(beginning) {
     return this.#log.filter((entry) => entry.msg.startsWith(beginning)).length;

@@ -32,7 +32,9 @@ async function dataIsRestored({ narrator, start, place }) {
   narrator.step('The API starts without data: it is cloned from the remote');
   narrator.check(!existsSync(place.data), 'there is no data directory');
   const api = await start();
-  narrator.log(await api.logged('the data was not there'), 'commit', 'durationMs');
+  const restored = api.early('the data was not there');
+  demand(restored !== undefined, 'the log says that the data is restored');
+  narrator.log(restored, 'commit', 'durationMs');
   narrator.check(
     (await place.localTip()) === (await place.remoteTip()),
     "the data directory is a clone, with the remote's tip",
@@ -276,7 +278,8 @@ async function lostDataComesBack({ narrator, start, place }) {
   rmSync(place.data, { recursive: true });
   narrator.say('the data directory is gone');
   const api = await start();
-  const restored = await api.logged('the data was not there');
+  const restored = api.early('the data was not there');
+  demand(restored !== undefined, 'the log says that the data is restored');
   narrator.log(restored, 'commit', 'durationMs');
   narrator.check(
     restored.commit === tip && (await place.localTip()) === tip,

@@ -49,7 +49,7 @@ impl fmt::Display for Raw {
 
 /// An unusable option. The message says which option, what was given and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidOption(pub(crate) String);
+pub struct InvalidOption(String);
 
 impl fmt::Display for InvalidOption {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -180,18 +180,7 @@ impl Options {
         default_repo_path: Option<PathBuf>,
         is_valid_branch: impl Fn(&str) -> bool,
     ) -> Result<Self, InvalidOption> {
-        let Raw::Object(entries) = raw else {
-            return Err(InvalidOption(format!(
-                "startPushDaemon was given {raw}; expected an object of options such as {{ remote: 'origin' }}"
-            )));
-        };
-        if let Some((name, _)) = entries.iter().find(|(name, _)| !NAMES.contains(&name.as_str())) {
-            return Err(InvalidOption(format!(
-                "unknown option '{name}'; the options are {}",
-                NAMES.join(", ")
-            )));
-        }
-        let options = Fields(entries);
+        let options = Fields::of(raw, &NAMES, "startPushDaemon", "{ remote: 'origin' }")?;
         Ok(Self {
             remote: options
                 .string("remote", "the name of a configured remote, a URL or a path")?
@@ -269,7 +258,30 @@ fn duration_of(name: &str, given: &Raw) -> Result<Duration, InvalidOption> {
 }
 
 /// The options that were given, by their names.
-pub(crate) struct Fields<'a>(pub(crate) &'a [(String, Raw)]);
+pub(crate) struct Fields<'a>(&'a [(String, Raw)]);
+
+impl<'a> Fields<'a> {
+    /// The options that a function was given, whose names are among these.
+    pub(crate) fn of(
+        raw: &'a Raw,
+        names: &[&str],
+        function: &str,
+        example: &str,
+    ) -> Result<Self, InvalidOption> {
+        let Raw::Object(entries) = raw else {
+            return Err(InvalidOption(format!(
+                "{function} was given {raw}; expected an object of options such as {example}"
+            )));
+        };
+        match entries.iter().find(|(name, _)| !names.contains(&name.as_str())) {
+            Some((name, _)) => Err(InvalidOption(format!(
+                "unknown option '{name}'; the options are {}",
+                names.join(", ")
+            ))),
+            None => Ok(Self(entries)),
+        }
+    }
+}
 
 impl Fields<'_> {
     /// An option's value. `undefined` counts as absent, as for a default parameter in JavaScript.

@@ -311,10 +311,10 @@ impl Look {
     }
 
     /// What to tell about a place that has refs, but not the branch.
-    fn lacks_branch(&self, place: &str, refs: &[String]) -> String {
+    fn lacks_branch(&self, place: &str, refs: &str) -> String {
         let wanted = self.wanted.as_deref().map_or("at its HEAD", short_branch_name);
         let mut message = format!("{place} has no branch {wanted}; name another with the option 'branch'");
-        for name in refs.iter().filter_map(|name| name.strip_prefix("refs/heads/")) {
+        for name in refs.lines().filter_map(|name| name.strip_prefix("refs/heads/")) {
             message = format!("{message}; it has {name}");
         }
         message

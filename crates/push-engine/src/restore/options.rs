@@ -57,18 +57,8 @@ impl RestoreOptions {
     ) -> Result<Self, InvalidOption> {
         const URL: &str = "the URL or path of the remote, as `git clone` takes it";
         const PATH: &str = "the path where the repository is to be";
-        let Raw::Object(entries) = raw else {
-            return Err(InvalidOption(format!(
-                "restoreRepository was given {raw}; expected an object of options such as {{ repoPath: '/data/data.git', url: 'git@git.example.com:team/data.git' }}"
-            )));
-        };
-        if let Some((name, _)) = entries.iter().find(|(name, _)| !NAMES.contains(&name.as_str())) {
-            return Err(InvalidOption(format!(
-                "unknown option '{name}'; the options are {}",
-                NAMES.join(", ")
-            )));
-        }
-        let options = Fields(entries);
+        const EXAMPLE: &str = "{ repoPath: '/data/data.git', url: 'git@git.example.com:team/data.git' }";
+        let options = Fields::of(raw, &NAMES, "restoreRepository", EXAMPLE)?;
         let missing = |name, expected| invalid(name, &Raw::Undefined, expected);
         let url = options.string("url", URL)?.ok_or_else(|| missing("url", URL))?;
         if !is_valid_url(&url) {

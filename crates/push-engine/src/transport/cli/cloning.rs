@@ -109,10 +109,9 @@ impl<'a> Cloning<'a> {
         }
     }
 
-    /// The names of the first refs of a repository, branches first.
-    pub(crate) fn refs(&self, git_dir: &Path) -> Result<Vec<String>, Failure> {
-        let output = self.answer("git for-each-ref", self.git.for_each_ref(git_dir, REFS))?;
-        Ok(output.lines().map(str::to_owned).collect())
+    /// The names of the first refs of a repository, branches first, each on a line.
+    pub(crate) fn refs(&self, git_dir: &Path) -> Result<String, Failure> {
+        self.answer("git for-each-ref", self.git.for_each_ref(git_dir, REFS))
     }
 
     /// Whether a remote has any ref.
