@@ -337,6 +337,39 @@ describe('the evidence of a divergence', () => {
     assert.deepEqual([evidence.ahead, evidence.behind], [1, 2]);
   });
 
+  for (const [what, remote, settings] of [
+    [
+      'a push URL',
+      'origin',
+      { 'remote.origin.url': () => '/nonexistent', 'remote.origin.pushurl': (it) => it.path },
+    ],
+    [
+      'a relative path',
+      'origin',
+      { 'remote.origin.url': (it, repo) => path.relative(repo.path, it.path) },
+    ],
+    [
+      'pushInsteadOf',
+      'origin',
+      {
+        'remote.origin.url': () => 'there:data.git',
+        'url.PLACE.pushInsteadOf': () => 'there:data.git',
+      },
+    ],
+    ['no name', undefined, {}],
+  ]) {
+    test(`is found through ${what}`, async (t) => {
+      const pair = makeDiverged(t);
+      for (const [key, value] of Object.entries(settings)) {
+        const named = key.replace('PLACE', pair.remote.path);
+        pair.repo.git('config', named, value(pair.remote, pair.repo));
+      }
+      const options = { ...pair.options, remote: remote ?? pair.remote.path };
+      const { evidence } = await look(t, options);
+      assert.deepEqual(facts(evidence), evidenceByGit(t, pair.repo, pair.remote));
+    });
+  }
+
   test('needs no fetch if the commits are here', async (t) => {
     const { repo, remote, options } = makeDiverged(t);
     repo.git('fetch', '--quiet', remote.path, 'main');
@@ -504,6 +537,14 @@ describe('if the commits of the remote cannot be looked at', () => {
     const error = await once(daemon, 'error');
     assert.equal(error.remoteCommit, pair.theirs);
     assert.equal('divergence' in error, false);
+  });
+
+  test('a branch that was in sync before and is behind stays in sync, and does not know the number', async (t) => {
+    const { repo, remote, options } = makePair(t);
+    repo.git('config', 'remote.origin.uploadpack', 'false');
+    commitByAnother(remote);
+    const daemon = await startInSync(t, options);
+    assert.deepEqual([daemon.status().behindCommits, daemon.status().lastError], [null, null]);
   });
 
   test('a bare clone that is behind is reported as diverged at its start', async (t) => {

@@ -80,8 +80,8 @@ describe('at the start', () => {
     const daemon = start(t, options);
     const seen = collect(daemon);
     const { behindCommits, remoteCommit } = await untilState(daemon, 'in-sync');
-    assert.deepEqual([behindCommits, remoteCommit], [null, theirs]);
-    // With the commits here, they can be counted.
+    assert.deepEqual([behindCommits, remoteCommit], [1, theirs]);
+    // The same with the commits here.
     repo.git('fetch', '--quiet', remote.path, 'main');
     await daemon.stop();
     const again = await startInSync(t, options);
