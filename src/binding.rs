@@ -11,6 +11,7 @@ mod driver;
 mod exit;
 mod host;
 mod misuse;
+mod progress;
 mod raw;
 mod restore;
 mod shapes;

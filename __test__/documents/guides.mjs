@@ -12,6 +12,7 @@ import { atEnd } from '../support/cleanup.mjs';
 import { once, startInSync, until } from '../support/daemon.mjs';
 import { makePair, Repository } from '../support/git.mjs';
 import { Document } from '../support/markdown.mjs';
+import { assertRestored, makePlace } from '../support/restore.mjs';
 import { freePort, missing } from '../support/servers.mjs';
 import { Service } from '../support/service.mjs';
 import { Sandbox } from '../support/shell.mjs';
@@ -202,6 +203,36 @@ async function container(t, image, pod, withoutVolume) {
   assert.equal(await next.exited, 0);
 }
 
+/** What the block of a restore uses without saying where it comes from. */
+const LOGGING = `
+  import type { PushDaemonLogger } from 'git-push-daemon';
+  declare global {
+    const log: PushDaemonLogger;
+  }
+`;
+
+async function restores(t, { body }) {
+  const { volume, repoPath } = makePlace(t);
+  const { remote } = makePair(t);
+  const examples = { '/data/data.git': repoPath, 'git@git.example.com:team/data.git': remote.path };
+  const local = new Sandbox(t).localize({ id: 'restore', body }, examples);
+  const files = {
+    'ambient.d.ts': LOGGING,
+    'restore.ts': `${local}\nexport { commit, durationMs, restored };\n`,
+  };
+  const service = new Service(t, { files });
+  for (const compiler of COMPILERS) service.compile(compiler);
+  const script = service.start(
+    `globalThis.log = { info: ({ phase }) => tell({ phase }) };
+     const { commit, restored } = await load('restore.js');
+     tell({ commit, restored });`,
+  );
+  const { told } = await script.ended;
+  assert.deepEqual(told[0], { phase: 'connecting' });
+  assert.deepEqual(told.at(-1), { commit: remote.tip(), restored: true });
+  assertRestored({ volume, repoPath }, { tip: remote.tip(), url: remote.path });
+}
+
 export default [
   {
     name: 'docs/deploying.md',
@@ -210,6 +241,11 @@ export default [
         title: 'its steps to build from source make a package that pushes',
         blocks: ['sh in Building from source'],
         run: installFromSource,
+      },
+      {
+        title: 'restores a lost volume',
+        blocks: ['ts in Restoring the data'],
+        run: restores,
       },
       {
         title: 'the server of the README runs as its image and its manifest say',

@@ -6,9 +6,7 @@ import path from 'node:path';
 
 import { ROOT } from '../support/child.mjs';
 import { makePair } from '../support/git.mjs';
-import { assertRestored, makePlace } from '../support/restore.mjs';
 import { Service } from '../support/service.mjs';
-import { Sandbox } from '../support/shell.mjs';
 
 const packageJson = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
 
@@ -86,28 +84,6 @@ async function quickStart(t, { body }) {
   assert.equal(remote.tip(), last);
 }
 
-async function restores(t, { body }) {
-  const { volume, repoPath } = makePlace(t);
-  const { remote } = makePair(t);
-  const examples = { '/data/data.git': repoPath, 'git@git.example.com:team/data.git': remote.path };
-  const local = new Sandbox(t).localize({ id: 'restore', body }, examples);
-  const files = {
-    'ambient.d.ts': AMBIENT,
-    'restore.ts': `${local}\nexport { commit, durationMs, restored };\n`,
-  };
-  const service = new Service(t, { files });
-  for (const compiler of ['typescript-newest', 'typescript']) service.compile(compiler);
-  const script = service.start(
-    `globalThis.log = { info: ({ phase }) => tell({ phase }) };
-     const { commit, restored } = await load('restore.js');
-     tell({ commit, restored });`,
-  );
-  const { told } = await script.ended;
-  assert.deepEqual(told[0], { phase: 'connecting' });
-  assert.deepEqual(told.at(-1), { commit: remote.tip(), restored: true });
-  assertRestored({ volume, repoPath }, { tip: remote.tip(), url: remote.path });
-}
-
 export default {
   name: 'README.md',
   runs: [
@@ -125,11 +101,6 @@ export default {
       title: 'its quick start compiles, pushes, logs and drains at SIGTERM',
       blocks: ['ts in Quick start'],
       run: quickStart,
-    },
-    {
-      title: 'restores a lost volume',
-      blocks: ['ts in Restoring a lost volume'],
-      run: restores,
     },
     {
       title: 'installs what its plugin needs',

@@ -20,8 +20,9 @@ use tokio::runtime::Handle;
 use super::driver::Driver;
 use super::host::{self, Deliver};
 use super::misuse::{self, Misuse};
+use super::progress::end_of_restore;
 use super::raw;
-use super::shapes::{NativeEvent, NativeMessage, end_of_restore};
+use super::shapes::{NativeEvent, NativeMessage};
 
 /// A running restore, as `index.js` holds it.
 #[napi]

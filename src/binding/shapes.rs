@@ -12,12 +12,11 @@ use push_engine::branch::FormatsNote;
 use push_engine::daemon::{Delivery, Ended, Receipt, Refusal, RequestId};
 use push_engine::event::{Event, Status};
 use push_engine::failure::Failure;
-use push_engine::restore::{RestoreError, RestoreProgress, Restored};
 use push_engine::state::Now;
 use push_engine::telemetry::{Record, Value};
-use push_engine::transfer::{TransferPhase, TransferProgress};
 
 use super::divergence::NativeDivergence;
+use super::progress::NativeProgress;
 
 /// A message; exactly one field is set.
 #[napi(object, object_from_js = false)]
@@ -75,45 +74,6 @@ pub struct NativeEvent {
     pub divergence: Option<NativeDivergence>,
     /// How far a push has come.
     pub progress: Option<NativeProgress>,
-}
-
-/// How far the push under way has come.
-#[napi(object, object_from_js = false)]
-#[derive(Debug)]
-pub struct NativeProgress {
-    pub phase: &'static str,
-    pub commit: Option<String>,
-    pub objects: f64,
-    pub total_objects: Option<f64>,
-    pub bytes: f64,
-    pub total_bytes: Option<f64>,
-    pub bytes_per_second: Option<f64>,
-    pub step: u32,
-    pub steps: u32,
-    pub server_message: Option<String>,
-    pub elapsed_ms: f64,
-    pub remaining_ms: Option<f64>,
-}
-
-impl From<&TransferProgress> for NativeProgress {
-    fn from(progress: &TransferProgress) -> Self {
-        let state = &progress.state;
-        let is_whole = state.phase == TransferPhase::Server;
-        Self {
-            phase: state.phase.as_str(),
-            commit: hex(state.commit),
-            objects: number(state.objects),
-            total_objects: state.total_objects.map(number),
-            bytes: number(state.bytes),
-            total_bytes: is_whole.then(|| number(state.bytes)),
-            bytes_per_second: progress.bytes_per_second.map(number),
-            step: state.step,
-            steps: state.steps,
-            server_message: state.server.clone(),
-            elapsed_ms: whole_ms(progress.elapsed),
-            remaining_ms: progress.remaining.map(whole_ms),
-        }
-    }
 }
 
 /// A failure.
@@ -324,48 +284,6 @@ impl From<NativeEvent> for NativeMessage {
     }
 }
 
-impl From<RestoreProgress> for NativeEvent {
-    fn from(progress: RestoreProgress) -> Self {
-        let progress = NativeProgress {
-            phase: progress.phase.as_str(),
-            commit: None,
-            objects: number(progress.objects),
-            total_objects: progress.total_objects.map(number),
-            bytes: number(progress.bytes),
-            total_bytes: None,
-            bytes_per_second: progress.bytes_per_second.map(number),
-            step: 1,
-            steps: 1,
-            server_message: progress.server,
-            elapsed_ms: whole_ms(progress.elapsed),
-            remaining_ms: progress.remaining.map(whole_ms),
-        };
-        Self {
-            name: "progress".to_owned(),
-            progress: Some(progress),
-            ..Self::default()
-        }
-    }
-}
-
-/// The end of a restore.
-pub(super) fn end_of_restore(outcome: &Result<Restored, RestoreError>, duration: Duration) -> NativeEvent {
-    let (name, commit, failure) = match outcome {
-        Ok(restored) if restored.is_restored => ("restored", restored.commit, None),
-        Ok(restored) => ("present", restored.commit, None),
-        Err(RestoreError::NotTheRepository(failure)) => ("foreign", None, Some(failure)),
-        Err(RestoreError::Failed(failure)) => ("failed", None, Some(failure)),
-        Err(RestoreError::Aborted) => ("aborted", None, None),
-    };
-    NativeEvent {
-        name: name.to_owned(),
-        commit: hex(commit),
-        duration_ms: Some(ms(duration)),
-        failure: failure.map(Into::into),
-        ..NativeEvent::default()
-    }
-}
-
 impl From<Ended> for NativeMessage {
     fn from(ended: Ended) -> Self {
         let ended = NativeEnded {
@@ -527,11 +445,11 @@ pub(super) fn number(count: u64) -> f64 {
 }
 
 /// Milliseconds, with the microseconds behind the point.
-fn ms(duration: Duration) -> f64 {
+pub(super) fn ms(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
-fn whole_ms(duration: Duration) -> f64 {
+pub(super) fn whole_ms(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e3).round()
 }
 
