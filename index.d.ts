@@ -858,8 +858,8 @@ export interface RestoreOptions {
   readonly connectTimeoutMs?: number | undefined;
 
   /**
-   * How long git may make no progress, in milliseconds. 0 disables the limit. There is no limit for the whole: pass
-   * `AbortSignal.timeout()` for one.
+   * How long git may make no progress, in milliseconds. 0 disables the limit. A path is copied without limits. There
+   * is no limit for the whole: pass `AbortSignal.timeout()` for one.
    *
    * @default 60000
    */

@@ -178,9 +178,14 @@ impl Restoring<'_> {
             environment,
             current,
         } = self.request;
-        let source = Source::of(&Config::load_protected(environment)?, &options.url, current)?;
+        let config = Config::load_protected(environment)?;
+        let source = Source::of(&config, &options.url, current)?;
+        let has_template =
+            config.entry("init.templateDir").is_some() || environment.get_os("GIT_TEMPLATE_DIR").is_some();
         let cloning = self.cloning()?;
-        cloning.clone_bare(&source.to_clone, clone, &|line| self.meter.take_line(line))?;
+        cloning.clone_bare(&source.to_clone, clone, has_template, &|line| {
+            self.meter.take_line(line);
+        })?;
         if source.is_secret {
             storing::replace_url(clone, source.to_clone.written_url(), &options.url)?;
         }

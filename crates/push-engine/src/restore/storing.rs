@@ -45,7 +45,9 @@ pub(super) fn flush(clone: &Path) -> Result<(), RestoreError> {
     flush_directory(clone).map_err(|error| unwritable(clone, &error))
 }
 
+/// A directory without a new file is not written through: its name is in its parent, and git makes what it lacks.
 fn flush_directory(directory: &Path) -> io::Result<()> {
+    let mut has_files = false;
     for name in names_in(directory)? {
         // A repository does not need the samples and descriptions of git's template.
         if ["hooks", "info", "description"]
@@ -60,9 +62,13 @@ fn flush_directory(directory: &Path) -> io::Result<()> {
             flush_directory(&path)?;
         } else if metadata.is_file() && !is_shared(&metadata) {
             File::open(&path)?.sync_all()?;
+            has_files = true;
         }
     }
-    sync_directory(directory)
+    if has_files {
+        sync_directory(directory)?;
+    }
+    Ok(())
 }
 
 /// Whether a file is linked to another repository, where it was before.

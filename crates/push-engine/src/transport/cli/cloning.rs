@@ -92,14 +92,15 @@ impl<'a> Cloning<'a> {
         })
     }
 
-    /// Makes a clone in a directory that does not exist. `heard` gets the lines of git's progress.
+    /// Makes a clone in a directory that does not exist, with the template that git is set to use, if any. `heard` gets the lines of git's progress.
     pub(crate) fn clone_bare(
         &self,
         source: &CloneSource,
         into: &Path,
+        has_template: bool,
         heard: &(dyn Fn(&str) + Sync),
     ) -> Result<(), Failure> {
-        let command = self.git.clone_bare(&source.destination, into);
+        let command = self.git.clone_bare(&source.destination, into, has_template);
         let times = if source.is_path { (None, None) } else { self.times };
         let ended = self.run(command, times, CLONING, heard, &mut |_| ())?;
         if ended.is_success() {

@@ -206,10 +206,13 @@ impl GitCli {
 
     /// Makes a bare clone whose remote is `origin`, with all branches, and with remote-tracking refs besides. Objects that the
     /// source borrows from another repository are copied.
-    pub(super) fn clone_bare(&self, source: &Destination, into: &Path) -> Command {
+    /// Git's own template has nothing but samples, which take longer to write than a small clone.
+    pub(super) fn clone_bare(&self, source: &Destination, into: &Path, has_template: bool) -> Command {
+        let template = (!has_template).then_some("--template=");
         let mut command = self.command(&source.settings);
         command
             .args(["clone", "--bare", "--progress", "--dissociate", "--origin=origin"])
+            .args(template)
             .args(["-c", "remote.origin.fetch=+refs/heads/*:refs/remotes/origin/*"])
             .args(["--", &source.argument])
             .arg(into);
