@@ -168,13 +168,15 @@ impl Apache {
         self.url_as(&format!("{USER}:{PASSWORD}"), place)
     }
 
-    /// One line for each request, once there are `count`: Apache writes them after its answers.
+    /// One line for each request of a push, once there are `count`: Apache writes them after its answers. Those of a fetch, by
+    /// which a divergence is looked at, are left out.
     pub(crate) async fn requests(&self, count: usize) -> Vec<String> {
         let deadline = Instant::now() + START_LIMIT;
         loop {
             let log = fs::read_to_string(self.dir.join("access.log")).unwrap_or_default();
-            if log.lines().count() >= count || Instant::now() > deadline {
-                return log.lines().map(str::to_owned).collect();
+            let pushes = log.lines().filter(|line| !line.contains("git-upload-pack"));
+            if pushes.clone().count() >= count || Instant::now() > deadline {
+                return pushes.map(str::to_owned).collect();
             }
             tokio::task::yield_now().await;
         }
