@@ -9,11 +9,15 @@ const { isHealthy, verdictOf } = require('./health.js');
 const { misuse } = require('./misuse.js');
 const { CONTENT_SECURITY_POLICY, renderPage } = require('./page.js');
 
-const DEFAULTS = { maxLagMs: 300_000, flushTimeoutMs: 30_000, maxUnverifiedMs: undefined };
 /** The daemon's own default. */
 const VERIFY_MS = 300_000;
 /** So many readings of the remote in a row may fail or be late. */
 const MISSED_READINGS = 4;
+const DEFAULTS = {
+  maxLagMs: () => 300_000,
+  flushTimeoutMs: () => 30_000,
+  maxUnverifiedMs: (verifyMs) => MISSED_READINGS * (Number(verifyMs) || 0),
+};
 const PATHS = ['status', 'health', 'flush'];
 const NAMES = [...PATHS, 'token', 'onRequest', ...Object.keys(DEFAULTS)];
 
@@ -48,7 +52,7 @@ function checkRoutes(routes, verifyMs = VERIFY_MS) {
   }
   const checked = { ...routes };
   for (const [name, otherwise] of Object.entries(DEFAULTS)) {
-    checked[name] ??= otherwise ?? MISSED_READINGS * (Number(verifyMs) || 0);
+    checked[name] ??= otherwise(verifyMs);
     if (typeof checked[name] !== 'number' || !(checked[name] >= 0)) {
       throw misuse(`option 'routes.${name}' must be a number of milliseconds, 0 or more`);
     }

@@ -174,12 +174,10 @@ impl Restoring<'_> {
     fn make(&self, clone: &Path) -> Result<(), RestoreError> {
         self.meter.begin(RestorePhase::Connecting);
         let Request {
-            options,
-            environment,
-            current,
+            options, environment, ..
         } = self.request;
         let config = Config::load_protected(environment)?;
-        let source = Source::of(&config, &options.url, current)?;
+        let source = Source::of(&config, self.request)?;
         let has_template =
             config.entry("init.templateDir").is_some() || environment.get_os("GIT_TEMPLATE_DIR").is_some();
         let cloning = self.cloning()?;
@@ -224,15 +222,10 @@ impl Restoring<'_> {
             return Ok(());
         }
         self.meter.begin(RestorePhase::Connecting);
-        let Request {
-            options,
-            environment,
-            current,
-        } = self.request;
-        let config = Config::load(environment, &look.git_dir, &look.git_dir)?;
-        let source = Source::of(&config, &options.url, current)?;
+        let config = Config::load(&self.request.environment, &look.git_dir, &look.git_dir)?;
+        let source = Source::of(&config, self.request)?;
         if cloning.has_refs(&source.to_clone)? {
-            let url = redact_url(&options.url);
+            let url = redact_url(&self.request.options.url);
             let message = format!("{place} is an empty repository, but the remote {url} has data");
             return Err(not_the_repository(message, NOT_EMPTY_HINT));
         }
@@ -261,7 +254,8 @@ struct Source {
 
 impl Source {
     /// Reads the URL by the settings of a repository, or those of the system and the user.
-    fn of(config: &Config, given: &str, current: &Path) -> Result<Self, RestoreError> {
+    fn of(config: &Config, request: &Request) -> Result<Self, RestoreError> {
+        let (given, current) = (request.options.url.as_str(), request.current.as_path());
         let (url, parsed) = RemoteUrl::to_fetch(config, given, current)?;
         let is_secret = redact_url(given) != given || redact_url(&url) != url;
         let is_path = matches!(parsed, RemoteUrl::Local(_));

@@ -145,7 +145,7 @@ impl Site {
             repository.common_dir(),
             repository.git_dir(),
         )?;
-        let expected = Source::of(&config, &request.options.url, &request.current)?.parsed;
+        let expected = Source::of(&config, request)?.parsed;
         let remotes = configured_remotes(&config, repository.root());
         if remotes.iter().any(|(_, url)| url.is_same_place(&expected)) {
             return Ok(());

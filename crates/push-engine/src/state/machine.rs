@@ -83,6 +83,16 @@ struct Wait {
     shown: Option<(Duration, Option<SystemTime>)>,
 }
 
+impl Wait {
+    /// A wait that begins now.
+    fn of(delay: Duration, now: Now) -> Self {
+        Self {
+            until: now.instant + delay,
+            shown: Some((delay, now.wall.checked_add(delay))),
+        }
+    }
+}
+
 /// The daemon's whole state.
 #[derive(Debug)]
 pub struct State {

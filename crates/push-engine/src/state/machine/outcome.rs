@@ -117,16 +117,21 @@ impl State {
         self.pending_since = self.pending_since.map(|_| now.instant);
         self.attempt = 0;
         self.phase = Phase::Idle;
-        let ended = self.failures.end();
-        let Some(commit) = tip else { return };
-        if let Some((failed_attempts, since)) = ended {
+        self.end_failures(tip, now, actions);
+        actions.extend(tip.map(|commit| Action::Confirmed { commit }));
+    }
+
+    /// Ends the run of failures, and tells of it if there is a commit to name.
+    pub(super) fn end_failures(&mut self, commit: Option<Oid>, now: Now, actions: &mut Vec<Action>) {
+        if let Some((failed_attempts, since)) = self.failures.end()
+            && let Some(commit) = commit
+        {
             actions.push(Action::Emit(Event::Recovered {
                 commit,
                 failed_attempts,
                 down: now.instant - since,
             }));
         }
-        actions.push(Action::Confirmed { commit });
     }
 
     fn diverge(
@@ -212,10 +217,7 @@ impl State {
             .retry_delay(&failure, now)
             .filter(|_| !is_used_up || is_moved_on);
         if let Some(delay) = delay {
-            self.phase = Phase::BackingOff(Wait {
-                until: now.instant + delay,
-                shown: Some((delay, now.wall.checked_add(delay))),
-            });
+            self.phase = Phase::BackingOff(Wait::of(delay, now));
             actions.push(Action::Emit(Event::Retry {
                 commit: shown,
                 attempt: self.attempt,

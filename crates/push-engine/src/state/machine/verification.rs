@@ -85,11 +85,7 @@ impl Verification {
         if tip != self.confirmed {
             return None;
         }
-        let wait = until - now.instant;
-        Some(Wait {
-            until,
-            shown: Some((wait, now.wall.checked_add(wait))),
-        })
+        Some(Wait::of(until - now.instant, now))
     }
 
     /// Notes a regression, and returns how long the remote stays as it is: the first one is mended at once.
@@ -154,23 +150,11 @@ impl State {
             self.tell_regression(lost.regression, is_left, now, actions);
         }
         if is_left {
-            self.end_failures(now, actions);
+            // The remote can be read again, though it is left without some commits.
+            self.end_failures(self.remote, now, actions);
             self.leave(tip, lost, now, actions);
         } else {
             self.begin_work_now(now, actions);
-        }
-    }
-
-    /// The remote can be read again, though it is left without some commits.
-    fn end_failures(&mut self, now: Now, actions: &mut Vec<Action>) {
-        if let Some((failed_attempts, since)) = self.failures.end()
-            && let Some(commit) = self.remote
-        {
-            actions.push(Action::Emit(Event::Recovered {
-                commit,
-                failed_attempts,
-                down: now.instant - since,
-            }));
         }
     }
 
@@ -238,10 +222,7 @@ impl State {
         self.report(None, failure, run, now, actions);
         let usual = self.verification.period.unwrap_or(Duration::MAX);
         let next_delay = self.failures.backoff.next_delay().min(usual).max(asked);
-        self.phase = Phase::Unverified(Wait {
-            until: now.instant + next_delay,
-            shown: Some((next_delay, now.wall.checked_add(next_delay))),
-        });
+        self.phase = Phase::Unverified(Wait::of(next_delay, now));
         actions.push(Action::Emit(Event::Retry {
             commit: None,
             attempt: 0,
